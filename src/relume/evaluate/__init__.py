@@ -1,0 +1,21 @@
+"""Measure results: against targets by one fixed protocol, or on their own."""
+
+from relume.evaluate.metrics import gt_mean, psnr, ssim
+from relume.evaluate.pairs import Pair, find_pairs
+from relume.evaluate.perceptual import Perceptual, load_perceptual
+from relume.evaluate.protocol import Report, Row, Scores, evaluate_pairs, score
+
+__all__ = [
+    "Pair",
+    "Perceptual",
+    "Report",
+    "Row",
+    "Scores",
+    "evaluate_pairs",
+    "find_pairs",
+    "gt_mean",
+    "load_perceptual",
+    "psnr",
+    "score",
+    "ssim",
+]

@@ -1,0 +1,113 @@
+"""Which result belongs to which target: by file name, never by position in a sorted list."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from relume.errors import DataError
+from relume.photo import FORMATS
+
+_OTHER_SUFFIXES = (
+    ".arw .bmp .cr2 .cr3 .dib .dng .gif .heic .heif .hif .j2k .jp2 .jxl .nef .orf .pgm .ppm .raf .rw2"
+)
+IMAGE_SUFFIXES = frozenset(_OTHER_SUFFIXES.split(" ")).union(*(each.suffixes for each in FORMATS.values()))
+"""Suffixes, in lower case, of the files that a folder of images is searched for.
+
+Formats that relume does not read are among them, so that reading names the file instead of it being missed.
+"""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two files that show the same scene.
+
+    Attributes:
+        name: what both files are called, without the suffix.
+        low: the dark photo, or a result made from it.
+        high: the target.
+    """
+
+    name: str
+    low: Path
+    high: Path
+
+
+def find_pairs(low: Path, high: Path) -> list[Pair]:
+    """Pairs of two folders, or of two single files.
+
+    In folders, files of the same name belong together; their suffixes may differ (`22.jxl` and `22.png`).
+    Hidden files, subfolders and files that are no images by their suffix are passed over. Two single files
+    are one pair whatever their names are; it is called after the dark one.
+
+    Args:
+        low: folder of dark photos (or of results), or one file.
+        high: folder of targets, or one file.
+
+    Returns:
+        The pairs in natural order: `2` before `10`.
+
+    Raises:
+        DataError: a folder is missing or holds no image; a file has no partner; two files of a folder differ
+            in nothing but their suffix; one path is a folder and the other a file.
+    """
+    for path in (low, high):
+        if not path.exists():
+            raise DataError("there is no such file or folder", "Check the path.", path=path)
+    if low.is_file() and high.is_file():
+        return [Pair(_name(low), low, high)]
+    if low.is_file() or high.is_file():
+        raise DataError(
+            f"this is {_kind(low)}, but {high} is {_kind(high)}", "Name two folders or two files.", path=low
+        )
+    lows, highs = _images(low), _images(high)
+    _require_partners(lows, highs, high)
+    _require_partners(highs, lows, low)
+    return [Pair(name, lows[name], highs[name]) for name in sorted(lows, key=natural_key)]
+
+
+def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
+    """Sort key under which numbers inside names count as numbers: `img2` comes before `img10`."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts), name
+
+
+def _images(folder: Path) -> dict[str, Path]:
+    """The images of a folder by name."""
+    images: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+            continue
+        other = images.setdefault(_name(path), path)
+        if other is not path:
+            raise DataError(
+                f"{other.name} has the same name, so it is unclear which of them to compare",
+                "Keep one of the two.",
+                path=path,
+            )
+    if not images:
+        raise DataError("the folder holds no image", "Name a folder that holds images.", path=folder)
+    return images
+
+
+def _require_partners(images: dict[str, Path], partners: dict[str, Path], folder: Path) -> None:
+    alone = sorted(images.keys() - partners.keys(), key=natural_key)
+    if not alone:
+        return
+    others = f", nor have {len(alone) - 1} others of its folder" if len(alone) > 1 else ""
+    raise DataError(
+        f"it has no partner of the name {alone[0]} in {folder}{others}",
+        "Give both folders files of the same names; only the suffix may differ.",
+        path=images[alone[0]],
+    )
+
+
+def _name(path: Path) -> str:
+    """The name without suffix, composed, since some file systems store accents apart from their letters."""
+    return unicodedata.normalize("NFC", path.stem)
+
+
+def _kind(path: Path) -> str:
+    return "a folder" if path.is_dir() else "a file"

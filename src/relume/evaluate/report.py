@@ -1,0 +1,105 @@
+"""Reports as text: aligned for a terminal, Markdown for a document, CSV for a program."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from relume.evaluate.protocol import Report, Scores
+
+ABSENT = "-"
+"""What a table shows for a number that was not measured."""
+
+
+Column: TypeAlias = tuple[str, Callable[[Report, Scores], str]]
+
+
+def format_table(reports: Mapping[str, Report]) -> str:
+    """A Markdown table with one row a model; plain scores first, GT-mean and LPIPS in columns of their own.
+
+    Args:
+        reports: the reports by the name of the model.
+    """
+    header, *rows = _summary(reports)
+    lines = [_markdown_row(header), _markdown_row(["---"] + ["---:"] * (len(header) - 1))]
+    return "\n".join(lines + [_markdown_row(row) for row in rows]) + "\n"
+
+
+def text_table(reports: Mapping[str, Report]) -> str:
+    """The table of `format_table` in aligned columns of plain text.
+
+    Args:
+        reports: the reports by the name of the model.
+    """
+    return _aligned(_summary(reports))
+
+
+def images_table(report: Report) -> str:
+    """One row an image and a last row of means, in aligned columns of plain text."""
+    columns = _columns([report])
+    named = [*((row.name, row.scores) for row in report.rows), ("mean", report.mean)]
+    rows = [[name, *(text(report, scores) for _, text in columns)] for name, scores in named]
+    return _aligned([["image", *(title for title, _ in columns)], *rows])
+
+
+def format_csv(reports: Mapping[str, Report]) -> str:
+    """One line an image and model, without means; a score that was not measured is an empty field.
+
+    Args:
+        reports: the reports by the name of the model.
+    """
+    fields = ["model", "name", "psnr", "ssim", "ssim_uniform7", "psnr_gt_mean", "lpips", "lpips_backbone"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fields, lineterminator="\n")
+    writer.writeheader()
+    for model, report in reports.items():
+        for row in report.rows:
+            backbone = {"lpips_backbone": report.lpips_backbone or ""}
+            writer.writerow({"model": model, "name": row.name, **row.scores.to_json(), **backbone})
+    return text.getvalue()
+
+
+def _summary(reports: Mapping[str, Report]) -> list[list[str]]:
+    columns = _columns(reports.values())
+    rows = [["model", "params", "images", *(title for title, _ in columns)]]
+    for model, report in reports.items():
+        params = ABSENT if report.params is None else f"{report.params:,}"
+        mean = report.mean
+        rows.append([model, params, str(report.n), *(text(report, mean) for _, text in columns)])
+    return rows
+
+
+def _columns(reports: Iterable[Report]) -> list[Column]:
+    """Title and text of each column of scores; LPIPS has one column a backbone, and none without one."""
+    backbones = sorted({each.lpips_backbone for each in reports if each.lpips_backbone is not None})
+    return [
+        ("PSNR dB", lambda _, scores: f"{scores.psnr:.2f}"),
+        ("SSIM", lambda _, scores: f"{scores.ssim:.4f}"),
+        ("SSIM 7x7", lambda _, scores: f"{scores.ssim_uniform7:.4f}"),
+        ("PSNR GT-mean dB", lambda _, scores: f"{scores.psnr_gt_mean:.2f}"),
+        *((f"LPIPS ({backbone})", _lpips_of(backbone)) for backbone in backbones),
+    ]
+
+
+def _lpips_of(backbone: str) -> Callable[[Report, Scores], str]:
+    def text(report: Report, scores: Scores) -> str:
+        measured = report.lpips_backbone == backbone and scores.lpips is not None
+        return f"{scores.lpips:.4f}" if measured else ABSENT
+
+    return text
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns two spaces apart, the first flush left, the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines: list[str] = []
+    for name, *cells in rows:
+        numbers = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        lines.append("  ".join([name.ljust(widths[0]), *numbers]))
+    return "\n".join(lines) + "\n"

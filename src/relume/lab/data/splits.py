@@ -1,0 +1,67 @@
+"""Scene-disjoint splits: made once by finding near-duplicates, then committed as a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from relume.errors import DataError
+from relume.evaluate.pairs import find_pairs
+from relume.lab.data.duplicates import SAME_SCENE, Progress, scenes, similarity_matrix
+
+_FOLDER = resources.files("relume.lab.data") / "splits"
+
+
+def read_split(name: str) -> list[str]:
+    """Names of a committed split's validation images.
+
+    Raises:
+        DataError: no split of that name.
+    """
+    file = _FOLDER / f"{name}.json"
+    if not file.is_file():
+        raise DataError(f"no split is called '{name}'", "`relume data split` makes one.")
+    return json.loads(file.read_text())["validation"]
+
+
+def make_split(folder: Path, share: float, seed: int, progress: Progress | None = None) -> dict[str, Any]:
+    """Hold out whole scenes of a folder of pairs until they make up `share` of the images.
+
+    Scenes are drawn in random order, those larger than a quarter of what is wanted are passed over, so that no
+    single room decides the score.
+
+    Args:
+        folder: holds `low/` and `high/`; scenes are found on the well-lit images.
+        share: wanted part of the images, in (0, 1).
+        seed: of the draw.
+
+    Returns:
+        JSON-ready description: method, threshold, seed, counts and the sorted names held out.
+    """
+    pairs = find_pairs(folder / "low", folder / "high")
+    groups = scenes(similarity_matrix([pair.high for pair in pairs], progress) >= SAME_SCENE)
+    held_out = _draw(groups, round(share * len(pairs)), seed)
+    return {
+        "method": "connected components of shifted normalised cross-correlation (relume.lab.data.duplicates)",
+        "threshold": SAME_SCENE,
+        "share": share,
+        "seed": seed,
+        "images": len(pairs),
+        "scenes": len(groups),
+        "validation": [pairs[index].name for index in sorted(held_out)],
+    }
+
+
+def _draw(groups: Sequence[Sequence[int]], wanted: int, seed: int) -> list[int]:
+    held_out: list[int] = []
+    for position in np.random.default_rng(seed).permutation(len(groups)):
+        if len(held_out) >= wanted:
+            break
+        if len(groups[position]) <= max(1, wanted // 4):
+            held_out.extend(groups[position])
+    return held_out

@@ -1,0 +1,30 @@
+"""The laboratory's networks, one a file, and the registry that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from relume.errors import ModelError
+from relume.lab.networks.two_pass import TwoPass
+
+NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
+    "two-pass": TwoPass,
+}
+"""Every network of the laboratory by name; explicit, so that importing one imports nothing else."""
+
+
+def build(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """Build a network with freshly initialised weights.
+
+    Raises:
+        ModelError: no network of that name, or options it does not have.
+    """
+    if name not in NETWORKS:
+        raise ModelError(f"no network is called '{name}'", f"Choose one of: {', '.join(sorted(NETWORKS))}.")
+    try:
+        return NETWORKS[name](**(options or {}))
+    except TypeError as error:
+        raise ModelError(f"network '{name}' does not take these options: {error}", "See its docstring.") from error

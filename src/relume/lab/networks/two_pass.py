@@ -1,0 +1,226 @@
+"""The default network: a global pass over a thumbnail, and a local pass that it conditions.
+
+Ordinary low-light networks look at the whole image, so a tile of a photo comes out at another brightness
+than its neighbour. Here everything global is decided once, on a thumbnail of the whole photo; what remains
+is a U-Net of plain convolutions with a bounded receptive field, and tiles of it join without a seam.
+
+Three properties come from the structure rather than from training:
+
+- *scale equivariance*: the global pass sees the thumbnail divided by its mean, and its gain is divided by that
+  mean again, so the same scene at half the exposure yields twice the gain;
+- *safe highlights*: the gain acts through the curve `g x / (1 + (g - 1) x)`, which has slope g in the shadows,
+  keeps 0 and 1 where they are, and is the identity at g = 1;
+- *speed*: widths are multiples of 16 and the finest level carries no modulation, which keeps ONNX Runtime in
+  its blocked convolution layout from end to end.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+TARGET_MEAN = 0.45
+"""Mean brightness that an untrained network aims at; about the mean of well-exposed photographs."""
+
+MEAN_FLOOR = 1 / 510
+"""Half a step of 8 bits: below this a thumbnail's mean says nothing."""
+
+
+def exposure_curve(x_BCHW: Tensor, gain_BC11: Tensor) -> Tensor:
+    """Brighten by `g x / (1 + (g - 1) x)`: slope g at 0, fixed points 0 and 1, monotone for g > 0.
+
+    Args:
+        x_BCHW: image in [0, 1].
+        gain_BC11: positive gain per image and channel.
+
+    Returns:
+        Image in [0, 1], same shape.
+    """
+    return gain_BC11 * x_BCHW / (1 + (gain_BC11 - 1) * x_BCHW)
+
+
+def thumbnail(x_BCHW: Tensor, size: int) -> Tensor:
+    """Area average of a whole image to `size` x `size`, whatever its aspect; B x C x size x size.
+
+    Cell i covers rows `floor(i H / size)` to `ceil((i + 1) H / size)` (adaptive average pooling), so images
+    smaller than the thumbnail repeat their pixels.
+    """
+    return F.adaptive_avg_pool2d(x_BCHW, size)
+
+
+class GlobalPass(nn.Module):
+    """Thumbnail of the whole photo -> gain per channel and condition vector.
+
+    Args:
+        condition: length of the condition vector.
+        width: channels of the first convolution; they double at each of three more.
+        dropout: probability of dropping a pooled feature while training.
+    """
+
+    def __init__(self, condition: int = 64, width: int = 24, dropout: float = 0.1) -> None:
+        super().__init__()
+        widths = [3, width, 2 * width, 4 * width, 4 * width]
+        layers: list[nn.Module] = []
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
+        self.features = nn.Sequential(*layers)
+        pooled = 2 * widths[-1]
+        self.dropout = nn.Dropout(dropout)
+        self.log_gain = nn.Linear(pooled, 3)
+        self.condition = nn.Sequential(
+            nn.Linear(pooled + 1, 2 * condition), nn.ReLU(), nn.Linear(2 * condition, condition), nn.ReLU()
+        )
+        nn.init.zeros_(self.log_gain.weight)
+        nn.init.zeros_(self.log_gain.bias)
+
+    def forward(self, thumbnail_BCSS: Tensor) -> Tensor:
+        """Return B x (3 + condition): gains first, then the condition vector.
+
+        Args:
+            thumbnail_BCSS: thumbnail of the whole photo, in [0, 1].
+        """
+        mean_B111 = thumbnail_BCSS.mean((1, 2, 3), keepdim=True).clamp_min(MEAN_FLOOR)
+        maps_BFSS = self.features(torch.log1p(thumbnail_BCSS / mean_B111))
+        mean_BF = maps_BFSS.mean((2, 3))
+        spread_BF = (maps_BFSS - mean_BF[:, :, None, None]).square().mean((2, 3)).add(1e-6).sqrt()
+        pooled_BF = self.dropout(torch.cat([mean_BF, spread_BF], 1))
+        log_mean_B1 = mean_B111.flatten(1).log()
+        gain_BC = torch.exp(self.log_gain(pooled_BF) - log_mean_B1) * TARGET_MEAN
+        condition_BK = self.condition(torch.cat([pooled_BF, log_mean_B1], 1))
+        return torch.cat([gain_BC, condition_BK], 1)
+
+
+class Block(nn.Module):
+    """Residual block of two 3x3 convolutions, the inner activation modulated by the condition (FiLM).
+
+    FiLM: Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer", AAAI 2018.
+    """
+
+    def __init__(self, width: int, condition: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.film = nn.Linear(condition, 2 * width) if condition else None
+        if self.film is not None:
+            nn.init.zeros_(self.film.weight)
+            nn.init.zeros_(self.film.bias)
+
+    def forward(self, x_BCHW: Tensor, condition_BK: Tensor) -> Tensor:
+        inner = self.first(x_BCHW)
+        if self.film is not None:
+            scale_BC, shift_BC = self.film(condition_BK).chunk(2, 1)
+            inner = inner * (1 + scale_BC[:, :, None, None]) + shift_BC[:, :, None, None]
+        return x_BCHW + self.second(F.relu(inner))
+
+
+class LocalPass(nn.Module):
+    """U-Net on 2x2 pixel-unshuffled input, modulated by the global pass; no operator that looks at everything.
+
+    Args:
+        widths: channels a level, finest first.
+        depths: residual blocks a level, in the encoder and again in the decoder (the last: once).
+        condition: length of the condition vector.
+        modulated_from: first level with FiLM.
+    """
+
+    def __init__(
+        self, widths: tuple[int, ...], depths: tuple[int, ...], condition: int, modulated_from: int
+    ) -> None:
+        super().__init__()
+
+        def level(index: int) -> nn.ModuleList:
+            size = condition if index >= modulated_from else 0
+            return nn.ModuleList(Block(widths[index], size) for _ in range(depths[index]))
+
+        coarser = list(zip(widths, widths[1:], strict=False))
+        self.size_multiple = 2 ** len(widths)
+        self.stem = nn.Conv2d(12, widths[0], 3, padding=1)
+        self.encoder = nn.ModuleList(level(index) for index in range(len(widths)))
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in coarser)
+        self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in coarser)
+        self.decoder = nn.ModuleList(level(index) for index in range(len(widths) - 1))
+        self.head = nn.Conv2d(widths[0], 12, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def encode(self, x_BCHW: Tensor, condition_BK: Tensor) -> list[Tensor]:
+        """Return the encoder's output at each level, finest first."""
+        hidden = self.stem(F.pixel_unshuffle(x_BCHW, 2))
+        levels: list[Tensor] = []
+        for index, blocks in enumerate(self.encoder):
+            if index:
+                hidden = self.down[index - 1](hidden)
+            for block in blocks:
+                hidden = block(hidden, condition_BK)
+            levels.append(hidden)
+        return levels
+
+    def decode(self, levels: list[Tensor], condition_BK: Tensor) -> list[Tensor]:
+        """Return the decoder's output at each level, coarsest (the bottleneck) first."""
+        outputs = [levels[-1]]
+        for index in reversed(range(len(self.decoder))):
+            hidden = F.interpolate(self.up[index](outputs[-1]), scale_factor=2.0, mode="nearest")
+            hidden = hidden + levels[index]
+            for block in self.decoder[index]:
+                hidden = block(hidden, condition_BK)
+            outputs.append(hidden)
+        return outputs
+
+    def forward(self, x_BCHW: Tensor, conditioning_BK: Tensor) -> Tensor:
+        """Return the enhanced image, B x 3 x H x W; clipped to [0, 1] outside training.
+
+        Args:
+            x_BCHW: image in [0, 1], of any size; its right and lower edges are repeated up to the size rule.
+            conditioning_BK: what `GlobalPass` returned for the whole photo.
+        """
+        height, width = x_BCHW.shape[-2:]
+        multiple = self.size_multiple
+        gain_BC, condition_BK = conditioning_BK[:, :3], conditioning_BK[:, 3:]
+        padded = F.pad(x_BCHW, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        bright = exposure_curve(padded, gain_BC[:, :, None, None])
+        hidden = self.decode(self.encode(bright, condition_BK), condition_BK)[-1]
+        enhanced = (bright + F.pixel_shuffle(self.head(hidden), 2).float())[..., :height, :width]
+        return enhanced if self.training else enhanced.clamp(0, 1)
+
+
+class TwoPass(nn.Module):
+    """Both passes as one network: photo in, enhanced photo out.
+
+    Args:
+        widths, depths: channels and residual blocks a level of the local pass, finest first.
+        condition: length of the condition vector.
+        global_width: channels of the global pass's first convolution.
+        modulated_from: first level of the local pass with FiLM.
+        thumbnail_size: side of the square thumbnail, in pixels.
+        dropout: dropout on the global pass's pooled features.
+    """
+
+    def __init__(
+        self,
+        widths: tuple[int, ...] = (16, 48, 96, 192),
+        depths: tuple[int, ...] = (1, 1, 1, 1),
+        condition: int = 64,
+        global_width: int = 24,
+        modulated_from: int = 1,
+        thumbnail_size: int = 96,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.thumbnail_size = thumbnail_size
+        self.global_pass = GlobalPass(condition, global_width, dropout)
+        self.local_pass = LocalPass(tuple(widths), tuple(depths), condition, modulated_from)
+
+    def forward(self, x_BCHW: Tensor, thumbnail_BCSS: Tensor | None = None) -> Tensor:
+        """Enhance images of any size, values in [0, 1].
+
+        Args:
+            x_BCHW: image, or a crop of one.
+            thumbnail_BCSS: thumbnail of the whole photo when `x_BCHW` is a crop of it.
+        """
+        if thumbnail_BCSS is None:
+            thumbnail_BCSS = thumbnail(x_BCHW, self.thumbnail_size)
+        # The gain decides the brightness of every pixel, and costs next to nothing: always in full precision.
+        with torch.autocast(x_BCHW.device.type, enabled=False):
+            conditioning_BK = self.global_pass(thumbnail_BCSS.float())
+        return self.local_pass(x_BCHW, conditioning_BK)

@@ -1,0 +1,22 @@
+"""Recipes: functions that return a whole, typed recipe. Every published result has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from relume.errors import UsageError
+from relume.lab.recipes.lol import lol, lol_validation
+from relume.lab.training.recipe import Recipe
+
+RECIPES: Mapping[str, Callable[[], Recipe]] = {"lol": lol, "lol-validation": lol_validation}
+
+
+def get_recipe(name: str) -> Recipe:
+    """A recipe by name.
+
+    Raises:
+        UsageError: no recipe of that name.
+    """
+    if name not in RECIPES:
+        raise UsageError(f"no recipe is called '{name}'", f"Choose one of: {', '.join(sorted(RECIPES))}.")
+    return RECIPES[name]()

@@ -1,0 +1,40 @@
+"""Exponential moving average of a network's weights."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+class MovingAverage:
+    """Keeps `average = decay * average + (1 - decay) * network`, buffers such as BatchNorm statistics included.
+
+    Early steps use the smaller decay `(1 + step) / (10 + step)`, so that the start is forgotten quickly
+    (Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017, for the averaging itself).
+
+    Args:
+        network: the network to follow; the average starts as its copy.
+        decay: share of the average that each step keeps, in [0, 1).
+        warm: use the smaller decay of early steps.
+    """
+
+    def __init__(self, network: nn.Module, decay: float, *, warm: bool = True) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.decay = decay
+        self.warm = warm
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Follow `network` after 0-based `step`."""
+        decay = min(self.decay, (1 + step) / (10 + step)) if self.warm else self.decay
+        source = network.state_dict()
+        averaged, current = [], []
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                averaged.append(value)
+                current.append(source[name].detach())
+            else:
+                value.copy_(source[name])
+        torch._foreach_lerp_(averaged, current, 1 - decay)

@@ -1,0 +1,58 @@
+"""Checkpoints: whole or not there, loaded without executing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from relume.errors import ModelError
+
+CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "weights.safetensors"
+
+
+def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
+    """Write everything that an exact resume needs; the file is replaced in one step."""
+    partial = run / f"{CHECKPOINT}.partial"
+    torch.save(dict(state), partial)
+    partial.replace(run / CHECKPOINT)
+
+
+def load_checkpoint(run: Path) -> dict[str, Any]:
+    """Read a run's checkpoint; tensors and plain values only, never pickled code.
+
+    Raises:
+        ModelError: none there, or damaged.
+    """
+    path = run / CHECKPOINT
+    if not path.exists():
+        raise ModelError("there is no checkpoint to resume from", "Start without --resume.", path=path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ModelError("the checkpoint is damaged", "Start anew in another run folder.", path=path) from error
+
+
+def save_weights(path: Path, network: nn.Module) -> None:
+    """Write a network's weights and buffers as safetensors, float32."""
+    state: dict[str, Tensor] = {name: value.contiguous() for name, value in network.state_dict().items()}
+    partial = path.with_name(path.name + ".partial")
+    save_file(state, partial)
+    partial.replace(path)
+
+
+def load_weights(path: Path, network: nn.Module) -> None:
+    """Read weights into a network of the same shape.
+
+    Raises:
+        ModelError: the file is damaged or belongs to another network.
+    """
+    try:
+        network.load_state_dict(load_file(path))
+    except Exception as error:
+        raise ModelError(f"the weights do not fit ({error})", "Give the network of the run's recipe.", path=path) from error

@@ -1,0 +1,43 @@
+"""Which device computes, and in which precision."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from relume.errors import UsageError
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` is CUDA, else Apple's MPS, else the CPU; other names are PyTorch's own.
+
+    Raises:
+        UsageError: a device that is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device '{name}' is not available", "Use --device cpu, cuda, mps or auto.") from error
+    return device
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster than float32: recent GPUs, and CPUs with AVX-512 BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """Mixed precision by a recipe's `precision`; master weights stay float32."""
+    if precision == "auto":
+        precision = "bfloat16" if computes_bfloat16(device) else "float32"
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, getattr(torch, precision))

@@ -1,0 +1,195 @@
+"""The training loop: batches in, a run folder out."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from relume.errors import OutputExists, UsageError
+from relume.lab.data.paired import LoadedPair, PairedCrops, load_pairs, training_and_validation
+from relume.lab.methods import METHODS
+from relume.lab.networks import build
+from relume.lab.training.average import MovingAverage
+from relume.lab.training.checkpoint import CHECKPOINT, WEIGHTS, load_checkpoint, save_checkpoint, save_weights
+from relume.lab.training.device import autocast, pick_device
+from relume.lab.training.recipe import Recipe, from_json, to_json
+from relume.lab.training.schedule import LearningRate
+from relume.lab.training.tracker import Tracker
+from relume.lab.training.validation import enhance_array, validate
+from relume.photo import Photo, write_photo
+from relume.version import __version__
+
+RECIPE = "recipe.json"
+
+
+@dataclass
+class Trainer:
+    """One run: its method, optimiser, moving average, and the step it has reached."""
+
+    recipe: Recipe
+    device: torch.device
+
+    def __post_init__(self) -> None:
+        recipe = self.recipe
+        torch.manual_seed(recipe.seed)
+        network = build(recipe.network, recipe.network_options).to(self.device, memory_format=torch.channels_last)
+        self.method = METHODS[recipe.method](network, recipe.losses)
+        options = recipe.optimizer
+        self.optimizer = torch.optim.AdamW(
+            self.method.parameters(), lr=options.lr, betas=options.betas, weight_decay=options.weight_decay
+        )
+        self.rate = LearningRate(options, recipe.steps)
+        self.average = MovingAverage(network, recipe.average)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "float16")
+        self.step = 0
+        self.batches = 0
+
+    def train_step(self, data: PairedCrops) -> dict[str, float]:
+        """One optimiser step; returns each loss term, averaged over the accumulated batches."""
+        phase = self.recipe.phase_at(self.step)
+        self.method.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        totals: dict[str, float] = {}
+        for _ in range(phase.accumulation):
+            batch = data.batch(self.batches, phase).to(self.device)
+            self.batches += 1
+            with autocast(self.device, self.recipe.precision):
+                losses = self.method(batch)
+            total = torch.stack(list(losses.values())).sum() / phase.accumulation
+            self.scaler.scale(total).backward()
+            for name, loss in losses.items():
+                totals[name] = totals.get(name, 0.0) + loss.item() / phase.accumulation
+        self._update()
+        return {"loss": sum(totals.values()), **totals}
+
+    def _update(self) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate.at(self.step)
+        if self.recipe.optimizer.clip:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.method.parameters(), self.recipe.optimizer.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.average.update(self.method.network, self.step)
+        self.step += 1
+
+    def state(self) -> dict[str, Any]:
+        """Everything that an exact resume needs."""
+        return {
+            "step": self.step,
+            "batches": self.batches,
+            "method": self.method.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rate": self.rate.state(),
+            "scaler": self.scaler.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.step, self.batches = state["step"], state["batches"]
+        self.method.load_state_dict(state["method"])
+        self.average.network.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.rate.restore(state["rate"])
+        self.scaler.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["random"])
+
+
+def train(
+    recipe: Recipe, root: Path, run: Path, *, device: str = "auto", resume: bool = False, quiet: bool = False
+) -> Path:
+    """Train by a recipe and return the path of the weights (the moving average, float32).
+
+    Args:
+        recipe: what to do; when resuming, the run folder's own recipe must say the same.
+        root: data root, a folder with `lol_v1/` and others.
+        run: run folder, made if missing: recipe, environment, metrics, samples, checkpoint, weights.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        resume: go on from the last checkpoint, to the same result as without the interruption.
+
+    Raises:
+        OutputExists: the folder holds a run and `resume` is not set.
+        UsageError: the run to resume had another recipe.
+        DataError: the data is missing or incomplete.
+    """
+    _prepare(run, recipe, resume)
+    trainer = Trainer(recipe, pick_device(device))
+    if resume:
+        trainer.restore(load_checkpoint(run))
+    training, validation = (load_pairs(pairs) for pairs in training_and_validation(root, recipe.data))
+    held_out = validation[:: max(1, len(validation) // (recipe.validation_images or len(validation)))]
+    data = PairedCrops(training, recipe.data, recipe.seed, getattr(trainer.method.network, "thumbnail_size", 1))
+    (run / "environment.json").write_text(json.dumps(_environment(trainer.device), indent=2) + "\n")
+    tracker = Tracker(run, recipe.steps, trainer.step, quiet=quiet)
+    try:
+        _loop(trainer, data, held_out, tracker, run)
+    finally:
+        tracker.close()
+    save_weights(run / WEIGHTS, trainer.average.network)
+    return run / WEIGHTS
+
+
+def _loop(
+    trainer: Trainer, data: PairedCrops, held_out: list[LoadedPair], tracker: Tracker, run: Path
+) -> None:
+    recipe = trainer.recipe
+    recent: list[dict[str, float]] = []
+    while trainer.step < recipe.steps:
+        recent.append(trainer.train_step(data))
+        step, last = trainer.step, trainer.step == recipe.steps
+        tracker.advance(recent[-1]["loss"])
+        if step % recipe.log_every == 0 or last:
+            means = {name: float(np.mean([row[name] for row in recent])) for name in recent[0]}
+            rate, crop = trainer.rate.at(step - 1), recipe.phase_at(step - 1).crop
+            tracker.row("train", step, {**means, "lr": rate, "crop": crop})
+            recent = []
+        if step % recipe.validate_every == 0 or last:
+            scores = validate(trainer.average.network, held_out, trainer.device)
+            trainer.rate.after_validation(scores["psnr"])
+            tracker.row("validation", step, scores)
+            _save_sample(trainer, held_out[0], run)
+        if step % recipe.checkpoint_every == 0 or last:
+            save_checkpoint(run, trainer.state())
+
+
+def _prepare(run: Path, recipe: Recipe, resume: bool) -> None:
+    path = run / RECIPE
+    if resume and path.exists():
+        if from_json(path.read_text()) != recipe:
+            raise UsageError("the run was started with another recipe", "Resume without changes.", path=path)
+        return
+    if (run / CHECKPOINT).exists():
+        raise OutputExists("holds a run already", "Add --resume to go on, or name another --out.", path=run)
+    run.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_json(recipe))
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    """What a run ran on, for the card and for anyone who compares."""
+    return {
+        "relume": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "processor": torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability(),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _save_sample(trainer: Trainer, pair: LoadedPair, run: Path) -> None:
+    """Input, output and target of one held-out image in one picture, by step."""
+    output = enhance_array(trainer.average.network, pair.low_HWC, trainer.device)
+    samples = run / "samples"
+    samples.mkdir(exist_ok=True)
+    strip = np.concatenate([pair.low_HWC, output, pair.high_HWC], axis=1)
+    write_photo(Photo(strip), samples / f"{trainer.step:07d}.jpg", quality=90)

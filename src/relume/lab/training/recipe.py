@@ -1,0 +1,192 @@
+"""A recipe: everything that decides a training run, as one typed value.
+
+Recipes are Python (`relume.lab.recipes`), a run folder holds the one it used as JSON, and `--set` changes
+single values by dotted path. Nothing that is not in the recipe changes the result, apart from the machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import field
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from relume.errors import UsageError
+
+_STRICT_KEYS = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
+class Phase:
+    """A stretch of training at one resolution.
+
+    Attributes:
+        steps: optimiser steps.
+        crop: side of the square training crops, in pixels.
+        batch: crops a forward pass.
+        accumulation: forward passes an optimiser step.
+    """
+
+    steps: int
+    crop: int
+    batch: int
+    accumulation: int = 1
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
+class Data:
+    """What is trained on.
+
+    Attributes:
+        pairs: folder with `low/` and `high/`, below the data root.
+        subset: `train` (without the validation scenes) or `all`; validation always uses the held-out scenes.
+        split: name of the committed scene split.
+        exposure_jitter: the input is scaled by a factor drawn log-uniformly from `[1 / (1 + j), 1 + j]`.
+        context: smallest side of the random region that a crop's thumbnail shows, as a fraction of the image's.
+        limit: use this many pairs only (0: all), for short runs and tests.
+    """
+
+    pairs: str = "lol_v1/our485"
+    subset: Literal["train", "all"] = "train"
+    split: str = "our485_scenes"
+    exposure_jitter: float = 0.0
+    context: float = 0.7
+    limit: int = 0
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
+class Optimizer:
+    """AdamW and how its learning rate moves.
+
+    Attributes:
+        lr: peak learning rate.
+        min_lr: the lowest it gets.
+        schedule: `cosine` over the whole run, `plateau` (times `plateau_factor` after `plateau_patience`
+            validations without a better PSNR), or `constant`.
+        warmup: steps of linear rise from 0.
+        clip: largest norm of the gradient; 0 leaves it alone.
+    """
+
+    lr: float = 1e-3
+    min_lr: float = 1e-6
+    weight_decay: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Literal["cosine", "plateau", "constant"] = "cosine"
+    warmup: int = 200
+    plateau_factor: float = 0.5
+    plateau_patience: int = 7
+    clip: float = 1.0
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
+class Recipe:
+    """A training run.
+
+    Attributes:
+        name: name of the recipe.
+        network, network_options: key of `relume.lab.networks.NETWORKS` and its keyword arguments.
+        method: key of `relume.lab.methods.METHODS`.
+        losses: weight of each named loss term.
+        phases: the resolution schedule, in order.
+        average: decay of the weights' moving average, which validation and export use; 0 turns it off.
+        precision: `auto` takes bfloat16 where the device computes with it fast, else float32.
+        log_every, validate_every, checkpoint_every: in steps.
+        validation_images: how many held-out images a validation during training looks at (0: all).
+    """
+
+    name: str
+    phases: tuple[Phase, ...]
+    network: str = "two-pass"
+    network_options: dict[str, Any] = field(default_factory=dict)
+    method: str = "supervised"
+    losses: dict[str, float] = field(default_factory=lambda: {"charbonnier": 1.0, "ssim": 0.5})
+    data: Data = field(default_factory=Data)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    average: float = 0.999
+    seed: int = 0
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    log_every: int = 50
+    validate_every: int = 1000
+    checkpoint_every: int = 500
+    validation_images: int = 24
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all phases."""
+        return sum(phase.steps for phase in self.phases)
+
+    def phase_at(self, step: int) -> Phase:
+        """The phase that 0-based `step` belongs to; the last one for any step beyond."""
+        end = 0
+        for phase in self.phases:
+            end += phase.steps
+            if step < end:
+                return phase
+        return self.phases[-1]
+
+
+_ADAPTER = TypeAdapter(Recipe)
+
+
+def to_json(recipe: Recipe) -> str:
+    """The recipe as indented JSON."""
+    return _ADAPTER.dump_json(recipe, indent=2).decode() + "\n"
+
+
+def from_json(text: str) -> Recipe:
+    """Read a recipe from JSON.
+
+    Raises:
+        UsageError: unknown keys or values of the wrong type.
+    """
+    return _validated(json.loads(text))
+
+
+def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
+    """Change values by `dotted.path=value`; lists by index, values as JSON or plain text.
+
+    >>> override(recipe, ["optimizer.lr=1e-4", "phases.0.crop=64", "losses.ssim=0.8"])
+
+    Raises:
+        UsageError: no `=`, an unknown path, or a value of the wrong type.
+    """
+    tree = _ADAPTER.dump_python(recipe, mode="json")
+    for assignment in assignments:
+        path, separator, value = assignment.partition("=")
+        if not separator:
+            raise UsageError(f"'{assignment}' is no assignment", "Write --set key=value.")
+        _assign(tree, path.split("."), _parse(value), path)
+    return _validated(tree)
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _assign(tree: Any, keys: list[str], value: Any, path: str) -> None:
+    try:
+        for key in keys[:-1]:
+            tree = tree[int(key)] if isinstance(tree, list) else tree[key]
+        if isinstance(tree, list):
+            tree[int(keys[-1])] = value
+        else:
+            tree[keys[-1]] = value
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        raise UsageError(f"the recipe has no value '{path}'", "`relume train RECIPE --show` prints them all.") from error
+
+
+def _validated(tree: Any) -> Recipe:
+    try:
+        return _ADAPTER.validate_python(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"recipe value '{where}': {first['msg'].lower()}", "`relume train RECIPE --show` prints them all."
+        ) from error

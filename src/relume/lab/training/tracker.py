@@ -1,0 +1,78 @@
+"""What a run reports: rows of JSON, TensorBoard, and a progress bar with the time left."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+METRICS = "metrics.jsonl"
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """All rows of a run's metrics; none where there is no file yet."""
+    path = run / METRICS
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+class Tracker:
+    """Writes `metrics.jsonl` and TensorBoard events, and draws progress on stderr.
+
+    Args:
+        run: run folder.
+        steps: steps of the whole run.
+        start: step from which this process goes on; rows of later steps, left by a run that was cut
+            off after its last checkpoint, are dropped, since they will be written again.
+        quiet: no progress bar.
+    """
+
+    def __init__(self, run: Path, steps: int, start: int = 0, *, quiet: bool = False) -> None:
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        kept = [row for row in read_metrics(run) if row["step"] <= start]
+        (run / METRICS).write_text("".join(json.dumps(row) + "\n" for row in kept))
+        self._file = (run / METRICS).open("a")
+        self._events = SummaryWriter(run / "tensorboard", purge_step=start + 1)
+        self._started = time.monotonic() - (kept[-1]["seconds"] if kept else 0)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=quiet,
+        )
+        self._task = self._progress.add_task("training", total=steps, completed=start)
+        self._progress.start()
+
+    def row(self, kind: str, step: int, values: dict[str, float]) -> None:
+        """Write one row: `kind` ("train" or "validation"), 1-based step, seconds so far, values.
+
+        Raises:
+            FloatingPointError: a value is not finite.
+        """
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(f"{name} is {value} at step {step}")
+            self._events.add_scalar(f"{kind}/{name}", value, step)
+        seconds = round(time.monotonic() - self._started, 2)
+        self._file.write(json.dumps({"kind": kind, "step": step, "seconds": seconds, **values}) + "\n")
+        self._file.flush()
+        if kind == "validation":
+            scores = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
+            self._progress.console.print(f"step {step}: {scores}")
+
+    def advance(self, loss: float) -> None:
+        """One step is done; `loss` stands beside the bar."""
+        self._progress.update(self._task, advance=1, description=f"loss {loss:.4f}")
+
+    def close(self) -> None:
+        self._progress.stop()
+        self._file.close()
+        self._events.close()

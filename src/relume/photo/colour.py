@@ -1,0 +1,113 @@
+"""Colour profiles: any profile to sRGB when a photo is read, and back when it is written.
+
+Both ways use relative colorimetric intent with black point compensation, through libvips and lcms2.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from enum import Enum
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyvips
+
+from relume.photo import vips
+
+_FIELD = "icc-profile-data"
+_HOW = {"intent": "relative", "black_point_compensation": True}
+# A profile counts as sRGB when no colour moves further than this: 1.5 of 255 levels, here of 65535.
+# The sRGB profiles in circulation differ from one another by less; a gamma of 2.2 differs by more.
+_SRGB_TOLERANCE = 386
+
+
+class Profile(Enum):
+    """What a colour profile asks of relume."""
+
+    SRGB = "leave the pixels alone, keep the profile"
+    WIDE = "convert to sRGB on reading, back on writing"
+    ONE_WAY = "convert to sRGB on reading, cannot be converted back"
+    GREY = "leave the pixels alone, keep the profile with a grey photo"
+    CMYK = "convert to sRGB on reading, drop the profile"
+    BROKEN = "ignore"
+
+
+_SPACES = {b"RGB ": Profile.WIDE, b"GRAY": Profile.GREY, b"CMYK": Profile.CMYK}
+
+
+def _grid() -> pyvips.Image:
+    """A cube of 9 x 9 x 9 colours and a ramp of greys, as a small 8-bit picture."""
+    steps = np.linspace(0, 255, 9).round().astype(np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    return vips.wrap(np.concatenate([cube, ramp])[None])
+
+
+def _with_profile(image: pyvips.Image, icc: bytes) -> pyvips.Image:
+    image = image.copy()
+    vips.set_blob(image, _FIELD, icc)
+    return image
+
+
+@lru_cache(maxsize=32)
+def judge(icc: bytes) -> Profile:
+    """Find out what a profile does by trying it, not by its name: names are many and often wrong."""
+    if len(icc) < 132 or icc[36:40] != b"acsp" or int.from_bytes(icc[:4], "big") > len(icc):
+        return Profile.BROKEN
+    space = _SPACES.get(icc[16:20], Profile.BROKEN)
+    if space is not Profile.WIDE:
+        return space
+    tagged = _with_profile(_grid(), icc)
+    try:
+        # libvips silently takes `input_profile` where the embedded one does not load, so two
+        # different stand-ins show whether it was used.
+        tried = [
+            tagged.icc_transform("srgb", embedded=True, input_profile=stand_in, depth=16, **_HOW).numpy()
+            for stand_in in ("srgb", "p3")
+        ]
+    except vips.Error:
+        return Profile.BROKEN
+    if not np.array_equal(tried[0], tried[1]):
+        return Profile.BROKEN
+    plain = _grid().numpy().astype(np.int64) * 257
+    if int(np.abs(tried[0].astype(np.int64) - plain).max()) <= _SRGB_TOLERANCE:
+        return Profile.SRGB
+    try:
+        from_srgb(_grid(), icc).numpy()
+    except vips.Error:
+        return Profile.ONE_WAY
+    return Profile.WIDE
+
+
+def to_srgb(image: pyvips.Image, icc: bytes | None, *, stand_in: str = "srgb") -> pyvips.Image:
+    """The image (RGB or CMYK, 8 or 16 bit, with or without alpha) in sRGB at the same depth.
+
+    Args:
+        icc: the profile of the image's colours; None for `stand_in`, a profile built into libvips.
+    """
+    image = image.copy()
+    image.remove(_FIELD)
+    if icc is not None:
+        vips.set_blob(image, _FIELD, icc)
+    depth = 16 if image.format == "ushort" else 8
+    return image.icc_transform("srgb", embedded=icc is not None, input_profile=stand_in, depth=depth, **_HOW)
+
+
+def from_srgb(image: pyvips.Image, icc: bytes) -> pyvips.Image:
+    """An sRGB image without alpha in the colours of `icc`, at the same depth."""
+    depth = 16 if image.format == "ushort" else 8
+    try:
+        # One transform is ten times faster than import and export, but takes its output profile from
+        # a file only. It has read the file when it returns.
+        with tempfile.TemporaryDirectory(prefix="relume-") as folder:
+            profile = Path(folder) / "profile.icc"
+            profile.write_bytes(icc)
+            done = image.icc_transform(
+                str(profile), input_profile="srgb", embedded=False, depth=depth, **_HOW
+            )
+        return _with_profile(done, icc)
+    except OSError:
+        lab = image.icc_import(input_profile="srgb", embedded=False, **_HOW)
+        # Without an output profile libvips exports to the profile that the image carries.
+        return _with_profile(lab, icc).icc_export(depth=depth, **_HOW)

@@ -1,0 +1,206 @@
+"""The file formats: what each can hold, and how a file's first bytes give its format away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from relume.errors import InputInvalid, OutputUnwritable
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a file format can hold.
+
+    Attributes:
+        name: key in `FORMATS`.
+        title: the name people write.
+        suffixes: file name endings, the usual one first.
+        mime: media type.
+        alpha: holds transparency.
+        bits: most bits a channel that relume writes: 8, 12 or 16.
+        max_side: most pixels a side.
+        iptc: holds an IPTC block (EXIF, XMP and ICC fit every format here).
+        grey: stores a grey photo as one channel; the others store it as RGB with equal channels.
+        quality: default quality 1..100 of a lossy format, None for a lossless one.
+    """
+
+    name: str
+    title: str
+    suffixes: tuple[str, ...]
+    mime: str
+    alpha: bool
+    bits: int
+    max_side: int
+    iptc: bool
+    grey: bool
+    quality: int | None
+
+    @property
+    def lossy(self) -> bool:
+        return self.quality is not None
+
+
+_ALL = (
+    Format(
+        name="jpeg",
+        title="JPEG",
+        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"),
+        mime="image/jpeg",
+        alpha=False,
+        bits=8,
+        max_side=65535,
+        iptc=True,
+        grey=True,
+        quality=95,
+    ),
+    Format(
+        name="png",
+        title="PNG",
+        suffixes=(".png",),
+        mime="image/png",
+        alpha=True,
+        bits=16,
+        max_side=2**31 - 1,
+        iptc=False,
+        grey=True,
+        quality=None,
+    ),
+    Format(
+        name="webp",
+        title="WebP",
+        suffixes=(".webp",),
+        mime="image/webp",
+        alpha=True,
+        bits=8,
+        max_side=16383,
+        iptc=False,
+        grey=False,
+        quality=90,
+    ),
+    Format(
+        name="tiff",
+        title="TIFF",
+        suffixes=(".tif", ".tiff"),
+        mime="image/tiff",
+        alpha=True,
+        bits=16,
+        max_side=2**31 - 1,
+        iptc=True,
+        grey=True,
+        quality=None,
+    ),
+    Format(
+        name="avif",
+        title="AVIF",
+        suffixes=(".avif",),
+        mime="image/avif",
+        alpha=True,
+        bits=12,
+        max_side=16384,
+        iptc=False,
+        grey=False,
+        quality=80,
+    ),
+)
+FORMATS: Mapping[str, Format] = MappingProxyType({one.name: one for one in _ALL})
+
+TITLES = ", ".join(one.title for one in FORMATS.values())
+_BY_NAME = {name.lower().lstrip("."): one for one in FORMATS.values() for name in (one.name, *one.suffixes)}
+
+# Enough of a file to tell its format: an AVIF file lists its brands near the start.
+HEAD_BYTES = 4096
+
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"II+\0", "tiff"),
+    (b"MM\0+", "tiff"),
+)
+
+# Only to name a refused file in the message; nothing here is ever decoded.
+_REFUSED: tuple[tuple[bytes, str], ...] = (
+    (b"GIF8", "a GIF"),
+    (b"%PDF", "a PDF"),
+    (b"BM", "a BMP"),
+    (b"\0\0\1\0", "an icon (ICO)"),
+    (b"8BPS", "a Photoshop file (PSD)"),
+    (b"PK\3\4", "a ZIP archive"),
+    (b"\xff\x0a", "a JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
+    (b"\xffO\xffQ", "a JPEG 2000"),
+    (b"v/1\1", "an OpenEXR"),
+    (b"#?RADIANCE", "a Radiance HDR"),
+    (b"FUJIFILMCCD-RAW", "a camera raw file"),
+    (b"IIRO", "a camera raw file"),
+    (b"IIU\0", "a camera raw file"),
+)
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+
+
+def parse_format(name: str) -> Format:
+    """The format of a name or suffix ("jpeg", "jpg", ".JPG").
+
+    Raises:
+        OutputUnwritable: relume writes no such format.
+    """
+    found = _BY_NAME.get(name.lower().lstrip("."))
+    if found is None:
+        raise OutputUnwritable(f"relume cannot write the format {name[:20]!r}", f"Choose one of {TITLES}.")
+    return found
+
+
+def _sniff_iso(head: bytes) -> tuple[str, str]:
+    """Format name and description of an ISO media file (AVIF, HEIC, MP4) from its `ftyp` box."""
+    size = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = {head[8:12]} | {head[at : at + 4] for at in range(16, size, 4)}
+    if brands & {b"avif", b"avis"}:
+        return "avif", ""
+    if brands.intersection(_HEIC_BRANDS):
+        return "", "a HEIC"
+    return "", "a video or another media file"
+
+
+def _looks_like_text(head: bytes) -> bool:
+    return not any(byte < 9 or 13 < byte < 32 for byte in head[:512])
+
+
+def _describe(head: bytes) -> str:
+    for magic, what in _REFUSED:
+        if head.startswith(magic):
+            return what
+    if b"<svg" in head:
+        return "an SVG"
+    return "text" if _looks_like_text(head) else "no image that relume knows"
+
+
+def sniff(head: bytes, path: str) -> Format:
+    """The format of a file from its first `HEAD_BYTES` bytes; its name does not count.
+
+    Raises:
+        InputInvalid: an empty file, or a format that relume does not read.
+    """
+    if not head:
+        raise InputInvalid("the file is empty", "Copy the photo again from where it came.", path=path)
+    what = ""
+    for magic, name in _MAGIC:
+        if head.startswith(magic) and head[8:10] != b"CR":
+            return FORMATS[name]
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return FORMATS["webp"]
+    if head[4:8] == b"ftyp":
+        name, what = _sniff_iso(head)
+        if name:
+            return FORMATS[name]
+    if head[8:10] == b"CR":
+        what = "a camera raw file"
+    what = what or _describe(head)
+    if what.startswith(("a HEIC", "a JPEG XL", "a camera raw")):
+        remedy = f"This format is not supported yet; convert the photo to one of {TITLES} first."
+    else:
+        remedy = f"Give relume a photo in one of these formats: {TITLES}."
+    raise InputInvalid(f"the file is {what}", remedy, path=path)

@@ -1,0 +1,69 @@
+"""The photo as the pipeline sees it: pixels at their own depth, and what else the file holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says about its photo, as the raw bytes of each block; None where there is none.
+
+    The orientation in `exif` is always 1: reading turns the pixels upright once.
+    """
+
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    icc: bytes | None = None
+    dpi: float | None = None
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An upright photo in sRGB, at the bit depth of its file.
+
+    Pixels stay integers of the file's depth rather than floats: a photo of 48 megapixels is 144 MB
+    instead of 576 MB, and a value that nothing changes comes back bit for bit. Each tile becomes
+    float32 only on its way through the network.
+
+    Attributes:
+        rgb_HWC: sRGB-encoded pixels, uint8 or uint16 over their whole range, H x W x 3. A grey photo
+            holds its one channel three times (`grey` is set).
+        alpha_HW: opacity at the same depth, or None.
+        grey: the file has one colour channel, and gets one again when it is written.
+        metadata: EXIF, XMP, IPTC and ICC blocks. A profile other than sRGB was applied on reading
+            and is applied backwards on writing.
+        format: name of the file's format (a key of `relume.photo.FORMATS`), or "" for pixels from memory.
+        notes: what reading had to change ("CMYK converted to sRGB"), for the report.
+    """
+
+    rgb_HWC: Pixels
+    alpha_HW: Pixels | None = None
+    grey: bool = False
+    metadata: Metadata = field(default_factory=Metadata)
+    format: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bits(self) -> int:
+        """Bits a channel: 8 or 16."""
+        return 8 * self.rgb_HWC.dtype.itemsize
+
+    @property
+    def height(self) -> int:
+        return self.rgb_HWC.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.rgb_HWC.shape[1]
+
+    def with_pixels(self, rgb_HWC: Pixels) -> Photo:
+        """The same photo with other pixels of the same size and depth."""
+        return replace(self, rgb_HWC=rgb_HWC)

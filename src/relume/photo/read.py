@@ -1,0 +1,410 @@
+"""Reading photos: header first, limits next, pixels last, straight into one array."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyvips
+
+from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, RelumeError
+from relume.photo import colour, metadata, vips
+from relume.photo.colour import Profile
+from relume.photo.formats import HEAD_BYTES, TITLES, Format, sniff
+from relume.photo.ifd import IPTC, XMP, Directory
+from relume.photo.photo import Metadata, Photo, Pixels
+
+MAX_PIXELS = 200_000_000
+MAX_BYTES = 512 << 20
+
+_AGAIN = "Copy the photo again from where it came, or open it in another program and save it anew."
+# No picture is wider for libvips, whatever its height.
+_LONGEST_SIDE = 100_000_000
+# How the decoders say that a file ends too soon.
+_CUT_OFF = ("premature end of JPEG", "Read error", "Unexpected end of file")
+# Rows handled at once where pixels are moved in place.
+_ROWS = 256
+# libvips' resolutions (pixels a millimetre) where a file gives none.
+_NO_RESOLUTION = (1.0, 72 / 25.4)
+
+
+@dataclass(frozen=True)
+class _Input:
+    """An opened photo: its name for messages, its bytes by offset, and a fresh libvips source."""
+
+    path: str
+    size: int
+    read_at: Callable[[int, int], bytes]
+    source: Callable[[], pyvips.Source]
+
+
+def read_photo(
+    source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+) -> Photo:
+    """Read a photo: upright, in sRGB, at the bit depth of its file.
+
+    JPEG, PNG, WebP, TIFF and AVIF are told apart by their content, never by their name. The limits are
+    checked on the header, before any pixel is decoded.
+
+    Args:
+        source: a file, or the bytes of one.
+        max_pixels: most pixels (width x height) to accept.
+        max_bytes: largest file to accept.
+
+    Returns:
+        The photo; `notes` say what reading had to change.
+
+    Raises:
+        InputUnreadable: missing, a folder, a pipe or device, or no permission.
+        InputInvalid: not one of the formats, truncated, damaged, or pixels of an unsupported kind.
+        InputTooLarge: beyond `max_pixels` or `max_bytes`, or more than memory holds.
+    """
+    with _opened(source) as opened:
+        if opened.size > max_bytes:
+            raise InputTooLarge(
+                f"the file has {opened.size:,} bytes, more than the limit of {max_bytes:,}",
+                "If you trust the file, raise the limit (`max_bytes`).",
+                path=opened.path,
+            )
+        form = sniff(opened.read_at(0, HEAD_BYTES), opened.path)
+        try:
+            return _read(opened, form, max_pixels)
+        except MemoryError:
+            raise InputTooLarge(
+                "there is not enough memory for the photo", "Close other programs.", path=opened.path
+            ) from None
+
+
+def _read(opened: _Input, form: Format, max_pixels: int) -> Photo:
+    directory = metadata.tiff_directory(opened.read_at) if form.name == "tiff" else Directory()
+    if metadata.is_raw(directory):
+        raise InputInvalid(
+            "the file is a camera raw file",
+            f"This format is not supported yet; convert the photo to one of {TITLES} first.",
+            path=opened.path,
+        )
+    for width, height in _declared_sizes(opened, form, directory):
+        _check_size(width, height, opened.path, max_pixels)
+    header = _open_image(opened, form, "error")
+    _check_size(header.width, header.height, opened.path, max_pixels)
+    _check_kind(header, opened.path)
+    about, orientation, notes = _metadata(header, form, directory)
+    notes += _header_notes(header, form, directory, opened)
+    about, plan, colour_notes = _plan_colour(header, about)
+    pixels, decode_notes = _decode(opened, form, plan)
+    if form.name == "avif":
+        _fill_range(pixels, header)
+    rgb, alpha, grey = _split(_upright(pixels, orientation))
+    return Photo(rgb, alpha, grey, about, form.name, (*notes, *colour_notes, *decode_notes))
+
+
+# Opening
+
+
+def _label(source: Path | str | bytes) -> str:
+    return "(bytes in memory)" if isinstance(source, bytes) else str(source)
+
+
+@contextlib.contextmanager
+def _opened(source: Path | str | bytes) -> Iterator[_Input]:
+    path = _label(source)
+    if isinstance(source, bytes):
+        data = source
+        yield _Input(
+            path,
+            len(data),
+            lambda at, size: data[at : at + size],
+            lambda: pyvips.Source.new_from_memory(data),
+        )
+        return
+    descriptor = _open_file(source, path)
+    try:
+        size = os.fstat(descriptor).st_size
+
+        def read_at(at: int, size: int) -> bytes:
+            try:
+                os.lseek(descriptor, at, os.SEEK_SET)
+                return os.read(descriptor, size)
+            except (OSError, OverflowError) as error:
+                raise _unreadable(error, path) from error
+
+        def fresh() -> pyvips.Source:
+            if os.name == "nt":  # the C runtime of libvips' DLL does not know our descriptors
+                return pyvips.Source.new_from_file(os.fspath(source))
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            return pyvips.Source.new_from_descriptor(descriptor)
+
+        yield _Input(path, size, read_at, fresh)
+    finally:
+        os.close(descriptor)
+
+
+def _open_file(source: Path | str, path: str) -> int:
+    """A descriptor of a regular file. Never waits: opening a pipe returns at once."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        _check_regular(os.stat(source).st_mode, path)  # noqa: PTH116 - a str may hold a NUL byte
+        descriptor = os.open(source, flags)
+    except (OSError, ValueError) as error:
+        raise _unreadable(error, path) from error
+    try:
+        _check_regular(os.fstat(descriptor).st_mode, path)
+    except RelumeError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_regular(mode: int, path: str) -> None:
+    if stat.S_ISREG(mode):
+        return
+    what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+    raise InputUnreadable(f"this is {what}, not a photo", "Name a file that holds a photo.", path=path)
+
+
+def _unreadable(error: OSError | ValueError | OverflowError, path: str) -> InputUnreadable:
+    if isinstance(error, FileNotFoundError):
+        reason, remedy = "there is no such file", "Check the name and the folder."
+    elif isinstance(error, PermissionError):
+        reason, remedy = "the file may not be read", "Change its permissions, or run relume as its owner."
+    else:
+        said = getattr(error, "strerror", None) or "the name is not a valid file name"
+        reason, remedy = f"the file cannot be opened ({said})", "Check the name and the disk."
+    return InputUnreadable(reason, remedy, path=path)
+
+
+def _open_image(opened: _Input, form: Format, fail_on: str, page: int = 0) -> pyvips.Image:
+    """The image of a file, of which only the header has been read."""
+    loader = "heifload_source" if form.name == "avif" else f"{form.name}load_source"
+    pages = {"page": page} if page else {}
+    try:
+        image = pyvips.Operation.call(loader, opened.source(), access="sequential", fail_on=fail_on, **pages)
+    except vips.Error as error:
+        raise _damaged(error, form, opened.path) from error
+    primary = image.get("heif-primary") if image.get_typeof("heif-primary") else 0
+    return image if page or not primary else _open_image(opened, form, fail_on, primary)
+
+
+def _damaged(error: pyvips.Error, form: Format, path: str) -> RelumeError:
+    said = vips.short_reason(error)
+    if "out of memory" in said or "unable to allocate" in said.lower():
+        return InputTooLarge("there is not enough memory for the photo", "Close other programs.", path=path)
+    cut_off = any(sign in said for sign in _CUT_OFF)
+    what = "cut off" if cut_off else "damaged, cut off, or of an unsupported kind"
+    reason = f"the {form.title} file is {what}"
+    return InputInvalid(f"{reason} ({said})" if said else reason, _AGAIN, path=path)
+
+
+# What the header says
+
+
+def _declared_sizes(opened: _Input, form: Format, directory: Directory) -> list[tuple[int, int]]:
+    """Widths and heights in a header, of the formats whose headers can state more than libvips allows.
+
+    libvips would print on stderr for such a size.
+    """
+    if form.name == "tiff":
+        return [(directory.number(256), directory.number(257))]
+    head = opened.read_at(0, HEAD_BYTES)
+    starts = [16] if form.name == "png" else []
+    if form.name == "avif":
+        starts = [found.end() + 4 for found in re.finditer(b"ispe", head)]
+    sides = (head[at : at + 8] for at in starts)
+    return [(int.from_bytes(one[:4], "big"), int.from_bytes(one[4:], "big")) for one in sides]
+
+
+def _check_size(width: int, height: int, path: str, max_pixels: int) -> None:
+    if width * height > max_pixels or max(width, height) > _LONGEST_SIDE:
+        raise InputTooLarge(
+            f"the photo has {width} x {height} pixels, more than the limit of {max_pixels:,}",
+            "If you trust the file, raise the limit (`--max-pixels`, `max_pixels`).",
+            path=path,
+        )
+
+
+def _check_kind(image: pyvips.Image, path: str) -> None:
+    """Raise where the pixels are of a kind that relume does not take."""
+    if image.interpretation in ("lab", "labs"):
+        return
+    if image.format not in ("uchar", "ushort"):
+        kind = "floating-point" if image.format in ("float", "double") else f"'{image.format}'"
+        raise InputInvalid(
+            f"the photo has {kind} pixels", "Convert it to 16 bits a channel (unsigned) first.", path=path
+        )
+    most = 5 if image.interpretation == "cmyk" else 4
+    if image.bands > most:
+        raise InputInvalid(
+            f"the photo has {image.bands} channels",
+            "Save it as grey, RGB or CMYK, with or without alpha.",
+            path=path,
+        )
+
+
+def _metadata(image: pyvips.Image, form: Format, directory: Directory) -> tuple[Metadata, int, list[str]]:
+    """The metadata made upright, the orientation 1..8 still to be applied, and notes."""
+    notes: list[str] = []
+    exif, xmp, iptc = (vips.blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
+    orientation = 1
+    if form.name == "tiff":
+        orientation = directory.number(0x0112, 1)
+        exif = metadata.exif_of_tiff(directory)
+        xmp = directory.tags[XMP].data if XMP in directory.tags else xmp
+        iptc = directory.tags[IPTC].data if IPTC in directory.tags else iptc
+    elif exif is not None:
+        try:
+            exif, orientation = metadata.clean_exif(exif)
+        except ValueError:
+            exif = None
+            notes.append("damaged EXIF dropped")
+    if form.name == "avif":
+        orientation = 1  # the decoder has turned the pixels, after the file's own transformations
+    about = Metadata(
+        exif=exif,
+        xmp=None if xmp is None else metadata.clean_xmp(xmp),
+        iptc=None if iptc is None else metadata.unwrap_iptc(iptc),
+        icc=vips.blob(image, "icc-profile-data"),
+        dpi=_dpi(image),
+    )
+    return about, orientation if 1 <= orientation <= 8 else 1, notes
+
+
+def _dpi(image: pyvips.Image) -> float | None:
+    # A file without a resolution reads as libvips' default, which is no statement about the photo.
+    if image.xres <= 0 or any(abs(image.xres - default) < 0.002 for default in _NO_RESOLUTION):
+        return None
+    return round(image.xres * 25.4, 2)
+
+
+def _number(image: pyvips.Image, name: str, default: int) -> int:
+    value = image.get(name) if image.get_typeof(name) else default
+    return value if isinstance(value, int) else default
+
+
+def _header_notes(image: pyvips.Image, form: Format, directory: Directory, opened: _Input) -> list[str]:
+    notes: list[str] = []
+    pages = _number(image, "n-pages", 1)
+    if pages > 1:
+        notes.append(f"only the first of {pages} pictures in the file is read")
+    if form.name == "png" and b"acTL" in opened.read_at(0, HEAD_BYTES):
+        notes.append("only the first picture of the animation is read")
+    bits = _number(image, "bits-per-sample", 8)
+    if _number(image, "palette", 0) or directory.number(262) == 3:
+        notes.append("palette expanded to full colours")
+    elif bits < 8:
+        notes.append(f"{bits} bits a channel expanded to 8")
+    elif bits not in (8, 16):
+        notes.append(f"{bits} bits a channel scaled to 16")
+    return notes
+
+
+def _plan_colour(
+    image: pyvips.Image, about: Metadata
+) -> tuple[Metadata, Callable[[pyvips.Image], pyvips.Image], list[str]]:
+    """How the pixels become sRGB (or stay as they are), and the metadata and notes that follow from it."""
+    icc = about.icc
+    kind = Profile.BROKEN if icc is None else colour.judge(icc)
+    if image.interpretation == "cmyk":
+        used = icc if kind is Profile.CMYK else None
+        return (
+            replace(about, icc=None),
+            lambda image: colour.to_srgb(image, used, stand_in="cmyk"),
+            ["CMYK converted to sRGB"],
+        )
+    if image.interpretation in ("lab", "labs"):
+        return (
+            replace(about, icc=None),
+            lambda image: image.colourspace("rgb16"),
+            ["CIELAB converted to sRGB"],
+        )
+    grey = image.bands < 3
+    fits = (Profile.GREY,) if grey else (Profile.SRGB, Profile.WIDE, Profile.ONE_WAY)
+    if icc is None or kind not in fits:
+        what = (
+            "damaged colour profile" if kind is Profile.BROKEN else "colour profile of another colour space"
+        )
+        return replace(about, icc=None), _unchanged, [] if icc is None else [f"{what} colour profile ignored"]
+    if kind is Profile.ONE_WAY:
+        return (
+            replace(about, icc=None),
+            lambda image: colour.to_srgb(image, icc),
+            ["colours converted to sRGB for good: the profile cannot be applied backwards"],
+        )
+    if kind is Profile.WIDE:
+        return about, lambda image: colour.to_srgb(image, icc), []
+    return about, _unchanged, []
+
+
+def _unchanged(image: pyvips.Image) -> pyvips.Image:
+    return image
+
+
+# Pixels
+
+
+def _decode(
+    opened: _Input, form: Format, to_srgb: Callable[[pyvips.Image], pyvips.Image]
+) -> tuple[npt.NDArray[Any], list[str]]:
+    """The pixels (H x W x C) after their way to sRGB."""
+    # libjpeg only warns of most damage, so warnings count; but one kind is harmless and common.
+    strict = "warning" if form.name == "jpeg" else "error"
+    try:
+        return to_srgb(_open_image(opened, form, strict)).numpy(), []
+    except vips.Error as error:
+        if form.name != "jpeg" or "extraneous bytes" not in str(error.detail):
+            raise _damaged(error, form, opened.path) from error
+    try:
+        return to_srgb(_open_image(opened, form, "error")).numpy(), ["stray bytes in the JPEG file skipped"]
+    except vips.Error as error:
+        raise _damaged(error, form, opened.path) from error
+
+
+def _fill_range(pixels: npt.NDArray[Any], image: pyvips.Image) -> None:
+    """Spread 10 or 12 bits, which the decoder leaves in the upper bits, over the whole 16-bit range.
+
+    Repeating the upper bits in the empty lower ones is exact at both ends, and dropping them again
+    gives back the value that was read.
+    """
+    bits = _number(image, "bits-per-sample", 8)
+    if pixels.dtype == np.uint16 and 8 < bits < 16:
+        for top in range(0, pixels.shape[0], _ROWS):
+            rows = pixels[top : top + _ROWS]
+            rows |= rows >> bits
+
+
+def _upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """Turn and mirror pixels as EXIF orientation 1..8 asks."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _split(pixels: npt.NDArray[Any]) -> tuple[Pixels, Pixels | None, bool]:
+    """RGB, alpha and whether the photo is grey, of 1..4 channels."""
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    pixels = pixels.reshape(*pixels.shape[:2], channels)
+    alpha = pixels[..., -1].copy() if channels in (2, 4) else None
+    if channels < 3:
+        return np.repeat(pixels[..., :1], 3, axis=2), alpha, True
+    return (pixels if channels == 3 else _squeeze_rgb(pixels)), alpha, False
+
+
+def _squeeze_rgb(pixels: npt.NDArray[Any]) -> Pixels:
+    """RGB of RGBA as one block, moved together inside the same memory: a copy would need it twice."""
+    height, width = pixels.shape[:2]
+    flat = pixels.reshape(-1)
+    for top in range(0, height, _ROWS):
+        rows = pixels[top : top + _ROWS, :, :3].reshape(-1)  # a copy, so overlapping is safe
+        flat[top * width * 3 : top * width * 3 + rows.size] = rows
+    return flat[: height * width * 3].reshape(height, width, 3)

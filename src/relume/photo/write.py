@@ -1,0 +1,350 @@
+"""Writing photos: back to the file's own colours and channels, streamed out, atomically."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyvips
+
+from relume.errors import OutputUnwritable, RelumeError, UsageError
+from relume.photo import colour, containers, metadata, vips
+from relume.photo.colour import Profile
+from relume.photo.formats import TITLES, Format, parse_format
+from relume.photo.photo import Metadata, Photo
+
+_ROWS = 256
+_BIT_DEPTH_NOTE = "16 bits a channel reduced to {}"
+
+# Fast settings that still compress well: PNG with one fixed filter, AVIF well below its slowest.
+# JPEG's optimised Huffman tables would save 2 to 5 % but hold the whole photo's coefficients in memory.
+_SAVE: dict[str, dict[str, Any]] = {
+    "jpeg": {"subsample_mode": "off"},
+    "png": {"compression": 6, "filter": "sub"},
+    "webp": {"effort": 4, "alpha_q": 100},
+    "tiff": {"compression": "deflate", "predictor": "horizontal"},
+    "avif": {"compression": "av1", "effort": 2, "subsample_mode": "off"},
+}
+
+
+def encode_photo(
+    photo: Photo,
+    *,
+    format: str = "",  # noqa: A002
+    quality: int | None = None,
+    strip: bool = False,
+) -> tuple[bytes, tuple[str, ...]]:
+    """Encode a photo as the bytes of an image file.
+
+    Args:
+        format: a name in `FORMATS` or a suffix; "" takes the format that the photo was read from.
+        quality: 1..100 for the lossy formats, None for the format's default; lossless ones ignore it.
+        strip: leave out EXIF, XMP, IPTC and the colour profile, and store sRGB colours.
+
+    Returns:
+        The file's bytes, and notes on what the format could not hold.
+
+    Raises:
+        OutputUnwritable: no such format, too large for the format, or the encoder failed.
+        UsageError: a quality out of range, or arrays of the wrong shape or type.
+    """
+    form = _choose(photo, format, None)
+    sink = io.BytesIO()
+    notes = _encode(photo, form, quality, strip, sink, None)
+    return sink.getvalue(), notes
+
+
+def write_photo(
+    photo: Photo,
+    target: Path | str,
+    *,
+    format: str = "",  # noqa: A002
+    quality: int | None = None,
+    strip: bool = False,
+) -> tuple[str, ...]:
+    """Write a photo to a file, completely or not at all.
+
+    The file grows under a temporary name beside `target` and takes its place at the end, replacing a
+    file that is there. The folder must exist.
+
+    Args:
+        format: a name in `FORMATS` or a suffix; "" goes by the suffix of `target`, and by the format
+            that the photo was read from where `target` has none.
+        quality: 1..100 for the lossy formats, None for the format's default; lossless ones ignore it.
+        strip: leave out EXIF, XMP, IPTC and the colour profile, and store sRGB colours.
+
+    Returns:
+        Notes on what the format could not hold.
+
+    Raises:
+        OutputUnwritable: no such format or folder, no permission or space, or the encoder failed.
+        UsageError: a quality out of range, or arrays of the wrong shape or type.
+    """
+    target = Path(target)
+    form = _choose(photo, format, target)
+    with _replacing(target) as file:
+        return _encode(photo, form, quality, strip, file, target)
+
+
+def _choose(photo: Photo, name: str, target: Path | None) -> Format:
+    name = name or (target.suffix if target is not None else "") or photo.format
+    if not name:
+        remedy = f"Give the output a suffix, or name a format: {TITLES}."
+        raise OutputUnwritable("no output format is known", remedy, path=target)
+    try:
+        return parse_format(name)
+    except OutputUnwritable as error:
+        raise OutputUnwritable(error.reason, error.remedy, path=target) from None
+
+
+def _check(photo: Photo, form: Format, quality: int | None, path: Path | None) -> None:
+    rgb, alpha = photo.rgb_HWC, photo.alpha_HW
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0 or rgb.dtype not in (np.uint8, np.uint16):
+        raise UsageError(
+            f"the photo's pixels are {rgb.dtype} of shape {rgb.shape}",
+            "They must be uint8 or uint16, H x W x 3.",
+        )
+    if alpha is not None and (alpha.shape != rgb.shape[:2] or alpha.dtype != rgb.dtype):
+        raise UsageError(
+            f"the photo's alpha is {alpha.dtype} of shape {alpha.shape}",
+            "It must match the pixels in type and size.",
+        )
+    if quality is not None and not 1 <= quality <= 100:
+        raise UsageError(f"the quality {quality} is out of range", "Choose 1 to 100.")
+    if max(rgb.shape[:2]) > form.max_side:
+        raise OutputUnwritable(
+            f"{form.title} holds at most {form.max_side} pixels a side, not {photo.width} x {photo.height}",
+            "Choose PNG or TIFF.",
+            path=path,
+        )
+
+
+# Encoding
+
+
+def _encode(
+    photo: Photo, form: Format, quality: int | None, strip: bool, sink: BinaryIO, path: Path | None
+) -> tuple[str, ...]:
+    """Encode into an empty, seekable file; returns the notes."""
+    _check(photo, form, quality, path)
+    about, notes = (Metadata(dpi=photo.metadata.dpi), []) if strip else _fitting(photo, form)
+    image, pixel_notes = _image(photo, form, about.icc)
+    options = dict(_SAVE[form.name], keep="icc")
+    if form.quality is not None:
+        options["Q"] = form.quality if quality is None else quality
+    if form.bits == 12:
+        options["bitdepth"] = 12 if photo.bits == 16 else 8
+    try:
+        notes += pixel_notes + _save(image, form, options, about, sink)
+    except vips.Error as error:
+        said = vips.short_reason(error)
+        reason = f"the {form.title} encoder failed" + (f" ({said})" if said else "")
+        raise OutputUnwritable(reason, "Choose another format, or a smaller photo.", path=path) from error
+    except MemoryError as error:
+        reason, remedy = "there is not enough memory to write the photo", "Close other programs."
+        raise OutputUnwritable(reason, remedy, path=path) from error
+    return tuple(notes)
+
+
+def _fitting(photo: Photo, form: Format) -> tuple[Metadata, list[str]]:
+    """The metadata that the format can hold, with a profile that fits the pixels, and notes."""
+    about = photo.metadata
+    notes: list[str] = []
+    if about.iptc and not form.iptc:
+        about = replace(about, iptc=None)
+        notes.append(f"IPTC dropped: {form.title} has no place for it")
+    fits = (Profile.GREY,) if photo.grey else (Profile.SRGB, Profile.WIDE)
+    if about.icc is not None and colour.judge(about.icc) not in fits:
+        about = replace(about, icc=None)
+        notes.append("colour profile dropped: it does not fit the photo")
+    return about, notes
+
+
+def _image(photo: Photo, form: Format, icc: bytes | None) -> tuple[pyvips.Image, list[str]]:
+    """The pixels as they go into the file, and notes. Nothing is computed before it is saved."""
+    notes: list[str] = []
+    image = vips.wrap(_one_channel(photo.rgb_HWC) if photo.grey else photo.rgb_HWC, grey=photo.grey)
+    alpha = None if photo.alpha_HW is None else vips.wrap(photo.alpha_HW)
+    if alpha is not None and not form.alpha:
+        full = 65535 if photo.bits == 16 else 255
+        name = image.interpretation
+        image = image.bandjoin(alpha).flatten(background=[full], max_alpha=full).copy(interpretation=name)
+        alpha = None
+        notes.append(f"transparency laid on white: {form.title} holds none")
+    if icc is not None and not photo.grey and colour.judge(icc) is Profile.WIDE:
+        image = colour.from_srgb(image, icc)
+    elif icc is not None:
+        vips.set_blob(image, "icc-profile-data", icc)
+    if photo.bits > form.bits:
+        notes.append(_BIT_DEPTH_NOTE.format(form.bits))
+    if form.bits == 8 and photo.bits == 16:
+        image = _to_8_bits(image)
+        alpha = None if alpha is None else _to_8_bits(alpha)
+    if alpha is not None:
+        name = image.interpretation
+        image = image.bandjoin(alpha).copy(interpretation=name)
+    return _with_resolution(image, photo.metadata.dpi), notes
+
+
+def _one_channel(rgb_HWC: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Luma by the weights of Rec. 709 in 256ths; three equal channels give their value exactly."""
+    height, width = rgb_HWC.shape[:2]
+    grey = np.empty((height, width), rgb_HWC.dtype)
+    for top in range(0, height, _ROWS):
+        rows = rgb_HWC[top : top + _ROWS].astype(np.uint32)
+        grey[top : top + _ROWS] = (54 * rows[..., 0] + 183 * rows[..., 1] + 19 * rows[..., 2] + 128) >> 8
+    return grey
+
+
+def _to_8_bits(image: pyvips.Image) -> pyvips.Image:
+    """Round 0..65535 to 0..255; libvips cuts off the fraction, hence the half."""
+    name = "srgb" if image.interpretation == "rgb16" else "b-w"
+    return image.linear([255 / 65535], [0.5], uchar=True).copy(interpretation=name)
+
+
+def _with_resolution(image: pyvips.Image, dpi: float | None) -> pyvips.Image:
+    dots = (dpi or 72.0) / 25.4
+    return image.copy(xres=dots, yres=dots)
+
+
+def _save(
+    image: pyvips.Image, form: Format, options: dict[str, Any], about: Metadata, sink: BinaryIO
+) -> list[str]:
+    """Stream the encoded image with its metadata into `sink`; returns notes."""
+    notes: list[str] = []
+    write: Callable[[bytes], object] = sink.write
+    if form.name == "jpeg":
+        extra, notes = containers.jpeg_segments(about)
+        write = containers.inserting(sink.write, containers.INSERT_AT["jpeg"], extra)
+    elif form.name == "png":
+        write = containers.inserting(sink.write, containers.INSERT_AT["png"], containers.png_chunks(about))
+    elif form.name == "webp":
+        data = image.webpsave_buffer(**options)
+        sink.write(containers.webp_with(data, about, image.width, image.height, alpha=image.hasalpha()))
+        return notes
+    else:
+        image, options = _attach(image, form, options, about)
+    _stream(image, form, options, sink, write)
+    if form.name == "tiff" and about.exif:
+        try:
+            metadata.add_exif_to_tiff(sink, about.exif)
+        except ValueError:
+            notes.append("damaged EXIF dropped")
+    return notes
+
+
+def _attach(
+    image: pyvips.Image, form: Format, options: dict[str, Any], about: Metadata
+) -> tuple[pyvips.Image, dict[str, Any]]:
+    """Hand libvips the blocks of the formats whose structure it writes best itself."""
+    image = image.copy()
+    keep = ["icc"]
+    if about.xmp:
+        vips.set_blob(image, "xmp-data", about.xmp)
+        keep.append("xmp")
+    if about.iptc and form.name == "tiff":
+        vips.set_blob(image, "iptc-data", about.iptc)
+        keep.append("iptc")
+    if about.exif and form.name == "avif":
+        vips.set_blob(image, "exif-data", b"Exif\0\0" + about.exif)
+        keep.append("exif")
+    return image, dict(options, keep=":".join(keep))
+
+
+def _stream(
+    image: pyvips.Image,
+    form: Format,
+    options: dict[str, Any],
+    sink: BinaryIO,
+    write: Callable[[bytes], object],
+) -> None:
+    """Encode through callbacks into `sink`. What goes wrong in one is kept, and raised afterwards:
+    an exception cannot cross libvips' C code.
+    """
+    failed: list[BaseException] = []
+
+    def on_write(chunk: Any) -> int:
+        try:
+            write(bytes(chunk))
+        except BaseException as error:  # noqa: BLE001 - Ctrl-C included: raised again below
+            failed.append(error)
+            return -1
+        return len(chunk)
+
+    target = pyvips.TargetCustom()
+    target.on_write(on_write)
+    target.on_seek(lambda offset, whence: sink.seek(offset, whence))
+    target.on_read(lambda size: sink.read(size))
+    target.on_end(lambda: 0)
+    saver = "heifsave_target" if form.name == "avif" else f"{form.name}save_target"
+    try:
+        pyvips.Operation.call(saver, image, target, **options)
+    except vips.Error:
+        if failed:
+            raise failed[0] from None
+        raise
+    if failed:
+        raise failed[0]
+
+
+# Files
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[BinaryIO]:
+    """A new file beside `target` that takes its place when the block ends well, and is gone otherwise."""
+    _check_target(target)
+    partial = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.partial")
+    try:
+        # Opened so rather than by `tempfile`, which would keep the file from other users.
+        file = partial.open("x+b")
+    except (OSError, ValueError) as error:
+        raise _unwritable(error, target) from error
+    try:
+        with file:
+            yield file
+        partial.replace(target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        if isinstance(error, OSError):
+            raise _unwritable(error, target) from error
+        raise
+
+
+def _check_target(target: Path) -> None:
+    """Refuse to put a file in the place of a folder, a pipe or a device (replacing would delete it)."""
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise _unwritable(error, target) from error
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise OutputUnwritable(f"this is {what}, not a file", "Name a file to write.", path=target)
+
+
+def _unwritable(error: OSError | ValueError, target: Path) -> RelumeError:
+    if isinstance(error, FileNotFoundError):
+        reason, remedy = f"there is no folder {target.parent}", "Create the folder first."
+    elif isinstance(error, PermissionError):
+        reason, remedy = (
+            "the folder may not be written to",
+            "Choose another folder, or change its permissions.",
+        )
+    else:
+        said = getattr(error, "strerror", None) or "the name is not a valid file name"
+        reason, remedy = (
+            f"the file cannot be written ({said})",
+            "Check the name, the disk and its free space.",
+        )
+    return OutputUnwritable(reason, remedy, path=target)
