@@ -5,10 +5,12 @@ Both ways use relative colorimetric intent with black point compensation, throug
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyvips
@@ -37,11 +39,11 @@ _SPACES = {b"RGB ": Profile.WIDE, b"GRAY": Profile.GREY, b"CMYK": Profile.CMYK}
 
 
 def _grid() -> pyvips.Image:
-    """A cube of 9 x 9 x 9 colours and a ramp of greys, as a small 8-bit picture."""
+    """A cube of 9 x 9 x 9 colours and a ramp of greys, as a small 16-bit picture."""
     steps = np.linspace(0, 255, 9).round().astype(np.uint8)
     cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    return vips.wrap(np.concatenate([cube, ramp])[None])
+    return vips.wrap(np.concatenate([cube, ramp])[None].astype(np.uint16) * np.uint16(257))
 
 
 def _with_profile(image: pyvips.Image, icc: bytes) -> pyvips.Image:
@@ -58,19 +60,15 @@ def judge(icc: bytes) -> Profile:
     space = _SPACES.get(icc[16:20], Profile.BROKEN)
     if space is not Profile.WIDE:
         return space
-    tagged = _with_profile(_grid(), icc)
     try:
-        # libvips silently takes `input_profile` where the embedded one does not load, so two
-        # different stand-ins show whether it was used.
-        tried = [
-            tagged.icc_transform("srgb", embedded=True, input_profile=stand_in, depth=16, **_HOW).numpy()
-            for stand_in in ("srgb", "p3")
-        ]
+        # libvips silently takes the stand-in where the profile does not load, so two different ones
+        # show whether it did.
+        tried = [to_srgb(_grid(), icc, stand_in=name).numpy() for name in ("srgb", "p3")]
     except vips.Error:
         return Profile.BROKEN
     if not np.array_equal(tried[0], tried[1]):
         return Profile.BROKEN
-    plain = _grid().numpy().astype(np.int64) * 257
+    plain = _grid().numpy().astype(np.int64)
     if int(np.abs(tried[0].astype(np.int64) - plain).max()) <= _SRGB_TOLERANCE:
         return Profile.SRGB
     try:
@@ -78,6 +76,12 @@ def judge(icc: bytes) -> Profile:
     except vips.Error:
         return Profile.ONE_WAY
     return Profile.WIDE
+
+
+def builtin(name: str) -> bytes | None:
+    """A profile built into libvips ("srgb", "p3")."""
+    profile: Any = pyvips.Operation.call("profile_load", name)
+    return bytes(profile) or None
 
 
 def to_srgb(image: pyvips.Image, icc: bytes | None, *, stand_in: str = "srgb") -> pyvips.Image:
@@ -88,26 +92,27 @@ def to_srgb(image: pyvips.Image, icc: bytes | None, *, stand_in: str = "srgb") -
     """
     image = image.copy()
     image.remove(_FIELD)
+    source: dict[str, Any] = {"embedded": icc is not None, "input_profile": stand_in, **_HOW}
     if icc is not None:
         vips.set_blob(image, _FIELD, icc)
-    depth = 16 if image.format == "ushort" else 8
-    return image.icc_transform("srgb", embedded=icc is not None, input_profile=stand_in, depth=depth, **_HOW)
+    if image.format == "ushort":
+        # In one transform lcms2 interpolates 16-bit values in a coarse table, up to 16 of 255 levels
+        # off; through floating-point Lab it computes them.
+        return image.icc_import(**source).icc_export(output_profile="srgb", depth=16, **_HOW)
+    return image.icc_transform("srgb", depth=8, **source)
 
 
 def from_srgb(image: pyvips.Image, icc: bytes) -> pyvips.Image:
     """An sRGB image without alpha in the colours of `icc`, at the same depth."""
-    depth = 16 if image.format == "ushort" else 8
-    try:
-        # One transform is ten times faster than import and export, but takes its output profile from
-        # a file only. It has read the file when it returns.
-        with tempfile.TemporaryDirectory(prefix="relume-") as folder:
+    if image.format == "uchar":
+        # For 8 bits one transform is exact and ten times faster, but takes its output profile from a
+        # file only. It has read the file when it returns.
+        with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix="relume-") as folder:
             profile = Path(folder) / "profile.icc"
             profile.write_bytes(icc)
-            done = image.icc_transform(
-                str(profile), input_profile="srgb", embedded=False, depth=depth, **_HOW
-            )
-        return _with_profile(done, icc)
-    except OSError:
-        lab = image.icc_import(input_profile="srgb", embedded=False, **_HOW)
-        # Without an output profile libvips exports to the profile that the image carries.
-        return _with_profile(lab, icc).icc_export(depth=depth, **_HOW)
+            done = image.icc_transform(str(profile), input_profile="srgb", embedded=False, depth=8, **_HOW)
+            return _with_profile(done, icc)
+    depth = 16 if image.format == "ushort" else 8
+    lab = image.icc_import(input_profile="srgb", embedded=False, **_HOW)
+    # Without an output profile libvips exports to the profile that the image carries.
+    return _with_profile(lab, icc).icc_export(depth=depth, **_HOW)

@@ -25,9 +25,15 @@ def _segment(marker: int, payload: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
 
 
+def _jfif(dpi: float | None) -> bytes:
+    """The JFIF header, which libvips leaves out where it keeps no metadata."""
+    dots = 0 if dpi is None else min(max(round(dpi), 1), 65535)
+    return b"JFIF\0\1\1" + struct.pack(">BHHBB", 1 if dots else 0, dots or 1, dots or 1, 0, 0)
+
+
 def jpeg_segments(about: Metadata) -> tuple[bytes, list[str]]:
     """The metadata as JPEG segments, and notes on blocks too long for one."""
-    wanted: list[tuple[str, int, bytes]] = []
+    wanted: list[tuple[str, int, bytes]] = [("resolution", 0xE0, _jfif(about.dpi))]
     if about.exif:
         wanted.append(("EXIF", 0xE1, b"Exif\0\0" + about.exif))
     if about.xmp:

@@ -7,11 +7,12 @@ import struct
 from typing import BinaryIO
 
 from relume.photo import ifd
-from relume.photo.ifd import Directory, ReadAt
+from relume.photo.ifd import Directory, ReadAt, Value
 
 _EXIF_PREFIX = b"Exif\0\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _IPTC_RESOURCE = 0x0404
+_UNDEFINED = 7
 _THUMBNAIL_AT, _THUMBNAIL_SIZE = 0x0201, 0x0202
 
 # What the first directory of a TIFF file says about the photo rather than about its pixels:
@@ -121,16 +122,27 @@ def exif_of_tiff(directory: Directory) -> bytes | None:
     return b"II*\0" + struct.pack("<I", 8) + ifd.layout(Directory(tags, directory.children), 8)
 
 
-def add_exif_to_tiff(file: BinaryIO, exif: bytes) -> None:
-    """Add an EXIF block to a TIFF file just written (classic, little-endian), by a new directory at its end.
+def _about(exif: bytes | None, iptc: bytes | None) -> tuple[Directory, list[str]]:
+    about, notes = Directory(), []
+    if exif:
+        try:
+            order, first = ifd.header(_reader(exif))
+            about = ifd.read(_reader(exif), order, first, only=(*_ABOUT, ifd.EXIF_IFD, ifd.GPS_IFD))
+        except ValueError:
+            notes.append("damaged EXIF dropped")
+    if iptc:
+        about.tags[ifd.IPTC] = Value(_UNDEFINED, len(iptc), iptc)
+    return about, notes
 
-    Raises:
-        ValueError: the EXIF block is damaged.
+
+def add_to_tiff(file: BinaryIO, exif: bytes | None, iptc: bytes | None) -> list[str]:
+    """Add metadata to a TIFF file just written (classic, little-endian), by a new directory at its end.
+
+    libvips writes no EXIF into TIFF files, and too short an IPTC block. Returns notes.
     """
-    order, first = ifd.header(_reader(exif))
-    about = ifd.read(_reader(exif), order, first, only=(*_ABOUT, ifd.EXIF_IFD, ifd.GPS_IFD))
+    about, notes = _about(exif, iptc)
     if not about.tags and not about.children:
-        return
+        return notes
     file.seek(4)
     first = int.from_bytes(file.read(4), "little")
     file.seek(first)
@@ -158,3 +170,4 @@ def add_exif_to_tiff(file: BinaryIO, exif: bytes) -> None:
     file.seek(4)
     file.write(struct.pack("<I", merged_at))
     file.seek(0, 2)
+    return notes

@@ -26,6 +26,7 @@ MAX_PIXELS = 200_000_000
 MAX_BYTES = 512 << 20
 
 _AGAIN = "Copy the photo again from where it came, or open it in another program and save it anew."
+_COLOUR_CODES = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 # No picture is wider for libvips, whatever its height.
 _LONGEST_SIDE = 100_000_000
 # How the decoders say that a file ends too soon.
@@ -98,6 +99,9 @@ def _read(opened: _Input, form: Format, max_pixels: int) -> Photo:
     _check_kind(header, opened.path)
     about, orientation, notes = _metadata(header, form, directory)
     notes += _header_notes(header, form, directory, opened)
+    if form.name == "avif" and about.icc is None:
+        about, coded_notes = _coded_colour(about, opened.read_at(0, HEAD_BYTES))
+        notes += coded_notes
     about, plan, colour_notes = _plan_colour(header, about)
     pixels, decode_notes = _decode(opened, form, plan)
     if form.name == "avif":
@@ -293,7 +297,8 @@ def _header_notes(image: pyvips.Image, form: Format, directory: Directory, opene
     pages = _number(image, "n-pages", 1)
     if pages > 1:
         notes.append(f"only the first of {pages} pictures in the file is read")
-    if form.name == "png" and b"acTL" in opened.read_at(0, HEAD_BYTES):
+    head = opened.read_at(0, HEAD_BYTES)
+    if (form.name == "png" and b"acTL" in head) or (form.name == "avif" and head[8:12] == b"avis"):
         notes.append("only the first picture of the animation is read")
     bits = _number(image, "bits-per-sample", 8)
     if _number(image, "palette", 0) or directory.number(262) == 3:
@@ -303,6 +308,19 @@ def _header_notes(image: pyvips.Image, form: Format, directory: Directory, opene
     elif bits not in (8, 16):
         notes.append(f"{bits} bits a channel scaled to 16")
     return notes
+
+
+def _coded_colour(about: Metadata, head: bytes) -> tuple[Metadata, list[str]]:
+    """The profile for an AVIF file that states its colours as code numbers (ITU-T H.273), and notes."""
+    found = _COLOUR_CODES.search(head)
+    if found is None:
+        return about, []
+    primaries, transfer = (int.from_bytes(code, "big") for code in found.groups())
+    if transfer in (16, 18):
+        return about, ["HDR brightness read as if it were sRGB"]
+    if primaries == 12:
+        return replace(about, icc=colour.builtin("p3")), []
+    return about, ["BT.2020 colours read as if they were sRGB"] if primaries == 9 else []
 
 
 def _plan_colour(
@@ -327,9 +345,7 @@ def _plan_colour(
     grey = image.bands < 3
     fits = (Profile.GREY,) if grey else (Profile.SRGB, Profile.WIDE, Profile.ONE_WAY)
     if icc is None or kind not in fits:
-        what = (
-            "damaged colour profile" if kind is Profile.BROKEN else "colour profile of another colour space"
-        )
+        what = "damaged" if kind is Profile.BROKEN else "unfitting"
         return replace(about, icc=None), _unchanged, [] if icc is None else [f"{what} colour profile ignored"]
     if kind is Profile.ONE_WAY:
         return (
@@ -356,12 +372,14 @@ def _decode(
     # libjpeg only warns of most damage, so warnings count; but one kind is harmless and common.
     strict = "warning" if form.name == "jpeg" else "error"
     try:
-        return to_srgb(_open_image(opened, form, strict)).numpy(), []
+        return vips.pixels(to_srgb(_open_image(opened, form, strict))), []
     except vips.Error as error:
         if form.name != "jpeg" or "extraneous bytes" not in str(error.detail):
             raise _damaged(error, form, opened.path) from error
     try:
-        return to_srgb(_open_image(opened, form, "error")).numpy(), ["stray bytes in the JPEG file skipped"]
+        return vips.pixels(to_srgb(_open_image(opened, form, "error"))), [
+            "stray bytes in the JPEG file skipped"
+        ]
     except vips.Error as error:
         raise _damaged(error, form, opened.path) from error
 
@@ -392,8 +410,7 @@ def _upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
 
 def _split(pixels: npt.NDArray[Any]) -> tuple[Pixels, Pixels | None, bool]:
     """RGB, alpha and whether the photo is grey, of 1..4 channels."""
-    channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    pixels = pixels.reshape(*pixels.shape[:2], channels)
+    channels = pixels.shape[2]
     alpha = pixels[..., -1].copy() if channels in (2, 4) else None
     if channels < 3:
         return np.repeat(pixels[..., :1], 3, axis=2), alpha, True

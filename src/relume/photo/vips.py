@@ -63,6 +63,12 @@ def wrap(pixels: npt.NDArray[Any], *, grey: bool = False) -> pyvips.Image:
     return image.copy(interpretation=name)
 
 
+def pixels(image: pyvips.Image) -> npt.NDArray[Any]:
+    """Compute the image into one array, H x W x C."""
+    # pyvips leaves out the last axis of one channel, and every axis of one pixel.
+    return image.numpy().reshape(image.height, image.width, image.bands)
+
+
 def short_reason(error: pyvips.Error) -> str:
     """The part of libvips' message that tells most, in one short line; "" where it says nothing."""
     for line in str(error.detail or "").splitlines():

@@ -233,11 +233,8 @@ def _save(
     else:
         image, options = _attach(image, form, options, about)
     _stream(image, form, options, sink, write)
-    if form.name == "tiff" and about.exif:
-        try:
-            metadata.add_exif_to_tiff(sink, about.exif)
-        except ValueError:
-            notes.append("damaged EXIF dropped")
+    if form.name == "tiff":
+        notes += metadata.add_to_tiff(sink, about.exif, about.iptc)
     return notes
 
 
@@ -250,9 +247,6 @@ def _attach(
     if about.xmp:
         vips.set_blob(image, "xmp-data", about.xmp)
         keep.append("xmp")
-    if about.iptc and form.name == "tiff":
-        vips.set_blob(image, "iptc-data", about.iptc)
-        keep.append("iptc")
     if about.exif and form.name == "avif":
         vips.set_blob(image, "exif-data", b"Exif\0\0" + about.exif)
         keep.append("exif")
@@ -271,18 +265,24 @@ def _stream(
     """
     failed: list[BaseException] = []
 
-    def on_write(chunk: Any) -> int:
-        try:
-            write(bytes(chunk))
-        except BaseException as error:  # noqa: BLE001 - Ctrl-C included: raised again below
-            failed.append(error)
-            return -1
+    def guarded(step: Callable[..., Any], instead: Any) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            try:
+                return step(*arguments)
+            except BaseException as error:  # noqa: BLE001 - Ctrl-C included: raised again below
+                failed.append(error)
+                return instead
+
+        return call
+
+    def write_chunk(chunk: Any) -> int:
+        write(bytes(chunk))
         return len(chunk)
 
     target = pyvips.TargetCustom()
-    target.on_write(on_write)
-    target.on_seek(lambda offset, whence: sink.seek(offset, whence))
-    target.on_read(lambda size: sink.read(size))
+    target.on_write(guarded(write_chunk, -1))
+    target.on_seek(guarded(sink.seek, -1))
+    target.on_read(guarded(sink.read, b""))
     target.on_end(lambda: 0)
     saver = "heifsave_target" if form.name == "avif" else f"{form.name}save_target"
     try:

@@ -31,9 +31,7 @@ def fingerprint(path: Path) -> npt.NDArray[np.float32]:
     return (detail / (np.linalg.norm(detail) + 1e-6)).astype(np.float32)
 
 
-def similarities(
-    first: npt.NDArray[np.float32], others: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+def similarities(first: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Largest cross-correlation of one fingerprint with each of N others; N values, at most about 1."""
     shape = (2 * _ROWS, 2 * _COLUMNS)
     spectrum = np.fft.rfft2(first, shape) * np.conj(np.fft.rfft2(others, shape))

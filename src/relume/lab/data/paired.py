@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from relume.errors import DataError
 from relume.evaluate.pairs import Pair, find_pairs
@@ -135,7 +135,9 @@ class PairedCrops:
         low, high, small = (torch.cat(images) for images in zip(*samples, strict=True))
         return Batch(low, high, small)
 
-    def _sample(self, pair: LoadedPair, crop: int, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def _sample(
+        self, pair: LoadedPair, crop: int, random: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
         height, width = pair.low_HWC.shape[:2]
         if min(height, width) < crop:
             raise DataError(
@@ -145,7 +147,9 @@ class PairedCrops:
         share = random.uniform(self.data.context, 1)
         rows = _interval(range(height), max(crop, round(share * height)), random)
         columns = _interval(range(width), max(crop, round(share * width)), random)
-        context = pair.half_BCHW[..., rows.start // 2 : -(-rows.stop // 2), columns.start // 2 : -(-columns.stop // 2)]
+        context = pair.half_BCHW[
+            ..., rows.start // 2 : -(-rows.stop // 2), columns.start // 2 : -(-columns.stop // 2)
+        ]
         inner_rows, inner_columns = _interval(rows, crop, random), _interval(columns, crop, random)
         window = np.s_[inner_rows.start : inner_rows.stop, inner_columns.start : inner_columns.stop]
         low, high = to_tensor(pair.low_HWC[window]), to_tensor(pair.high_HWC[window])

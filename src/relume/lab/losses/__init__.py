@@ -17,7 +17,9 @@ LOSSES: Mapping[str, Loss] = {"charbonnier": charbonnier, "ssim": ssim_loss}
 """Every paired loss term by the name that recipes use."""
 
 
-def weighted_losses(weights: Mapping[str, float], prediction_BCHW: Tensor, target_BCHW: Tensor) -> dict[str, Tensor]:
+def weighted_losses(
+    weights: Mapping[str, float], prediction_BCHW: Tensor, target_BCHW: Tensor
+) -> dict[str, Tensor]:
     """Each named term times its weight; their sum is the loss.
 
     Terms are computed in float32 even under mixed precision: variances within SSIM cancel in bfloat16.

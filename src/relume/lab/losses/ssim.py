@@ -37,9 +37,9 @@ def ssim(prediction_BCHW: Tensor, target_BCHW: Tensor, size: int = 11, sigma: fl
         size, sigma: side and standard deviation of the window, in pixels.
     """
     a, b = (image.flatten(0, 1) for image in (prediction_BCHW, target_BCHW))
-    mean_a, mean_b, mean_aa, mean_bb, mean_ab = (
-        _smooth(torch.cat([a, b, a * a, b * b, a * b]), size, sigma).chunk(5)
-    )
+    mean_a, mean_b, mean_aa, mean_bb, mean_ab = _smooth(
+        torch.cat([a, b, a * a, b * b, a * b]), size, sigma
+    ).chunk(5)
     variance_a, variance_b = mean_aa - mean_a**2, mean_bb - mean_b**2
     covariance = mean_ab - mean_a * mean_b
     c1, c2 = 0.01**2, 0.03**2

@@ -27,4 +27,6 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:
     try:
         return NETWORKS[name](**(options or {}))
     except TypeError as error:
-        raise ModelError(f"network '{name}' does not take these options: {error}", "See its docstring.") from error
+        raise ModelError(
+            f"network '{name}' does not take these options: {error}", "See its docstring."
+        ) from error

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 TARGET_MEAN = 0.45
 """Mean brightness that an untrained network aims at; about the mean of well-exposed photographs."""
@@ -47,6 +47,15 @@ def thumbnail(x_BCHW: Tensor, size: int) -> Tensor:
     smaller than the thumbnail repeat their pixels.
     """
     return F.adaptive_avg_pool2d(x_BCHW, size)
+
+
+def _padded(x_BCHW: Tensor, multiple: int) -> Tensor:
+    """Repeat the last row and column until both sizes are multiples; by index, which exports for any size."""
+    for axis in (2, 3):
+        size = x_BCHW.shape[axis]
+        positions = torch.arange((size + multiple - 1) // multiple * multiple, device=x_BCHW.device)
+        x_BCHW = x_BCHW.index_select(axis, positions.clamp(max=size - 1))
+    return x_BCHW
 
 
 class GlobalPass(nn.Module):
@@ -144,6 +153,20 @@ class LocalPass(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
+    @property
+    def halo(self) -> int:
+        """How far around a pixel the output depends on the input, rounded up to the size rule, in pixels.
+
+        A 3x3 convolution on a level of stride s reaches s pixels further; where the pixel lies in its
+        coarsest cell adds less than one cell.
+        """
+        convolutions = [2 * len(blocks) for blocks in self.encoder]
+        for level, blocks in enumerate(self.decoder):
+            convolutions[level] += 2 * len(blocks)
+        convolutions[0] += 2  # stem and head
+        reach = sum(count * 2 ** (level + 1) for level, count in enumerate(convolutions)) + self.size_multiple
+        return -(-reach // self.size_multiple) * self.size_multiple
+
     def encode(self, x_BCHW: Tensor, condition_BK: Tensor) -> list[Tensor]:
         """Return the encoder's output at each level, finest first."""
         hidden = self.stem(F.pixel_unshuffle(x_BCHW, 2))
@@ -175,10 +198,8 @@ class LocalPass(nn.Module):
             conditioning_BK: what `GlobalPass` returned for the whole photo.
         """
         height, width = x_BCHW.shape[-2:]
-        multiple = self.size_multiple
         gain_BC, condition_BK = conditioning_BK[:, :3], conditioning_BK[:, 3:]
-        padded = F.pad(x_BCHW, (0, -width % multiple, 0, -height % multiple), mode="replicate")
-        bright = exposure_curve(padded, gain_BC[:, :, None, None])
+        bright = exposure_curve(_padded(x_BCHW, self.size_multiple), gain_BC[:, :, None, None])
         hidden = self.decode(self.encode(bright, condition_BK), condition_BK)[-1]
         enhanced = (bright + F.pixel_shuffle(self.head(hidden), 2).float())[..., :height, :width]
         return enhanced if self.training else enhanced.clamp(0, 1)

@@ -35,7 +35,9 @@ def load_checkpoint(run: Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ModelError("the checkpoint is damaged", "Start anew in another run folder.", path=path) from error
+        raise ModelError(
+            "the checkpoint is damaged", "Start anew in another run folder.", path=path
+        ) from error
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
@@ -55,4 +57,6 @@ def load_weights(path: Path, network: nn.Module) -> None:
     try:
         network.load_state_dict(load_file(path))
     except Exception as error:
-        raise ModelError(f"the weights do not fit ({error})", "Give the network of the run's recipe.", path=path) from error
+        raise ModelError(
+            f"the weights do not fit ({error})", "Give the network of the run's recipe.", path=path
+        ) from error

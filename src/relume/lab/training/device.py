@@ -23,7 +23,9 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device '{name}' is not available", "Use --device cpu, cuda, mps or auto.") from error
+        raise UsageError(
+            f"device '{name}' is not available", "Use --device cpu, cuda, mps or auto."
+        ) from error
     return device
 
 

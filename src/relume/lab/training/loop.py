@@ -39,7 +39,9 @@ class Trainer:
     def __post_init__(self) -> None:
         recipe = self.recipe
         torch.manual_seed(recipe.seed)
-        network = build(recipe.network, recipe.network_options).to(self.device, memory_format=torch.channels_last)
+        network = build(recipe.network, recipe.network_options).to(
+            self.device, memory_format=torch.channels_last
+        )
         self.method = METHODS[recipe.method](network, recipe.losses)
         options = recipe.optimizer
         self.optimizer = torch.optim.AdamW(
@@ -126,7 +128,9 @@ def train(
         trainer.restore(load_checkpoint(run))
     training, validation = (load_pairs(pairs) for pairs in training_and_validation(root, recipe.data))
     held_out = validation[:: max(1, len(validation) // (recipe.validation_images or len(validation)))]
-    data = PairedCrops(training, recipe.data, recipe.seed, getattr(trainer.method.network, "thumbnail_size", 1))
+    data = PairedCrops(
+        training, recipe.data, recipe.seed, getattr(trainer.method.network, "thumbnail_size", 1)
+    )
     (run / "environment.json").write_text(json.dumps(_environment(trainer.device), indent=2) + "\n")
     tracker = Tracker(run, recipe.steps, trainer.step, quiet=quiet)
     try:
@@ -180,7 +184,9 @@ def _environment(device: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": np.__version__,
         "platform": platform.platform(),
-        "processor": torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability(),
+        "processor": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else torch.backends.cpu.get_cpu_capability(),
         "device": str(device),
         "threads": torch.get_num_threads(),
     }

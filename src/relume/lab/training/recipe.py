@@ -178,7 +178,9 @@ def _assign(tree: Any, keys: list[str], value: Any, path: str) -> None:
         else:
             tree[keys[-1]] = value
     except (KeyError, IndexError, ValueError, TypeError) as error:
-        raise UsageError(f"the recipe has no value '{path}'", "`relume train RECIPE --show` prints them all.") from error
+        raise UsageError(
+            f"the recipe has no value '{path}'", "`relume train RECIPE --show` prints them all."
+        ) from error
 
 
 def _validated(tree: Any) -> Recipe:

@@ -31,7 +31,9 @@ class LearningRate:
         if options.schedule == "cosine":
             span = max(1, self.steps - options.warmup)
             position = min(1.0, max(0, step - options.warmup) / span)
-            return options.min_lr + (options.lr * warm - options.min_lr) * (1 + math.cos(math.pi * position)) / 2
+            return (
+                options.min_lr + (options.lr * warm - options.min_lr) * (1 + math.cos(math.pi * position)) / 2
+            )
         return max(options.min_lr, options.lr * self.factor) * warm
 
     def after_validation(self, score: float) -> None:

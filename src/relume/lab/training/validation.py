@@ -14,7 +14,9 @@ from relume.lab.data.paired import LoadedPair, to_tensor
 
 
 @torch.inference_mode()
-def enhance_array(network: nn.Module, low_HWC: npt.NDArray[np.uint8], device: torch.device) -> npt.NDArray[np.uint8]:
+def enhance_array(
+    network: nn.Module, low_HWC: npt.NDArray[np.uint8], device: torch.device
+) -> npt.NDArray[np.uint8]:
     """One image through a network in evaluation mode, rounded to 8 bits."""
     output = network(to_tensor(low_HWC).to(device)).clamp(0, 1)
     return (output[0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()

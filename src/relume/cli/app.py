@@ -1,0 +1,46 @@
+"""The commands of `relume`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from relume.cli import compare, data, doctor, enhance, evaluate, export, models, plot, train
+from relume.version import __version__
+
+app = typer.Typer(
+    name="relume",
+    help="Make dark photographs readable, offline.",
+    epilog="Start with: relume enhance night.jpg",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"relume {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+app.command("enhance")(enhance.enhance)
+app.command("models")(models.models)
+app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("doctor")(doctor.doctor)
+app.add_typer(data.app, name="data", rich_help_panel="Laboratory")
+app.command("train", rich_help_panel="Laboratory")(train.train)
+app.command("plot", rich_help_panel="Laboratory")(plot.plot)
+app.command("export", rich_help_panel="Laboratory")(export.export)

@@ -1,0 +1,73 @@
+"""ONNX Runtime."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import onnxruntime as ort
+
+from relume.engine.base import Array
+from relume.errors import ModelError, UsageError
+
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+}
+
+
+def available_devices() -> list[str]:
+    """Devices that the installed ONNX Runtime can compute on, the fastest first."""
+    present = ort.get_available_providers()
+    return [device for device in ("cuda", "directml", "coreml", "cpu") if _PROVIDERS[device] in present]
+
+
+def _choose(device: str) -> str:
+    """CUDA where it is there; CoreML and DirectML only on request, since they compile each size anew."""
+    if device == "auto":
+        return "cuda" if "cuda" in available_devices() else "cpu"
+    if device not in available_devices():
+        raise UsageError(
+            f"device '{device}' is not available", f"Choose from: auto, {', '.join(available_devices())}."
+        )
+    return device
+
+
+class OnnxEngine:
+    """A graph in ONNX Runtime.
+
+    Args:
+        model: the serialised graph.
+        device: see `EnhanceOptions.device`.
+        threads: CPU threads, 0 for all.
+
+    Raises:
+        ModelError: the graph cannot be loaded.
+        UsageError: no such device.
+    """
+
+    def __init__(self, model: bytes, *, device: str = "auto", threads: int = 0) -> None:
+        chosen = _choose(device)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        # Photos come in many sizes: an arena that grows with each and never shrinks would eat the memory.
+        options.enable_cpu_mem_arena = False
+        providers = list(dict.fromkeys([_PROVIDERS[chosen], _PROVIDERS["cpu"]]))
+        try:
+            self._session = ort.InferenceSession(model, options, providers=providers)
+        except Exception as error:
+            raise ModelError(
+                f"ONNX Runtime cannot load the model ({error})", "Install relume again."
+            ) from error
+        if self._session.get_providers()[0] != _PROVIDERS[chosen]:
+            warnings.warn(
+                f"{chosen} could not be started; computing on the CPU", RuntimeWarning, stacklevel=2
+            )
+
+    def run(self, **inputs: Array) -> Array:
+        """Return the graph's only output."""
+        outputs: list[Any] = self._session.run(None, inputs)
+        return outputs[0]

@@ -1,0 +1,129 @@
+"""Trained weights -> the graphs and the card that the product ships."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from relume.errors import ModelError
+from relume.lab.networks import build
+from relume.lab.networks.cost import count_macs, count_parameters
+from relume.lab.networks.two_pass import TwoPass
+from relume.lab.training.checkpoint import WEIGHTS, load_weights
+from relume.lab.training.recipe import Recipe, from_json
+from relume.zoo import Card
+
+OPSET = 18
+
+
+def load_run(run: Path) -> tuple[Recipe, nn.Module]:
+    """The recipe and the trained network of a finished run.
+
+    Raises:
+        ModelError: the folder holds no finished run.
+    """
+    if not (run / WEIGHTS).exists():
+        raise ModelError("holds no finished run", "Train to the end first, or go on with --resume.", path=run)
+    recipe = from_json((run / "recipe.json").read_text())
+    network = build(recipe.network, recipe.network_options).eval()
+    load_weights(run / WEIGHTS, network)
+    return recipe, network
+
+
+def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> Card:
+    """Export a finished run as a model of the zoo: two ONNX graphs with half-precision weights, and the card.
+
+    Args:
+        run: run folder with the weights of a `two-pass` network.
+        name: name of the model.
+        folder: where the files go.
+        about: what only people know: `summary`, `data`, `terms`, `limits`, `metrics`.
+
+    Raises:
+        ModelError: no finished run, or a network that does not have two passes.
+    """
+    recipe, network = load_run(run)
+    if not isinstance(network, TwoPass):
+        raise ModelError(f"network '{recipe.network}' does not have two passes", "Export a two-pass network.", path=run)
+    folder.mkdir(parents=True, exist_ok=True)
+    graphs = export_graphs(network)
+    card = Card(
+        name=name,
+        network=recipe.network,
+        params=count_parameters(network),
+        gmacs_256=round(count_macs(network, 256) / 1e9, 3),
+        thumbnail_size=network.thumbnail_size,
+        size_multiple=network.local_pass.size_multiple,
+        halo=network.local_pass.halo,
+        files={f"{name}.{part}.onnx": hashlib.sha256(graph).hexdigest() for part, graph in graphs.items()},
+        recipe=json.loads((run / "recipe.json").read_text()),
+        environment=json.loads((run / "environment.json").read_text()),
+        **about,
+    )
+    for part, graph in graphs.items():
+        (folder / f"{name}.{part}.onnx").write_bytes(graph)
+    (folder / f"{name}.json").write_text(json.dumps(asdict(card), indent=2) + "\n")
+    return card
+
+
+def export_graphs(network: TwoPass) -> dict[str, bytes]:
+    """The serialised graphs of both passes, by `global` and `local`; any height and width."""
+    network = network.eval().to("cpu", memory_format=torch.contiguous_format)
+    thumbnail = torch.rand(1, 3, network.thumbnail_size, network.thumbnail_size)
+    conditioning = network.global_pass(thumbnail)
+    image = torch.rand(1, 3, 70, 90)
+    sizes = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    return {
+        "global": _export(network.global_pass, {"thumbnail_BCSS": thumbnail}, "conditioning", {}),
+        "local": _export(
+            network.local_pass,
+            {"x_BCHW": image, "conditioning_BK": conditioning},
+            "enhanced",
+            {"x_BCHW": sizes, "conditioning_BK": None},
+        ),
+    }
+
+
+_INPUT_NAMES = {"thumbnail_BCSS": "thumbnail", "x_BCHW": "image", "conditioning_BK": "conditioning"}
+
+
+def _export(module: nn.Module, inputs: dict[str, torch.Tensor], output: str, sizes: dict[str, Any]) -> bytes:
+    program = torch.onnx.export(
+        module,
+        kwargs=inputs,
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=[_INPUT_NAMES[name] for name in inputs],
+        output_names=[output],
+        dynamic_shapes=sizes or None,
+        verbose=False,
+    )
+    model = program.model_proto
+    onnx.checker.check_model(model)
+    return _halve(model).SerializeToString()
+
+
+def _halve(model: onnx.ModelProto, smallest: int = 256) -> onnx.ModelProto:
+    """Store weights as float16 behind a cast, which ONNX Runtime folds on loading: half the file, full speed."""
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < smallest:
+            continue
+        name, values = tensor.name, numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(values, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], f"{name}.cast", to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    del model.graph.value_info[:]
+    return model

@@ -1,0 +1,230 @@
+"""Many photos: what is read, where each result goes, and what became of it."""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from relume.errors import ExitCode, InputUnreadable, OutputExists, OutputUnwritable, RelumeError, UsageError
+from relume.photo import FORMATS, Photo, read_photo, write_photo
+
+MARK = ".relume"
+"""Stands before the suffix of a result that lies beside its input: `night.jpg` -> `night.relume.jpg`."""
+
+_SUFFIXES = frozenset(suffix for form in FORMATS.values() for suffix in form.suffixes)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go and how they are written.
+
+    Attributes:
+        path: a file for one input, else a folder; None puts `NAME.relume.EXT` beside each input.
+        format: name of a format for all results; "" keeps each input's.
+        quality: 1..100 for lossy formats; None for each format's default.
+        strip: leave all metadata out.
+        in_place: replace the inputs.
+        skip_existing: leave results alone that are there already.
+        max_pixels: most pixels of an input.
+    """
+
+    path: Path | None = None
+    format: str = ""
+    quality: int | None = None
+    strip: bool = False
+    in_place: bool = False
+    skip_existing: bool = False
+    max_pixels: int = 200_000_000
+
+    def __post_init__(self) -> None:
+        if self.in_place and (self.path is not None or self.format):
+            raise UsageError("--in-place excludes --output and --format", "Choose one of them.")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo to enhance."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one photo.
+
+    Attributes:
+        status: `ok`, `skipped` or `failed`.
+        seconds: from reading to the finished file.
+        photo: facts about the photo, for reports; None unless `ok`.
+        notes: what reading or writing had to change.
+        error: why it failed.
+    """
+
+    job: Job
+    status: str
+    seconds: float = 0.0
+    photo: Photo | None = None
+    notes: tuple[str, ...] = ()
+    error: RelumeError | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """One flat, JSON-ready record."""
+        record: dict[str, Any] = {
+            "input": str(self.job.source),
+            "output": str(self.job.target) if self.status != "failed" else None,
+            "status": self.status,
+            "seconds": round(self.seconds, 3),
+        }
+        if self.photo is not None:
+            record |= {"width": self.photo.width, "height": self.photo.height, "bits": self.photo.bits}
+            record["notes"] = list(self.notes)
+        if self.error is not None:
+            record["error"] = {
+                "code": int(self.error.exit_code),
+                "kind": type(self.error).__name__,
+                "message": str(self.error),
+            }
+        return record
+
+
+def find_inputs(patterns: Sequence[str], *, recursive: bool = False) -> list[tuple[Path, Path]]:
+    """Expand files, folders and glob patterns to photos, each with the folder that its place is relative to.
+
+    A folder gives the photos in it (by suffix, results of earlier runs left out), with `recursive` those of
+    its folders too. A file that is named outright is taken whatever its suffix.
+
+    Raises:
+        InputUnreadable: a path or pattern that matches nothing.
+    """
+    found: dict[Path, Path] = {}
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_dir():
+            matches = [(photo, path) for photo in _photos_in(path, recursive)]
+            if not matches:
+                hint = "" if recursive else " Add --recursive to look into its folders."
+                raise InputUnreadable("the folder holds no photo", f"Name a folder with photos.{hint}", path=path)
+        elif glob.has_magic(pattern) and not os.path.lexists(path):
+            matches = [(Path(name), Path(name).parent) for name in sorted(glob.glob(pattern, recursive=True))]
+            matches = [(photo, base) for photo, base in matches if photo.is_file()]
+            if not matches:
+                raise InputUnreadable("no file matches the pattern", "Check the pattern.", path=pattern)
+        else:
+            matches = [(path, path.parent)]
+        for photo, base in matches:
+            found.setdefault(photo, base)
+    return list(found.items())
+
+
+def _photos_in(folder: Path, recursive: bool) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*") if recursive else folder.iterdir()):
+        hidden = path.name.startswith(".")
+        if path.suffix.lower() in _SUFFIXES and path.is_file() and not hidden and not path.stem.endswith(MARK):
+            yield path
+
+
+def plan(inputs: Sequence[tuple[Path, Path]], output: Output) -> list[Job]:
+    """Decide every target before anything is read; folders are mirrored below the output folder.
+
+    Raises:
+        OutputExists: a target is an input, or the target of two inputs.
+        OutputUnwritable: an unknown format, or a file where a folder is needed.
+    """
+    single = len(inputs) == 1 and output.path is not None and _is_file_target(output.path, inputs[0])
+    jobs = [Job(source, output.path if single and output.path else _target(source, base, output)) for source, base in inputs]
+    _check_targets(jobs, output)
+    return jobs
+
+
+def _is_file_target(path: Path, only: tuple[Path, Path]) -> bool:
+    """`-o` names a file when the one input was named as a file and `-o` looks like an image file."""
+    source, base = only
+    return source.parent == base and path.suffix.lower() in _SUFFIXES and not path.is_dir()
+
+
+def _target(source: Path, base: Path, output: Output) -> Path:
+    if output.in_place:
+        return source
+    suffix = _suffix(output.format, source)
+    if output.path is None:
+        return source.with_name(f"{source.stem}{MARK}{suffix}")
+    return output.path / source.relative_to(base).with_suffix(suffix)
+
+
+def _suffix(name: str, source: Path) -> str:
+    if not name:
+        return source.suffix
+    if name not in FORMATS:
+        raise OutputUnwritable(f"no format is called '{name}'", f"Choose one of: {', '.join(FORMATS)}.")
+    form = FORMATS[name]
+    return source.suffix if source.suffix.lower() in form.suffixes else form.suffixes[0]
+
+
+def _check_targets(jobs: Iterable[Job], output: Output) -> None:
+    sources = {_identity(job.source): job for job in jobs}
+    targets: dict[str, Job] = {}
+    for job in jobs:
+        target = _identity(job.target)
+        if target in sources and not output.in_place:
+            raise OutputExists("would be overwritten, but is an input", "Add --in-place to allow it.", path=job.target)
+        if target in targets:
+            raise OutputExists(
+                f"would be written twice, for {targets[target].source} and {job.source}",
+                "Enhance them one by one, or into different folders.",
+                path=job.target,
+            )
+        targets[target] = job
+
+
+def _identity(path: Path) -> str:
+    return os.path.normcase(os.path.realpath(path))
+
+
+def run_batch(
+    jobs: Sequence[Job], output: Output, enhance: Callable[[Photo], Photo], clock: Callable[[], float] = time.perf_counter
+) -> Iterator[Outcome]:
+    """Enhance one job after another; one that fails does not stop the rest.
+
+    Args:
+        jobs: from `plan`.
+        output: as for `plan`.
+        enhance: what to do with each photo.
+    """
+    for job in jobs:
+        if output.skip_existing and not output.in_place and job.target.exists():
+            yield Outcome(job, "skipped")
+            continue
+        started = clock()
+        try:
+            photo, notes = _run(job, output, enhance)
+            yield Outcome(job, "ok", clock() - started, photo, notes)
+        except RelumeError as error:
+            yield Outcome(job, "failed", clock() - started, error=error)
+
+
+def _run(job: Job, output: Output, enhance: Callable[[Photo], Photo]) -> tuple[Photo, tuple[str, ...]]:
+    photo = read_photo(job.source, max_pixels=output.max_pixels)
+    enhanced = enhance(photo)
+    try:
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputUnwritable(
+            f"the folder cannot be made ({error.strerror})", "Name another output folder.", path=job.target.parent
+        ) from error
+    format_name = output.format or (photo.format if output.in_place or not job.target.suffix else "")
+    notes = write_photo(enhanced, job.target, format=format_name, quality=output.quality, strip=output.strip)
+    return enhanced, (*photo.notes, *notes)
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:
+    """0 when all went well, the error's own code for a single photo, 11 when some or all of a batch failed."""
+    failed = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if not failed:
+        return ExitCode.OK
+    return failed[0].exit_code if len(outcomes) == 1 else ExitCode.BATCH_PARTLY_FAILED

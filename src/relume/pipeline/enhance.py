@@ -1,0 +1,65 @@
+"""One enhancement: the global pass once, the local pass tile by tile, strength applied on the way out."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from relume.engine import Engine
+from relume.photo import Photo, Pixels
+from relume.pipeline.thumbnail import thumbnail
+from relume.pipeline.tiles import tiles
+from relume.zoo import Card
+
+
+def enhance_photo(
+    photo: Photo, card: Card, global_pass: Engine, local_pass: Engine, *, strength: float = 1.0, tile: int = 0
+) -> Photo:
+    """Enhance a photo; size, depth and everything but its colours stay.
+
+    Args:
+        photo: what to enhance; its arrays are not changed.
+        card: the model's facts.
+        global_pass: engine of `card.global_graph`.
+        local_pass: engine of `card.local_graph`.
+        strength: share of the change that is kept, in [0, 1]; 0 returns the photo itself.
+        tile: side of a tile in pixels, 0 for the whole photo at once; changes memory, not the result.
+    """
+    if strength == 0:
+        return photo
+    pixels = photo.rgb_HWC
+    conditioning = global_pass.run(thumbnail=thumbnail(pixels, card.thumbnail_size))
+    result = np.empty_like(pixels)
+    for part in tiles(photo.height, photo.width, tile, card.halo, card.size_multiple):
+        image = _to_network(pixels[part.rows.outer, part.columns.outer])
+        enhanced = local_pass.run(image=image, conditioning=conditioning)
+        kept = np.s_[..., part.rows.kept, part.columns.kept]
+        blended = _blend(image[kept], enhanced[kept], strength)
+        result[part.rows.inner, part.columns.inner] = _from_network(blended, pixels.dtype)
+    return photo.with_pixels(_as_grey(result) if photo.grey else result)
+
+
+def _to_network(pixels_HWC: Pixels) -> npt.NDArray[np.float32]:
+    """Integers over their whole range, H x W x 3 -> float32 in [0, 1], 1 x 3 x H x W."""
+    image = np.empty((1, 3, *pixels_HWC.shape[:2]), np.float32)
+    scale = np.float32(1 / np.iinfo(pixels_HWC.dtype).max)
+    np.multiply(pixels_HWC.transpose(2, 0, 1), scale, out=image[0], casting="unsafe")
+    return image
+
+
+def _from_network(image_1CHW: npt.NDArray[np.float32], dtype: npt.DTypeLike) -> npt.NDArray[np.generic]:
+    """float32 in [0, 1] -> integers over the whole range of `dtype`, rounded."""
+    scaled = image_1CHW[0].transpose(1, 2, 0) * np.float32(np.iinfo(dtype).max)
+    return np.rint(scaled, out=scaled).astype(dtype)
+
+
+def _blend(
+    image: npt.NDArray[np.float32], enhanced: npt.NDArray[np.float32], strength: float
+) -> npt.NDArray[np.float32]:
+    return enhanced if strength == 1 else image + np.float32(strength) * (enhanced - image)
+
+
+def _as_grey(rgb_HWC: Pixels) -> Pixels:
+    """A grey photo stays grey: the Rec. 601 luma of the result, in all three channels."""
+    luma_HW = rgb_HWC @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.repeat(np.rint(luma_HW).astype(rgb_HWC.dtype)[..., None], 3, axis=2)
