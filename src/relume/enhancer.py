@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,7 @@ class Enhancer:
 
         Raises:
             UsageError: a strength out of range, or an array that is no image.
+            InputTooLarge: more than memory holds.
         """
         EnhanceOptions(strength=strength)
         if isinstance(photo, Photo):
@@ -65,18 +66,24 @@ class Enhancer:
                 photo, self.card, self._global, self._local, strength=strength, tile=self.options.tile
             )
         pixels = _to_integers(photo)
+        if strength == 0:
+            return photo
         result = self.enhance(Photo(pixels), strength=strength).rgb_HWC
         return (result / 65535).astype(photo.dtype) if photo.dtype.kind == "f" else result
 
 
-def _to_integers(array: Array) -> Array:
+def _to_integers(image: object) -> Array:
+    if not isinstance(image, np.ndarray):
+        raise UsageError(f"a {type(image).__name__} is no photo", "Give a Photo or a NumPy array.")
+    array = cast(Array, image)
     if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
         raise UsageError(f"an array of shape {array.shape} is no RGB image", "Give height x width x 3.")
-    if array.dtype in (np.uint8, np.uint16):
+    if array.dtype.name in ("uint8", "uint16"):
         return array
     if array.dtype.kind != "f":
         raise UsageError(f"pixels are {array.dtype}", "Give uint8, uint16, or floats in [0, 1].")
-    return np.rint(np.clip(np.nan_to_num(array), 0, 1) * 65535).astype(np.uint16)
+    wide = array.astype(np.promote_types(array.dtype, np.float32), copy=False)  # 65535 is beyond float16
+    return np.rint(np.clip(np.nan_to_num(wide), 0, 1) * 65535).astype(np.uint16)
 
 
 @overload

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from typing import NoReturn
@@ -23,9 +22,6 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         print("relume: interrupted", file=sys.stderr)  # noqa: T201
         sys.exit(int(ExitCode.INTERRUPTED))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(int(ExitCode.OUTPUT_UNWRITABLE))
     sys.exit(0)
 
 

@@ -22,7 +22,10 @@ STDIO = "-"
 
 def enhance(
     paths: Annotated[
-        list[str], typer.Argument(help="Photos, folders or glob patterns; - reads a photo from stdin.", metavar="PATH...")
+        list[str],
+        typer.Argument(
+            help="Photos, folders or glob patterns; - reads a photo from stdin.", metavar="PATH..."
+        ),
     ],
     output: Annotated[
         str | None,
@@ -37,13 +40,21 @@ def enhance(
     strength: Annotated[float, typer.Option(help="How much of the change to keep, 0 to 1.")] = 1.0,
     format: Annotated[str, typer.Option(help="Write jpeg, png, webp, tiff or avif.")] = "",  # noqa: A002
     quality: Annotated[int | None, typer.Option(help="Quality of JPEG, WebP and AVIF, 1 to 100.")] = None,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders of folders.")] = False,
-    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave results alone that exist.")] = False,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Look into folders of folders.")
+    ] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave results alone that exist.")
+    ] = False,
     in_place: Annotated[bool, typer.Option("--in-place", help="Replace the photos themselves.")] = False,
-    strip: Annotated[bool, typer.Option("--strip", help="Leave out EXIF, GPS, XMP, IPTC and profiles.")] = False,
+    strip: Annotated[
+        bool, typer.Option("--strip", help="Leave out EXIF, GPS, XMP, IPTC and profiles.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, coreml or directml.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
-    tile: Annotated[int, typer.Option(help="Side of tiles in pixels: memory, not the result; 0: no tiles.")] = DEFAULT_TILE,
+    tile: Annotated[
+        int, typer.Option(help="Side of tiles in pixels: memory, not the result; 0: no tiles.")
+    ] = DEFAULT_TILE,
     max_pixels: Annotated[int, typer.Option(help="Refuse photos with more pixels.")] = 200_000_000,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a photo on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report errors only.")] = False,
@@ -61,22 +72,30 @@ def enhance(
 
     options = EnhanceOptions(model=model, strength=strength, device=device, threads=threads, tile=tile)
     if STDIO in paths:
-        target = _only_stdin(paths, output)
-        _through_pipe(options, Output(target, format, quality, strip, max_pixels=max_pixels))
+        if len(paths) > 1 or recursive or in_place or skip_existing or as_json:
+            raise UsageError(
+                "- stands for one photo and excludes other paths, "
+                "--recursive, --in-place, --skip-existing and --json",
+                "Name either - or paths.",
+            )
+        target = None if output in (None, STDIO) else Path(output)
+        _through_pipe(options, Output(target, format, quality, strip, max_pixels=max_pixels), quiet)
         return
     if output == STDIO:
         raise UsageError("-o - needs the photo from stdin", "Write: relume enhance - -o - < in.jpg > out.jpg")
     folder = None if output is None else Path(output)
-    _batch(paths, recursive, options, Output(folder, format, quality, strip, in_place, skip_existing, max_pixels), as_json, quiet)
+    _batch(
+        paths,
+        recursive,
+        options,
+        Output(folder, format, quality, strip, in_place, skip_existing, max_pixels),
+        as_json,
+        quiet,
+    )
 
 
-def _only_stdin(paths: list[str], output: str | None) -> Path | None:
-    if len(paths) > 1:
-        raise UsageError("- stands for one photo and excludes other paths", "Name either - or paths.")
-    return None if output in (None, STDIO) else Path(output)
-
-
-def _through_pipe(options: EnhanceOptions, output: Output) -> None:
+def _through_pipe(options: EnhanceOptions, output: Output, quiet: bool) -> None:
+    from relume.cli.console import emit, stderr
     from relume.enhancer import Enhancer
     from relume.photo import encode_photo, read_photo, write_photo
 
@@ -85,30 +104,33 @@ def _through_pipe(options: EnhanceOptions, output: Output) -> None:
     photo = read_photo(sys.stdin.buffer.read(), max_pixels=output.max_pixels)
     enhancer = Enhancer(options.model, device=options.device, threads=options.threads, tile=options.tile)
     result = enhancer.enhance(photo, strength=options.strength)
+    how = {"format": output.format, "quality": output.quality, "strip": output.strip}
     if output.path is not None:
-        write_photo(result, output.path, format=output.format, quality=output.quality, strip=output.strip)
-        return
-    encoded, _ = encode_photo(result, format=output.format, quality=output.quality, strip=output.strip)
-    sys.stdout.buffer.write(encoded)
-    sys.stdout.buffer.flush()
+        notes = write_photo(result, output.path, **how)
+    else:
+        encoded, notes = encode_photo(result, **how)
+        emit(encoded)
+    for note in () if quiet else (*photo.notes, *notes):
+        stderr().print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 def _batch(
     paths: list[str], recursive: bool, options: EnhanceOptions, output: Output, as_json: bool, quiet: bool
 ) -> None:
-    from relume.cli.console import progress, stderr
+    from relume.cli.console import emit, progress, stderr
     from relume.enhancer import Enhancer
     from relume.pipeline.batch import exit_code, find_inputs, plan, run_batch
 
-    jobs = plan(find_inputs(paths, recursive=recursive), output)
+    jobs = plan(find_inputs(paths, recursive=recursive, results=output.path), output)
     enhancer = Enhancer(options.model, device=options.device, threads=options.threads, tile=options.tile)
     outcomes: list[Outcome] = []
     with progress(len(jobs), quiet=quiet or len(jobs) == 1) as advance:
-        for outcome in run_batch(jobs, output, lambda photo: enhancer.enhance(photo, strength=options.strength)):
+        for outcome in run_batch(
+            jobs, output, lambda photo: enhancer.enhance(photo, strength=options.strength)
+        ):
             outcomes.append(outcome)
             if as_json:
-                sys.stdout.write(json.dumps(outcome.to_json()) + "\n")
-                sys.stdout.flush()
+                emit(json.dumps(outcome.to_json()).encode() + b"\n")
             _report(outcome, stderr(), quiet)
             advance()
     raise typer.Exit(int(exit_code(outcomes)))
@@ -120,4 +142,6 @@ def _report(outcome: Outcome, console: Console, quiet: bool) -> None:
     elif not quiet:
         arrow = f"{outcome.job.source} -> {outcome.job.target}"
         detail = "exists, skipped" if outcome.status == "skipped" else f"{outcome.seconds:.2f} s"
-        console.print("; ".join((f"{arrow}  {detail}", *outcome.notes)), markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            "; ".join((f"{arrow}  {detail}", *outcome.notes)), markup=False, highlight=False, soft_wrap=True
+        )

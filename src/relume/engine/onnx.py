@@ -8,7 +8,7 @@ from typing import Any
 import onnxruntime as ort
 
 from relume.engine.base import Array
-from relume.errors import ModelError, UsageError
+from relume.errors import InputTooLarge, ModelError, UsageError
 
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -55,12 +55,15 @@ class OnnxEngine:
         options.log_severity_level = 3
         # Photos come in many sizes: an arena that grows with each and never shrinks would eat the memory.
         options.enable_cpu_mem_arena = False
+        # What fails in a run is raised; the log would print it as well.
+        self._run_options = ort.RunOptions()
+        self._run_options.log_severity_level = 4
         providers = list(dict.fromkeys([_PROVIDERS[chosen], _PROVIDERS["cpu"]]))
         try:
             self._session = ort.InferenceSession(model, options, providers=providers)
         except Exception as error:
             raise ModelError(
-                f"ONNX Runtime cannot load the model ({error})", "Install relume again."
+                f"ONNX Runtime cannot load the model ({_one_line(error)})", "Install relume again."
             ) from error
         if self._session.get_providers()[0] != _PROVIDERS[chosen]:
             warnings.warn(
@@ -68,6 +71,23 @@ class OnnxEngine:
             )
 
     def run(self, **inputs: Array) -> Array:
-        """Return the graph's only output."""
-        outputs: list[Any] = self._session.run(None, inputs)
+        """Return the graph's only output.
+
+        Raises:
+            InputTooLarge: more than memory holds.
+            ModelError: the graph does not fit its inputs.
+        """
+        try:
+            outputs: Any = self._session.run(None, inputs, self._run_options)
+        except Exception as error:  # ONNX Runtime tells its errors apart by their text only
+            if "alloc" in str(error):
+                reason, remedy = "there is not enough memory for the photo", "Take smaller tiles."
+                raise InputTooLarge(reason, remedy) from error
+            raise ModelError(
+                f"ONNX Runtime cannot run the model ({_one_line(error)})", "Install relume again."
+            ) from error
         return outputs[0]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

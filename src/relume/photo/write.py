@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from relume.photo.photo import Metadata, Photo
 
 _ROWS = 256
 _BIT_DEPTH_NOTE = "16 bits a channel reduced to {}"
+_DESCRIPTORS = Path("/proc/self/fd")
 
 # Fast settings that still compress well: PNG with one fixed filter, AVIF well below its slowest.
 # JPEG's optimised Huffman tables would save 2 to 5 % but hold the whole photo's coefficients in memory.
@@ -72,8 +74,8 @@ def write_photo(
 ) -> tuple[str, ...]:
     """Write a photo to a file, completely or not at all.
 
-    The file grows under a temporary name beside `target` and takes its place at the end, replacing a
-    file that is there. The folder must exist.
+    The file grows without a name (or under a temporary one, where the system has no nameless files) and
+    takes the place of `target` at the end, replacing a file that is there. The folder must exist.
 
     Args:
         format: a name in `FORMATS` or a suffix; "" goes by the suffix of `target`, and by the format
@@ -300,17 +302,22 @@ def _stream(
 
 @contextlib.contextmanager
 def _replacing(target: Path) -> Iterator[BinaryIO]:
-    """A new file beside `target` that takes its place when the block ends well, and is gone otherwise."""
+    """A new file that takes the place of `target` when the block ends well, and is gone otherwise."""
     _check_target(target)
     partial = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.partial")
     try:
+        nameless = _nameless_file(target.parent)
         # Opened so rather than by `tempfile`, which would keep the file from other users.
-        file = partial.open("x+b")
+        file = nameless or partial.open("x+b")
     except (OSError, ValueError) as error:
         raise _unwritable(error, target) from error
     try:
         with file:
             yield file
+            if nameless:
+                file.flush()
+                # The descriptor of a folder goes unused, but makes Python call what follows the link.
+                os.link(_DESCRIPTORS / str(file.fileno()), partial, src_dir_fd=file.fileno())
         partial.replace(target)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -318,6 +325,16 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError):
             raise _unwritable(error, target) from error
         raise
+
+
+def _nameless_file(folder: Path) -> BinaryIO | None:
+    """A file that vanishes with a killed process; None where the system or the folder's disk has none."""
+    if not hasattr(os, "O_TMPFILE") or not _DESCRIPTORS.exists():
+        return None
+    try:
+        return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), "w+b")
+    except OSError:
+        return None
 
 
 def _check_target(target: Path) -> None:

@@ -10,8 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relume.errors import ExitCode, InputUnreadable, OutputExists, OutputUnwritable, RelumeError, UsageError
+from relume.errors import (
+    ExitCode,
+    InputTooLarge,
+    InputUnreadable,
+    OutputExists,
+    OutputUnwritable,
+    RelumeError,
+    UsageError,
+)
 from relume.photo import FORMATS, Photo, read_photo, write_photo
+from relume.photo.formats import parse_format
 
 MARK = ".relume"
 """Stands before the suffix of a result that lies beside its input: `night.jpg` -> `night.relume.jpg`."""
@@ -44,6 +53,8 @@ class Output:
     def __post_init__(self) -> None:
         if self.in_place and (self.path is not None or self.format):
             raise UsageError("--in-place excludes --output and --format", "Choose one of them.")
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UsageError(f"quality is {self.quality}", "Give a quality from 1 to 100.")
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class Outcome:
     Attributes:
         status: `ok`, `skipped` or `failed`.
         seconds: from reading to the finished file.
-        photo: facts about the photo, for reports; None unless `ok`.
+        width, height, bits: of the photo if `ok`; not its pixels, for a batch keeps all outcomes.
         notes: what reading or writing had to change.
         error: why it failed.
     """
@@ -69,7 +80,9 @@ class Outcome:
     job: Job
     status: str
     seconds: float = 0.0
-    photo: Photo | None = None
+    width: int = 0
+    height: int = 0
+    bits: int = 0
     notes: tuple[str, ...] = ()
     error: RelumeError | None = None
 
@@ -81,8 +94,8 @@ class Outcome:
             "status": self.status,
             "seconds": round(self.seconds, 3),
         }
-        if self.photo is not None:
-            record |= {"width": self.photo.width, "height": self.photo.height, "bits": self.photo.bits}
+        if self.status == "ok":
+            record |= {"width": self.width, "height": self.height, "bits": self.bits}
             record["notes"] = list(self.notes)
         if self.error is not None:
             record["error"] = {
@@ -93,11 +106,14 @@ class Outcome:
         return record
 
 
-def find_inputs(patterns: Sequence[str], *, recursive: bool = False) -> list[tuple[Path, Path]]:
+def find_inputs(
+    patterns: Sequence[str], *, recursive: bool = False, results: Path | None = None
+) -> list[tuple[Path, Path]]:
     """Expand files, folders and glob patterns to photos, each with the folder that its place is relative to.
 
     A folder gives the photos in it (by suffix, results of earlier runs left out), with `recursive` those of
-    its folders too. A file that is named outright is taken whatever its suffix.
+    its folders too, except the folder of `results`. A file that is named outright is taken whatever its
+    suffix.
 
     Raises:
         InputUnreadable: a path or pattern that matches nothing.
@@ -105,13 +121,15 @@ def find_inputs(patterns: Sequence[str], *, recursive: bool = False) -> list[tup
     found: dict[Path, Path] = {}
     for pattern in patterns:
         path = Path(pattern)
-        if path.is_dir():
-            matches = [(photo, path) for photo in _photos_in(path, recursive)]
+        if _is_folder(path):
+            matches = [(photo, path) for photo in _photos_in(path, recursive, results)]
             if not matches:
                 hint = "" if recursive else " Add --recursive to look into its folders."
-                raise InputUnreadable("the folder holds no photo", f"Name a folder with photos.{hint}", path=path)
+                raise InputUnreadable(
+                    "the folder holds no photo", f"Name a folder with photos.{hint}", path=path
+                )
         elif glob.has_magic(pattern) and not os.path.lexists(path):
-            matches = [(Path(name), Path(name).parent) for name in sorted(glob.glob(pattern, recursive=True))]
+            matches = [(Path(name), Path(name).parent) for name in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
             matches = [(photo, base) for photo, base in matches if photo.is_file()]
             if not matches:
                 raise InputUnreadable("no file matches the pattern", "Check the pattern.", path=pattern)
@@ -122,10 +140,29 @@ def find_inputs(patterns: Sequence[str], *, recursive: bool = False) -> list[tup
     return list(found.items())
 
 
-def _photos_in(folder: Path, recursive: bool) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*") if recursive else folder.iterdir()):
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - takes any name, where Path.is_dir fails with too long ones
+
+
+def _photos_in(folder: Path, recursive: bool, results: Path | None) -> Iterator[Path]:
+    apart = None if results is None else Path(_identity(results))
+    if apart is not None and Path(_identity(folder)) not in apart.parents:
+        apart = None
+    try:
+        found = sorted(folder.rglob("*") if recursive else folder.iterdir())
+    except OSError as error:
+        raise InputUnreadable(
+            f"the folder cannot be read ({error.strerror})", "Check its permissions.", path=folder
+        ) from error
+    for path in found:
         hidden = path.name.startswith(".")
-        if path.suffix.lower() in _SUFFIXES and path.is_file() and not hidden and not path.stem.endswith(MARK):
+        if (
+            path.suffix.lower() in _SUFFIXES
+            and path.is_file()
+            and not hidden
+            and not path.stem.endswith(MARK)
+            and apart not in Path(_identity(path)).parents
+        ):
             yield path
 
 
@@ -137,7 +174,13 @@ def plan(inputs: Sequence[tuple[Path, Path]], output: Output) -> list[Job]:
         OutputUnwritable: an unknown format, or a file where a folder is needed.
     """
     single = len(inputs) == 1 and output.path is not None and _is_file_target(output.path, inputs[0])
-    jobs = [Job(source, output.path if single and output.path else _target(source, base, output)) for source, base in inputs]
+    folder = None if single else output.path
+    if folder is not None and os.path.lexists(folder) and not _is_folder(folder):
+        raise OutputUnwritable("this is no folder", "Name a folder for the results.", path=folder)
+    jobs = [
+        Job(source, output.path if single and output.path else _target(source, base, output))
+        for source, base in inputs
+    ]
     _check_targets(jobs, output)
     return jobs
 
@@ -145,7 +188,7 @@ def plan(inputs: Sequence[tuple[Path, Path]], output: Output) -> list[Job]:
 def _is_file_target(path: Path, only: tuple[Path, Path]) -> bool:
     """`-o` names a file when the one input was named as a file and `-o` looks like an image file."""
     source, base = only
-    return source.parent == base and path.suffix.lower() in _SUFFIXES and not path.is_dir()
+    return source.parent == base and path.suffix.lower() in _SUFFIXES and not _is_folder(path)
 
 
 def _target(source: Path, base: Path, output: Output) -> Path:
@@ -160,9 +203,7 @@ def _target(source: Path, base: Path, output: Output) -> Path:
 def _suffix(name: str, source: Path) -> str:
     if not name:
         return source.suffix
-    if name not in FORMATS:
-        raise OutputUnwritable(f"no format is called '{name}'", f"Choose one of: {', '.join(FORMATS)}.")
-    form = FORMATS[name]
+    form = parse_format(name)
     return source.suffix if source.suffix.lower() in form.suffixes else form.suffixes[0]
 
 
@@ -172,7 +213,9 @@ def _check_targets(jobs: Iterable[Job], output: Output) -> None:
     for job in jobs:
         target = _identity(job.target)
         if target in sources and not output.in_place:
-            raise OutputExists("would be overwritten, but is an input", "Add --in-place to allow it.", path=job.target)
+            raise OutputExists(
+                "would be overwritten, but is an input", "Add --in-place to allow it.", path=job.target
+            )
         if target in targets:
             raise OutputExists(
                 f"would be written twice, for {targets[target].source} and {job.source}",
@@ -187,7 +230,10 @@ def _identity(path: Path) -> str:
 
 
 def run_batch(
-    jobs: Sequence[Job], output: Output, enhance: Callable[[Photo], Photo], clock: Callable[[], float] = time.perf_counter
+    jobs: Sequence[Job],
+    output: Output,
+    enhance: Callable[[Photo], Photo],
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Outcome]:
     """Enhance one job after another; one that fails does not stop the rest.
 
@@ -197,33 +243,43 @@ def run_batch(
         enhance: what to do with each photo.
     """
     for job in jobs:
-        if output.skip_existing and not output.in_place and job.target.exists():
+        if output.skip_existing and not output.in_place and os.path.exists(job.target):  # noqa: PTH110 - as above
             yield Outcome(job, "skipped")
             continue
         started = clock()
         try:
             photo, notes = _run(job, output, enhance)
-            yield Outcome(job, "ok", clock() - started, photo, notes)
         except RelumeError as error:
+            error.path = error.path or job.source
             yield Outcome(job, "failed", clock() - started, error=error)
+        else:
+            yield Outcome(job, "ok", clock() - started, photo.width, photo.height, photo.bits, notes)
 
 
 def _run(job: Job, output: Output, enhance: Callable[[Photo], Photo]) -> tuple[Photo, tuple[str, ...]]:
     photo = read_photo(job.source, max_pixels=output.max_pixels)
-    enhanced = enhance(photo)
+    try:
+        enhanced = enhance(photo)
+    except MemoryError as error:
+        raise InputTooLarge(
+            "there is not enough memory for the photo", "Take smaller tiles, such as --tile 512."
+        ) from error
     try:
         job.target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputUnwritable(
-            f"the folder cannot be made ({error.strerror})", "Name another output folder.", path=job.target.parent
+            f"the folder cannot be made ({error.strerror})",
+            "Name another output folder.",
+            path=job.target.parent,
         ) from error
-    format_name = output.format or (photo.format if output.in_place or not job.target.suffix else "")
+    by_source = output.in_place or job.target.suffix.lower() not in _SUFFIXES
+    format_name = output.format or (photo.format if by_source else "")
     notes = write_photo(enhanced, job.target, format=format_name, quality=output.quality, strip=output.strip)
     return enhanced, (*photo.notes, *notes)
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:
-    """0 when all went well, the error's own code for a single photo, 11 when some or all of a batch failed."""
+    """0 when all went well, the error's own code for a single photo, 11 when part of a batch failed."""
     failed = [outcome.error for outcome in outcomes if outcome.error is not None]
     if not failed:
         return ExitCode.OK

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -35,8 +37,9 @@ def enhance_photo(
         enhanced = local_pass.run(image=image, conditioning=conditioning)
         kept = np.s_[..., part.rows.kept, part.columns.kept]
         blended = _blend(image[kept], enhanced[kept], strength)
-        result[part.rows.inner, part.columns.inner] = _from_network(blended, pixels.dtype)
-    return photo.with_pixels(_as_grey(result) if photo.grey else result)
+        shown = _as_grey(blended) if photo.grey else blended
+        result[part.rows.inner, part.columns.inner] = _from_network(shown, pixels.dtype)
+    return photo.with_pixels(result)
 
 
 def _to_network(pixels_HWC: Pixels) -> npt.NDArray[np.float32]:
@@ -47,7 +50,7 @@ def _to_network(pixels_HWC: Pixels) -> npt.NDArray[np.float32]:
     return image
 
 
-def _from_network(image_1CHW: npt.NDArray[np.float32], dtype: npt.DTypeLike) -> npt.NDArray[np.generic]:
+def _from_network(image_1CHW: npt.NDArray[np.float32], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """float32 in [0, 1] -> integers over the whole range of `dtype`, rounded."""
     scaled = image_1CHW[0].transpose(1, 2, 0) * np.float32(np.iinfo(dtype).max)
     return np.rint(scaled, out=scaled).astype(dtype)
@@ -56,10 +59,12 @@ def _from_network(image_1CHW: npt.NDArray[np.float32], dtype: npt.DTypeLike) -> 
 def _blend(
     image: npt.NDArray[np.float32], enhanced: npt.NDArray[np.float32], strength: float
 ) -> npt.NDArray[np.float32]:
-    return enhanced if strength == 1 else image + np.float32(strength) * (enhanced - image)
+    if strength == 1:
+        return enhanced
+    return (image + np.float32(strength) * (enhanced - image)).astype(np.float32, copy=False)
 
 
-def _as_grey(rgb_HWC: Pixels) -> Pixels:
+def _as_grey(image_1CHW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """A grey photo stays grey: the Rec. 601 luma of the result, in all three channels."""
-    luma_HW = rgb_HWC @ np.array([0.299, 0.587, 0.114], np.float32)
-    return np.repeat(np.rint(luma_HW).astype(rgb_HWC.dtype)[..., None], 3, axis=2)
+    luma_1HW = np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), image_1CHW, axes=(0, 1))
+    return np.repeat(luma_1HW[:, None], 3, axis=1)

@@ -2,8 +2,8 @@
 
 Method: each well-lit image becomes a 48 x 32 thumbnail of luma, a local mean is taken away (so exposure and
 shading do not count) and the rest normalised. The similarity of two images is the largest normalised
-cross-correlation over shifts of up to a quarter of the frame, computed by FFT. Two images belong to one scene when it reaches
-`SAME_SCENE`; scenes are the connected components of that relation.
+cross-correlation over shifts of up to a quarter of the frame, computed by FFT. Two images belong to one
+scene when it reaches `SAME_SCENE`; scenes are the connected components of that relation.
 """
 
 from __future__ import annotations

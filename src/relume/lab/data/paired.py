@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from relume.errors import DataError
 from relume.evaluate.pairs import Pair, find_pairs
+from relume.evaluate.protocol import to_8_bits
 from relume.lab.data.splits import read_split
 from relume.lab.training.recipe import Data, Phase
 from relume.photo import read_photo
@@ -53,16 +54,21 @@ class Batch:
         return Batch(*(image.to(device) for image in (self.low_BCHW, self.high_BCHW, self.thumbnail_BCSS)))
 
 
+def read_8_bits(path: Path) -> npt.NDArray[np.uint8]:
+    """A photo's sRGB pixels, H x W x 3, brought to 8 bits."""
+    return to_8_bits(read_photo(path).rgb_HWC)
+
+
 def load_pair(pair: Pair) -> LoadedPair:
     """Read both images of a pair.
 
     Raises:
         DataError: their sizes differ.
     """
-    low, high = read_photo(pair.low).rgb_HWC, read_photo(pair.high).rgb_HWC
+    low, high = (read_8_bits(path) for path in (pair.low, pair.high))
     if low.shape != high.shape:
         raise DataError(
-            f"is {low.shape[1]}x{low.shape[0]} but its partner {pair.high} is {high.shape[1]}x{high.shape[0]}",
+            f"its shape is {low.shape}, but that of its partner {pair.high} is {high.shape}",
             "Pairs must show the same pixels.",
             path=pair.low,
         )

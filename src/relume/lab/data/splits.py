@@ -32,8 +32,8 @@ def read_split(name: str) -> list[str]:
 def make_split(folder: Path, share: float, seed: int, progress: Progress | None = None) -> dict[str, Any]:
     """Hold out whole scenes of a folder of pairs until they make up `share` of the images.
 
-    Scenes are drawn in random order, those larger than a quarter of what is wanted are passed over, so that no
-    single room decides the score.
+    Scenes are drawn in random order; one that is larger than a quarter of what is wanted is passed over, so
+    that no single room decides the score.
 
     Args:
         folder: holds `low/` and `high/`; scenes are found on the well-lit images.

@@ -30,3 +30,21 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:
         raise ModelError(
             f"network '{name}' does not take these options: {error}", "See its docstring."
         ) from error
+
+
+def describe_networks() -> list[dict[str, Any]]:
+    """Name, parameters, GMACs at 256 x 256 and summary of every network in its default configuration."""
+    from relume.lab.networks.cost import count_macs, count_parameters
+
+    rows: list[dict[str, Any]] = []
+    for name in NETWORKS:
+        network = build(name)
+        rows.append(
+            {
+                "name": name,
+                "params": count_parameters(network),
+                "gmacs_256": round(count_macs(network, 256) / 1e9, 3),
+                "summary": (type(network).__doc__ or "").strip().splitlines()[0],
+            }
+        )
+    return rows

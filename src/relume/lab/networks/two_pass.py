@@ -6,15 +6,18 @@ is a U-Net of plain convolutions with a bounded receptive field, and tiles of it
 
 Three properties come from the structure rather than from training:
 
-- *scale equivariance*: the global pass sees the thumbnail divided by its mean, and its gain is divided by that
-  mean again, so the same scene at half the exposure yields twice the gain;
-- *safe highlights*: the gain acts through the curve `g x / (1 + (g - 1) x)`, which has slope g in the shadows,
-  keeps 0 and 1 where they are, and is the identity at g = 1;
+- *scale equivariance*: the global pass sees the thumbnail divided by its mean, and its gain is divided by
+  that mean again, so the same scene at half the exposure yields twice the gain;
+- *safe highlights*: the gain acts through the curve `g x / (1 + (g - 1) x)`, which has slope g in the
+  shadows, keeps 0 and 1 where they are, and is the identity at g = 1;
 - *speed*: widths are multiples of 16 and the finest level carries no modulation, which keeps ONNX Runtime in
   its blocked convolution layout from end to end.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +61,17 @@ def _padded(x_BCHW: Tensor, multiple: int) -> Tensor:
     return x_BCHW
 
 
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+
+def _zeroed(layer: Layer) -> Layer:
+    """Start a layer at zero, so that what it adds to starts unchanged."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
 class GlobalPass(nn.Module):
     """Thumbnail of the whole photo -> gain per channel and condition vector.
 
@@ -71,17 +85,21 @@ class GlobalPass(nn.Module):
         super().__init__()
         widths = [3, width, 2 * width, 4 * width, 4 * width]
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
+        for before, after in pairwise(widths):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)]
+            layers += [nn.BatchNorm2d(after), nn.ReLU()]
         self.features = nn.Sequential(*layers)
-        pooled = 2 * widths[-1]
+        pooled = 3 * widths[-1]
         self.dropout = nn.Dropout(dropout)
-        self.log_gain = nn.Linear(pooled, 3)
+        self.log_gain = nn.Sequential(
+            nn.Linear(pooled, 2 * condition),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            _zeroed(nn.Linear(2 * condition, 3)),
+        )
         self.condition = nn.Sequential(
             nn.Linear(pooled + 1, 2 * condition), nn.ReLU(), nn.Linear(2 * condition, condition), nn.ReLU()
         )
-        nn.init.zeros_(self.log_gain.weight)
-        nn.init.zeros_(self.log_gain.bias)
 
     def forward(self, thumbnail_BCSS: Tensor) -> Tensor:
         """Return B x (3 + condition): gains first, then the condition vector.
@@ -93,7 +111,7 @@ class GlobalPass(nn.Module):
         maps_BFSS = self.features(torch.log1p(thumbnail_BCSS / mean_B111))
         mean_BF = maps_BFSS.mean((2, 3))
         spread_BF = (maps_BFSS - mean_BF[:, :, None, None]).square().mean((2, 3)).add(1e-6).sqrt()
-        pooled_BF = self.dropout(torch.cat([mean_BF, spread_BF], 1))
+        pooled_BF = self.dropout(torch.cat([mean_BF, spread_BF, maps_BFSS.amax((2, 3))], 1))
         log_mean_B1 = mean_B111.flatten(1).log()
         gain_BC = torch.exp(self.log_gain(pooled_BF) - log_mean_B1) * TARGET_MEAN
         condition_BK = self.condition(torch.cat([pooled_BF, log_mean_B1], 1))
@@ -110,10 +128,7 @@ class Block(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        self.film = nn.Linear(condition, 2 * width) if condition else None
-        if self.film is not None:
-            nn.init.zeros_(self.film.weight)
-            nn.init.zeros_(self.film.bias)
+        self.film = _zeroed(nn.Linear(condition, 2 * width)) if condition else None
 
     def forward(self, x_BCHW: Tensor, condition_BK: Tensor) -> Tensor:
         inner = self.first(x_BCHW)
@@ -124,7 +139,7 @@ class Block(nn.Module):
 
 
 class LocalPass(nn.Module):
-    """U-Net on 2x2 pixel-unshuffled input, modulated by the global pass; no operator that looks at everything.
+    """U-Net on 2x2 pixel-unshuffled input, modulated by the global pass; its view of the image is bounded.
 
     Args:
         widths: channels a level, finest first.
@@ -142,16 +157,15 @@ class LocalPass(nn.Module):
             size = condition if index >= modulated_from else 0
             return nn.ModuleList(Block(widths[index], size) for _ in range(depths[index]))
 
-        coarser = list(zip(widths, widths[1:], strict=False))
+        coarser = list(pairwise(widths))
+        self.depths = depths
         self.size_multiple = 2 ** len(widths)
         self.stem = nn.Conv2d(12, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(level(index) for index in range(len(widths)))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in coarser)
         self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in coarser)
         self.decoder = nn.ModuleList(level(index) for index in range(len(widths) - 1))
-        self.head = nn.Conv2d(widths[0], 12, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = _zeroed(nn.Conv2d(widths[0], 12, 3, padding=1))
 
     @property
     def halo(self) -> int:
@@ -160,9 +174,8 @@ class LocalPass(nn.Module):
         A 3x3 convolution on a level of stride s reaches s pixels further; where the pixel lies in its
         coarsest cell adds less than one cell.
         """
-        convolutions = [2 * len(blocks) for blocks in self.encoder]
-        for level, blocks in enumerate(self.decoder):
-            convolutions[level] += 2 * len(blocks)
+        blocks = [2 * depth for depth in self.depths[:-1]] + [self.depths[-1]]
+        convolutions = [2 * count for count in blocks]
         convolutions[0] += 2  # stem and head
         reach = sum(count * 2 ** (level + 1) for level, count in enumerate(convolutions)) + self.size_multiple
         return -(-reach // self.size_multiple) * self.size_multiple
@@ -174,7 +187,7 @@ class LocalPass(nn.Module):
         for index, blocks in enumerate(self.encoder):
             if index:
                 hidden = self.down[index - 1](hidden)
-            for block in blocks:
+            for block in blocks.children():
                 hidden = block(hidden, condition_BK)
             levels.append(hidden)
         return levels
@@ -185,7 +198,7 @@ class LocalPass(nn.Module):
         for index in reversed(range(len(self.decoder))):
             hidden = F.interpolate(self.up[index](outputs[-1]), scale_factor=2.0, mode="nearest")
             hidden = hidden + levels[index]
-            for block in self.decoder[index]:
+            for block in self.decoder[index].children():
                 hidden = block(hidden, condition_BK)
             outputs.append(hidden)
         return outputs
@@ -224,7 +237,7 @@ class TwoPass(nn.Module):
         condition: int = 64,
         global_width: int = 24,
         modulated_from: int = 1,
-        thumbnail_size: int = 96,
+        thumbnail_size: int = 64,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from relume.errors import UsageError
-from relume.lab.recipes.lol import lol, lol_validation
+from relume.lab.recipes.lol import lol
 from relume.lab.training.recipe import Recipe
 
-RECIPES: Mapping[str, Callable[[], Recipe]] = {"lol": lol, "lol-validation": lol_validation}
+RECIPES: Mapping[str, Callable[[], Recipe]] = {"lol": lol}
 
 
 def get_recipe(name: str) -> Recipe:

@@ -9,7 +9,7 @@ from torch import nn
 
 
 class MovingAverage:
-    """Keeps `average = decay * average + (1 - decay) * network`, buffers such as BatchNorm statistics included.
+    """Keeps `average = decay * average + (1 - decay) * network`, buffers such as BatchNorm statistics too.
 
     Early steps use the smaller decay `(1 + step) / (10 + step)`, so that the start is forgotten quickly
     (Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017, for the averaging itself).
@@ -37,4 +37,5 @@ class MovingAverage:
                 current.append(source[name].detach())
             else:
                 value.copy_(source[name])
-        torch._foreach_lerp_(averaged, current, 1 - decay)
+        for mean, value in zip(averaged, current, strict=True):
+            mean.lerp_(value, 1 - decay)

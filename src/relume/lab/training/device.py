@@ -36,7 +36,7 @@ def computes_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """Mixed precision by a recipe's `precision`; master weights stay float32."""
     if precision == "auto":
         precision = "bfloat16" if computes_bfloat16(device) else "float32"

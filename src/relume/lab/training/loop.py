@@ -31,7 +31,7 @@ RECIPE = "recipe.json"
 
 @dataclass
 class Trainer:
-    """One run: its method, optimiser, moving average, and the step it has reached."""
+    """One run: its method, optimiser, moving average, the step it has reached, and losses not yet logged."""
 
     recipe: Recipe
     device: torch.device
@@ -39,19 +39,19 @@ class Trainer:
     def __post_init__(self) -> None:
         recipe = self.recipe
         torch.manual_seed(recipe.seed)
-        network = build(recipe.network, recipe.network_options).to(
-            self.device, memory_format=torch.channels_last
-        )
-        self.method = METHODS[recipe.method](network, recipe.losses)
+        self.network = build(recipe.network, recipe.network_options).to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.method = METHODS[recipe.method](self.network, recipe.losses)
         options = recipe.optimizer
         self.optimizer = torch.optim.AdamW(
             self.method.parameters(), lr=options.lr, betas=options.betas, weight_decay=options.weight_decay
         )
         self.rate = LearningRate(options, recipe.steps)
-        self.average = MovingAverage(network, recipe.average)
+        self.average = MovingAverage(self.network, recipe.average)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "float16")
         self.step = 0
         self.batches = 0
+        self.unlogged: list[dict[str, float]] = []
 
     def train_step(self, data: PairedCrops) -> dict[str, float]:
         """One optimiser step; returns each loss term, averaged over the accumulated batches."""
@@ -79,7 +79,7 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.method.parameters(), self.recipe.optimizer.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.average.update(self.method.network, self.step)
+        self.average.update(self.network, self.step)
         self.step += 1
 
     def state(self) -> dict[str, Any]:
@@ -92,6 +92,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "rate": self.rate.state(),
             "scaler": self.scaler.state_dict(),
+            "unlogged": self.unlogged,
             "random": torch.get_rng_state(),
         }
 
@@ -102,6 +103,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.rate.restore(state["rate"])
         self.scaler.load_state_dict(state["scaler"])
+        self.unlogged = state["unlogged"]
         torch.set_rng_state(state["random"])
 
 
@@ -128,9 +130,7 @@ def train(
         trainer.restore(load_checkpoint(run))
     training, validation = (load_pairs(pairs) for pairs in training_and_validation(root, recipe.data))
     held_out = validation[:: max(1, len(validation) // (recipe.validation_images or len(validation)))]
-    data = PairedCrops(
-        training, recipe.data, recipe.seed, getattr(trainer.method.network, "thumbnail_size", 1)
-    )
+    data = PairedCrops(training, recipe.data, recipe.seed, getattr(trainer.network, "thumbnail_size", 1))
     (run / "environment.json").write_text(json.dumps(_environment(trainer.device), indent=2) + "\n")
     tracker = Tracker(run, recipe.steps, trainer.step, quiet=quiet)
     try:
@@ -145,16 +145,16 @@ def _loop(
     trainer: Trainer, data: PairedCrops, held_out: list[LoadedPair], tracker: Tracker, run: Path
 ) -> None:
     recipe = trainer.recipe
-    recent: list[dict[str, float]] = []
     while trainer.step < recipe.steps:
-        recent.append(trainer.train_step(data))
+        trainer.unlogged.append(trainer.train_step(data))
         step, last = trainer.step, trainer.step == recipe.steps
-        tracker.advance(recent[-1]["loss"])
+        tracker.advance(trainer.unlogged[-1]["loss"])
         if step % recipe.log_every == 0 or last:
-            means = {name: float(np.mean([row[name] for row in recent])) for name in recent[0]}
+            rows = trainer.unlogged
+            means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
             rate, crop = trainer.rate.at(step - 1), recipe.phase_at(step - 1).crop
             tracker.row("train", step, {**means, "lr": rate, "crop": crop})
-            recent = []
+            trainer.unlogged = []
         if step % recipe.validate_every == 0 or last:
             scores = validate(trainer.average.network, held_out, trainer.device)
             trainer.rate.after_validation(scores["psnr"])

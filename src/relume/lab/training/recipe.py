@@ -44,8 +44,8 @@ class Data:
         pairs: folder with `low/` and `high/`, below the data root.
         subset: `train` (without the validation scenes) or `all`; validation always uses the held-out scenes.
         split: name of the committed scene split.
-        exposure_jitter: the input is scaled by a factor drawn log-uniformly from `[1 / (1 + j), 1 + j]`.
-        context: smallest side of the random region that a crop's thumbnail shows, as a fraction of the image's.
+        exposure_jitter: j; the input is scaled by a factor drawn log-uniformly from `[1 / (1 + j), 1 + j]`.
+        context: smallest side of the random region that a crop's thumbnail shows, as a share of the image's.
         limit: use this many pairs only (0: all), for short runs and tests.
     """
 

@@ -1,0 +1,38 @@
+# `make enhance` and `make test` do all the set-up on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PHOTO ?= docs/images/night.jpg
+OUT ?= build/night.relume.jpg
+
+.PHONY: enhance test lint bench clean
+
+$(VENV)/base: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/dev: $(VENV)/base
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,dev]'
+	touch $@
+
+enhance: $(VENV)/base ## enhance a real photo with the shipped weights
+	mkdir -p $(dir $(OUT))
+	$(BIN)/relume enhance $(PHOTO) -o $(OUT)
+	@echo "before: $(PHOTO)  after: $(OUT)"
+
+test: $(VENV)/dev lint ## run linters and every test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev ## measure speed and memory side by side with Zero-DCE's network
+	$(BIN)/python benchmarks/speed.py
+
+clean:
+	rm -rf $(VENV) build

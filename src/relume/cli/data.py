@@ -1,0 +1,224 @@
+"""`relume data`: check, describe, unpack, split and compare data sets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relume.errors import DataError, OutputUnwritable, UsageError
+
+if TYPE_CHECKING:
+    from relume.lab.data.leakage import Leakage
+    from relume.lab.data.manifest import Findings, Manifest
+
+app = typer.Typer(
+    help="Check, describe, unpack, split and compare data sets.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command()
+def verify(
+    root: Annotated[
+        Path | None, typer.Argument(help="Data root; the environment variable RELUME_DATA otherwise.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--set",
+            metavar="NAME|FILE",
+            help="A known set (lol_v1, sice_part1), or a manifest file that describes ROOT itself. "
+            "Without it: all known sets that are there.",
+        ),
+    ] = None,
+    only: Annotated[str, typer.Option(help="Check this folder of the set alone, such as eval15.")] = "",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check unpacked data against its manifest: missing, changed and unexpected files.
+
+    [bold]relume data verify ~/data --set lol_v1 --only eval15[/bold]
+    """
+    if only and name is None:
+        raise UsageError("--only needs --set", "Say which set has that folder.")
+    from relume.cli.console import counting
+    from relume.cli.laboratory import data_root
+    from relume.lab.data.manifest import verify as verify_folder
+
+    results: list[Findings] = []
+    for folder, manifest in _sets(data_root(root), name):
+        with counting(manifest.name, quiet=quiet) as progress:
+            results.append(verify_folder(folder, manifest, only=only, progress=progress))
+    _report_findings(results, as_json)
+
+
+@app.command()
+def describe(
+    folder: Annotated[Path, typer.Argument(help="Folder of a data set.")],
+    name: Annotated[str, typer.Option(help="Short name of the set.")],
+    terms: Annotated[str, typer.Option(help="Terms under which it may be used.")],
+    title: Annotated[str, typer.Option(help="What it is, in a line.")] = "",
+    source: Annotated[str, typer.Option(help="Where it comes from.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A .json file; stdout otherwise.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make a manifest of your own data, for `relume data verify` to check later.
+
+    [bold]relume data describe ~/pairs --name mine --terms "my own photos" -o mine.json[/bold]
+    """
+    from relume.cli.console import counting
+    from relume.lab.data.manifest import describe as describe_folder
+
+    with counting("files", quiet=quiet) as progress:
+        manifest = describe_folder(folder, name, terms, title=title, source=source, progress=progress)
+    _emit(manifest.to_json(), out)
+
+
+@app.command()
+def unpack(
+    source: Annotated[Path, typer.Argument(help="Folder of copies, JPEG XL or PNG.")],
+    dest: Annotated[Path, typer.Argument(help="Data root to fill.")],
+    only: Annotated[str, typer.Option(help="Take folders of this name alone: our485 or eval15.")] = "",
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    quiet: Quiet = False,
+) -> None:
+    """Turn JPEG XL copies into PNG files, in the same folders; other files are copied.
+
+    Files that exist are skipped, so an interrupted run goes on where it stopped.
+    """
+    from relume.cli.console import counting
+    from relume.lab.data.unpack import unpack as unpack_folder
+
+    with counting("files", quiet=quiet) as progress:
+        done = unpack_folder(source, dest, only=only, workers=workers, progress=progress)
+    typer.echo(f"{dest}: {done.written} written, {done.existing} there already, {done.pairs} pairs", err=True)
+
+
+@app.command()
+def split(
+    folder: Annotated[Path, typer.Argument(help="Folder with low/ and high/.")],
+    share: Annotated[float, typer.Option(help="Part of the images to hold out, between 0 and 1.")] = 0.1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A .json file; stdout otherwise.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Hold out whole scenes for validation, so that no scene is in both parts."""
+    if not 0 < share < 1:
+        raise UsageError(f"--share {share} is out of range", "Give a number between 0 and 1.")
+    from relume.cli.console import counting
+    from relume.lab.data.splits import make_split
+
+    with counting("images", quiet=quiet) as progress:
+        made = make_split(folder, share, seed, progress)
+    _emit(json.dumps(made, indent=1) + "\n", out)
+
+
+@app.command()
+def leakage(
+    first: Annotated[Path, typer.Argument(metavar="A", help="Folder of well-lit images.")],
+    second: Annotated[Path | None, typer.Argument(metavar="[B]", help="The folder to compare with.")] = None,
+    split_name: Annotated[
+        str | None,
+        typer.Option("--split", metavar="NAME", help="Compare both parts of this split of A instead of B."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Least similarity to report; that of the split otherwise.")
+    ] = None,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 9 when anything is found.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find images of one folder that show a scene of another: copies and near-duplicates.
+
+    [bold]relume data leakage data/lol_v1/eval15/high data/lol_v1/our485/high[/bold]
+
+    [bold]relume data leakage data/lol_v1/our485 --split our485_scenes --fail[/bold]
+    """
+    if (second is None) == (split_name is None):
+        raise UsageError("one of B and --split is needed", "Name a second folder, or a split of the first.")
+    from relume.cli.console import counting
+    from relume.lab.data.duplicates import SAME_SCENE
+    from relume.lab.data.leakage import find_leakage, images_of, sides_of_split
+
+    if second is not None:
+        images = images_of(first), images_of(second)
+    else:
+        images = sides_of_split(first, split_name or "")
+    limit = SAME_SCENE if threshold is None else threshold
+    with counting("images", quiet=quiet) as progress:
+        found = find_leakage(*images, threshold=limit, progress=progress)
+    _report_leakage(found, as_json)
+    if fail and found.matches:
+        raise DataError(
+            f"{len(found.matches)} pairs show one scene", "Keep whole scenes on one side.", path=first
+        )
+
+
+def _sets(root: Path, name: str | None) -> list[tuple[Path, Manifest]]:
+    """Folders to check with their manifests."""
+    from relume.lab.data.manifest import committed_sets, read_manifest
+
+    if name is not None:
+        return [(root if name.endswith(".json") else root / name, read_manifest(name))]
+    there = [known for known in committed_sets() if (root / known).is_dir()]
+    if not there:
+        raise DataError(
+            f"holds none of the sets {', '.join(committed_sets())}", "Check the data root.", path=root
+        )
+    return [(root / known, read_manifest(known)) for known in there]
+
+
+def _report_findings(results: list[Findings], as_json: bool) -> None:
+    """Print what was found, then raise DataError if a set differs from its manifest."""
+    if as_json:
+        typer.echo(json.dumps([findings.to_json() for findings in results], indent=1))
+    else:
+        for findings in results:
+            verdict = "intact" if findings.intact else "differs"
+            typer.echo(f"{findings.name}: {findings.checked} files, {verdict}")
+            for kind in ("missing", "changed", "unexpected"):
+                for path in getattr(findings, kind):
+                    typer.echo(f"  {kind}  {path}")
+    wrong = [findings for findings in results if not findings.intact]
+    if wrong:
+        raise DataError(
+            "; ".join(findings.summary() for findings in wrong),
+            "Get these files again, or unpack them again after removing them.",
+            path=", ".join(str(findings.folder) for findings in wrong),
+        )
+
+
+def _report_leakage(found: Leakage, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=1))
+        return
+    for match in found.matches:
+        kind = "identical" if match.identical else "one scene"
+        typer.echo(f"{match.similarity:.3f}  {kind}  {match.first}  {match.second}")
+    (first, second), (of_first, of_second) = found.affected, found.images
+    typer.echo(
+        f"{first} of {of_first} images of the first set show a scene of the second, "
+        f"{second} of {of_second} the other way; {len(found.matches)} pairs, {found.identical} identical; "
+        f"highest similarity {found.highest:.3f}, threshold {found.threshold}"
+    )
+
+
+def _emit(text: str, out: Path | None) -> None:
+    """Print a product, or write it to a file."""
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputUnwritable(
+            f"cannot be written ({error.strerror})", "Choose another file.", path=out
+        ) from error
+    typer.echo(f"wrote {out}", err=True)

@@ -1,0 +1,28 @@
+"""`relume export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from relume.cli.files import read_json
+from relume.cli.laboratory import require_laboratory
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    name: Annotated[str, typer.Option(help="Name of the model.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the graphs and the card.")],
+    about: Annotated[
+        Path,
+        typer.Option(help="JSON with the card's words and figures: summary, data, terms, limits, metrics."),
+    ],
+) -> None:
+    """Export a finished run as ONNX graphs with half-precision weights, and a model card."""
+    require_laboratory()
+    from relume.lab.export import export_run
+
+    card = export_run(run, name, out, read_json(about))
+    typer.echo(f"wrote {', '.join(card.files)} to {out}", err=True)

@@ -1,0 +1,51 @@
+"""`relume models`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+
+
+def models(
+    name: Annotated[str | None, typer.Argument(help="Show this model's whole card.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """List the models: those that are shipped and, with the laboratory installed, its networks."""
+    from relume.zoo import load_card
+
+    if name is not None:
+        typer.echo(json.dumps(asdict(load_card(name)), indent=2))
+        return
+    rows = _rows()
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        kind = "shipped" if row["shipped"] else "network"
+        cost = f"{row['params']:>10,} parameters {row['gmacs_256']:>7.2f} GMACs"
+        typer.echo(f"{row['name']:<20} {kind:<8} {cost}  {row['summary']}")
+
+
+def _rows() -> list[dict[str, Any]]:
+    from relume.zoo import list_models, load_card
+
+    rows = [
+        {
+            "name": card.name,
+            "params": card.params,
+            "gmacs_256": card.gmacs_256,
+            "shipped": True,
+            "summary": card.summary,
+            "network": card.network,
+        }
+        for card in map(load_card, list_models())
+    ]
+    if find_spec("torch") is None:
+        return rows
+    from relume.lab.networks import describe_networks
+
+    return rows + [{**row, "shipped": False} for row in describe_networks()]

@@ -1,0 +1,27 @@
+"""`relume plot`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from relume.cli.files import writing
+from relume.cli.laboratory import require_laboratory
+
+
+def plot(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; several are drawn into the same panels.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Picture; RUN/curves.png otherwise.")
+    ] = None,
+) -> None:
+    """Draw a run's losses, scores and learning rate, with its changes of resolution marked."""
+    require_laboratory()
+    from relume.lab.plots import plot_runs
+
+    target = out or runs[0] / "curves.png"
+    with writing(target):
+        plot_runs(runs, target)
+    typer.echo(f"wrote {target}", err=True)

@@ -1,0 +1,277 @@
+"""`relume enhance` with one photo: where the result goes, and what it keeps."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Result, dark, digest
+from photo import samples
+from PIL import Image
+
+from relume.errors import ExitCode
+from relume.photo import FORMATS, Metadata, Photo, encode_photo, read_photo, write_photo
+
+Run = Callable[..., Result]
+Make = Callable[..., Path]
+
+
+def test_the_result_lies_beside_the_photo(relume: Run, photo: Make, tmp_path: Path) -> None:
+    path = photo("night.jpg")
+    before = digest(path)
+    result = relume("enhance", path)
+    assert (result.code, result.out) == (0, b"")
+    assert "night.relume.jpg" in result.err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["night.jpg", "night.relume.jpg"]
+    assert digest(path) == before
+    assert read_photo(tmp_path / "night.relume.jpg").rgb_HWC.mean() > read_photo(path).rgb_HWC.mean()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_stays_its_format(relume: Run, tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"night{FORMATS[name].suffixes[-1].upper()}"
+    write_photo(Photo(dark()), path)
+    assert relume("enhance", path).code == 0
+    result = read_photo(path.with_stem("night.relume"))
+    assert result.format == name
+    assert result.rgb_HWC.shape == (24, 32, 3)
+
+
+def test_output_names_a_file(relume: Run, photo: Make, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "bright.png"
+    assert relume("enhance", photo("night.jpg"), "-o", target).code == 0
+    assert read_photo(target).format == "png"
+
+
+def test_output_names_a_folder(relume: Run, photo: Make, tmp_path: Path) -> None:
+    (tmp_path / "there.png").mkdir()
+    for folder in ("new/one", "there.png"):
+        assert relume("enhance", photo("night.jpg"), "-o", tmp_path / folder).code == 0
+        assert read_photo(tmp_path / folder / "night.jpg").format == "jpeg"
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("webp", ".webp"), ("jpg", ".jpg"), ("TIFF", ".tif")])
+def test_format_changes_the_suffix(
+    relume: Run, photo: Make, tmp_path: Path, name: str, suffix: str
+) -> None:
+    assert relume("enhance", photo("night.png"), "--format", name).code == 0
+    assert read_photo(tmp_path / f"night.relume{suffix}").rgb_HWC.shape == (24, 32, 3)
+
+
+def test_quality_changes_the_size(relume: Run, photo: Make, tmp_path: Path) -> None:
+    sizes = []
+    for quality in (20, 90):
+        assert relume("enhance", photo("night.jpg"), "-o", tmp_path / "new.jpg", "--quality", quality).code == 0
+        sizes.append((tmp_path / "new.jpg").stat().st_size)
+    assert sizes[0] < sizes[1]
+
+
+def test_strength_0_keeps_every_pixel(relume: Run, photo: Make, tmp_path: Path) -> None:
+    path = photo("night.png")
+    assert relume("enhance", path, "--strength", 0).code == 0
+    np.testing.assert_array_equal(read_photo(tmp_path / "night.relume.png").rgb_HWC, dark())
+
+
+@pytest.mark.parametrize("name", ["night", "night.dat", "night.jpg"])
+def test_content_decides_where_the_suffix_does_not(
+    relume: Run, photo: Make, tmp_path: Path, name: str
+) -> None:
+    photo("night.png").rename(tmp_path / name)
+    assert relume("enhance", tmp_path / name).code == 0
+    (result,) = tmp_path.glob("night.relume*")
+    assert result.suffix == Path(name).suffix
+    assert read_photo(result).format == ("jpeg" if name.endswith(".jpg") else "png")
+
+
+# What the file holds besides its pixels
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_metadata_is_kept_and_orientation_applied_once(
+    relume: Run, photo: Make, tmp_path: Path, orientation: int
+) -> None:
+    icc = samples.icc_profile(*samples.ADOBE_RGB)
+    path = photo("night.jpg", exif=samples.exif(orientation), icc_profile=icc, dpi=(300, 300))
+    assert relume("enhance", path).code == 0
+    target = tmp_path / "night.relume.jpg"
+    assert samples.exif_facts(target.read_bytes()) == samples.FACTS
+    with Image.open(target) as image:
+        assert image.size == ((24, 32) if orientation == 6 else (32, 24))
+        assert image.info["icc_profile"] == icc
+        assert image.info["dpi"] == (300, 300)
+
+
+def test_strip_drops_all_metadata(relume: Run, photo: Make, tmp_path: Path) -> None:
+    path = photo("night.jpg", exif=samples.exif(), icc_profile=samples.icc_profile(*samples.ADOBE_RGB))
+    assert relume("enhance", path, "--strip").code == 0
+    target = tmp_path / "night.relume.jpg"
+    with Image.open(target) as image:
+        assert dict(image.getexif()) == {}
+        assert "icc_profile" not in image.info
+    assert samples.MAKER_NOTE not in target.read_bytes()
+    assert read_photo(target).metadata.exif is None
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("name", ["png", "tiff"])
+def test_transparency_is_untouched(relume: Run, tmp_path: Path, name: str, bits: int) -> None:
+    top = 2**bits
+    alpha = np.random.default_rng(0).integers(0, top, (24, 32)).astype(f"uint{bits}")
+    path = tmp_path / f"night.{name}"
+    write_photo(Photo(dark(bits=bits), alpha), path)
+    assert relume("enhance", path, "-o", tmp_path / "out").code == 0
+    result = read_photo(tmp_path / "out" / path.name)
+    np.testing.assert_array_equal(result.alpha_HW, alpha)
+    assert result.rgb_HWC.mean() > dark(bits=bits).mean()
+
+
+@pytest.mark.parametrize("name", ["png", "tiff"])
+@pytest.mark.parametrize("top", [200, 9000])
+def test_16_bits_stay_16_bits(relume: Run, tmp_path: Path, name: str, top: int) -> None:
+    path = tmp_path / f"night.{name}"
+    pixels = np.random.default_rng(0).integers(0, top, (24, 32, 3)).astype(np.uint16)
+    write_photo(Photo(pixels), path)
+    (line,) = relume("enhance", path, "-o", tmp_path / "out", "--json").lines
+    result = read_photo(tmp_path / "out" / path.name)
+    assert line["bits"] == result.bits == 16
+    assert result.rgb_HWC.mean() > pixels.mean()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_grey_stays_grey(relume: Run, tmp_path: Path, bits: int) -> None:
+    path = tmp_path / "night.png"
+    pixels = np.repeat(dark(bits=bits)[..., :1], 3, axis=2)
+    write_photo(Photo(pixels, grey=True), path)
+    assert relume("enhance", path).code == 0
+    result = read_photo(tmp_path / "night.relume.png")
+    assert (result.grey, result.bits) == (True, bits)
+    assert result.rgb_HWC.mean() > pixels.mean()
+
+
+def test_losses_are_noted(relume: Run, tmp_path: Path) -> None:
+    path = tmp_path / "night.png"
+    write_photo(Photo(dark(bits=16), dark(bits=16)[..., 0]), path)
+    result = relume("enhance", path, "--format", "jpeg", "--json")
+    (line,) = result.lines
+    assert len(line["notes"]) == 2
+    for note in line["notes"]:
+        assert note in result.err
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--model", "none"], ExitCode.MODEL),
+        (["--device", "tpu"], ExitCode.USAGE),
+        (["--format", "gif"], ExitCode.OUTPUT_UNWRITABLE),
+        (["--strength", "1.5"], ExitCode.USAGE),
+        (["--strength", "nan"], ExitCode.USAGE),
+        (["--quality", "0"], ExitCode.USAGE),
+        (["--quality", "101"], ExitCode.USAGE),
+        (["--tile", "-1"], ExitCode.USAGE),
+        (["--threads", "-1"], ExitCode.USAGE),
+        (["--max-pixels", "100"], ExitCode.INPUT_TOO_LARGE),
+        (["--in-place", "-o", "out"], ExitCode.USAGE),
+        (["--in-place", "--format", "png"], ExitCode.USAGE),
+        (["-o", "-"], ExitCode.USAGE),
+    ],
+)
+def test_wrong_options_have_their_exit_codes(
+    relume: Run, photo: Make, tmp_path: Path, options: list[str], code: ExitCode
+) -> None:
+    path = photo("night.jpg")
+    result = relume("enhance", path, *options)
+    assert result.code == code
+    assert result.err.startswith("relume: ")
+    assert result.err.count("\n") == 1
+    assert result.out == b""
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("how", ["same", "indirect", "link", "hidden in a folder"])
+def test_an_input_is_never_a_target(relume: Run, photo: Make, tmp_path: Path, how: str) -> None:
+    path = photo("in/night.jpg")
+    before = digest(path)
+    target = {"same": path, "indirect": tmp_path / "in" / ".." / "in" / "night.jpg"}.get(how, tmp_path / "in")
+    if how == "link":
+        target = tmp_path / "link.jpg"
+        target.symlink_to(path)
+    result = relume("enhance", path, "-o", target)
+    assert result.code == ExitCode.OUTPUT_EXISTS
+    assert "--in-place" in result.err
+    assert digest(path) == before
+
+
+def test_in_place_replaces_the_photo(relume: Run, photo: Make, tmp_path: Path) -> None:
+    path = photo("night.png", exif=samples.exif())
+    assert relume("enhance", path, "--in-place").code == 0
+    assert list(tmp_path.iterdir()) == [path]
+    assert read_photo(path).rgb_HWC.mean() > dark().mean()
+    assert samples.exif_facts(path.read_bytes()) == samples.FACTS
+
+
+def test_in_place_keeps_the_format_whatever_the_suffix(relume: Run, photo: Make, tmp_path: Path) -> None:
+    path = photo("night.png").rename(tmp_path / "night.jpg")
+    assert relume("enhance", path, "--in-place").code == 0
+    assert read_photo(path).format == "png"
+
+
+# Pipes
+
+
+def encoded(**options: object) -> bytes:
+    return encode_photo(Photo(dark(), metadata=Metadata(exif=samples.exif()[6:])), **options)[0]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_photo_through_a_pipe(relume: Run, name: str) -> None:
+    result = relume("enhance", "-", "-o", "-", stdin=encoded(format=name))
+    assert (result.code, result.err) == (0, "")
+    assert read_photo(result.out).format == name
+    assert samples.exif_facts(result.out) == samples.FACTS
+
+
+def test_pipe_options(relume: Run) -> None:
+    result = relume("enhance", "-", "--format", "png", "--strip", stdin=encoded(format="jpeg"))
+    assert result.code == 0
+    with Image.open(io.BytesIO(result.out)) as image:
+        assert (image.format, dict(image.getexif())) == ("PNG", {})
+
+
+def test_from_a_pipe_to_a_file(relume: Run, tmp_path: Path) -> None:
+    result = relume("enhance", "-", "-o", tmp_path / "new.webp", stdin=encoded(format="png"))
+    assert (result.code, result.out) == (0, b"")
+    assert read_photo(tmp_path / "new.webp").format == "webp"
+
+
+def test_a_pipe_notes_losses_on_stderr(relume: Run) -> None:
+    data = encode_photo(Photo(dark(bits=16)), format="png")[0]
+    result = relume("enhance", "-", "--format", "jpeg", stdin=data)
+    assert read_photo(result.out).format == "jpeg"
+    assert "16 bits" in result.err
+    assert relume("enhance", "-", "--format", "jpeg", "-q", stdin=data).err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "code"),
+    [
+        (["-"], b"", ExitCode.INPUT_INVALID),
+        (["-"], b"no photo", ExitCode.INPUT_INVALID),
+        (["-", "--max-pixels", "9"], encoded(format="png"), ExitCode.INPUT_TOO_LARGE),
+        (["-", "other.jpg"], b"", ExitCode.USAGE),
+        (["-", "--in-place"], b"", ExitCode.USAGE),
+        (["-", "--json"], b"", ExitCode.USAGE),
+        (["-", "--skip-existing", "-o", "a.jpg"], b"", ExitCode.USAGE),
+        (["-", "-o", "/nowhere/a.jpg"], encoded(format="png"), ExitCode.OUTPUT_UNWRITABLE),
+    ],
+)
+def test_pipe_refusals(relume: Run, arguments: list[str], stdin: bytes, code: ExitCode) -> None:
+    result = relume("enhance", *arguments, stdin=stdin)
+    assert (result.code, result.out) == (code, b"")
+    assert result.err.count("\n") == 1

@@ -1,0 +1,51 @@
+"""A tiny data root that looks like LOL-v1, and a recipe that trains on it in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from relume.lab.data.splits import read_split
+from relume.lab.training.recipe import Data, Optimizer, Phase, Recipe
+from relume.photo import Photo, write_photo
+
+
+@pytest.fixture(scope="session")
+def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six pairs of 64 x 48: a smooth scene, and the same at a fifth of its brightness; two are held out."""
+    root = tmp_path_factory.mktemp("data")
+    held_out = read_split("our485_scenes")[:2]
+    random = np.random.default_rng(0)
+    for name in [*held_out, "a", "b", "c", "d"]:
+        coarse = random.random((6, 8, 3)).repeat(8, 0).repeat(8, 1)
+        for side, pixels in (("low", coarse * 0.2), ("high", coarse)):
+            folder = root / "lol_v1/our485" / side
+            folder.mkdir(parents=True, exist_ok=True)
+            write_photo(Photo(np.rint(pixels * 255).astype(np.uint8)), folder / f"{name}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe() -> Recipe:
+    """Eight steps of a small two-pass network, with two resolutions and gradient accumulation."""
+    return Recipe(
+        name="tiny",
+        phases=(Phase(5, 16, 2), Phase(3, 32, 1, accumulation=2)),
+        network_options={
+            "widths": [16, 16],
+            "depths": [1, 1],
+            "condition": 8,
+            "global_width": 4,
+            "thumbnail_size": 32,
+        },
+        data=Data(exposure_jitter=0.2),
+        optimizer=Optimizer(warmup=2),
+        precision="float32",
+        log_every=2,
+        validate_every=4,
+        checkpoint_every=3,
+    )

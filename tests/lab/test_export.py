@@ -1,0 +1,70 @@
+"""Export: the graphs say what the network says, for any size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from relume.engine import OnnxEngine
+from relume.errors import ModelError
+from relume.lab.export import export_run, load_run
+from relume.lab.networks.two_pass import TwoPass, thumbnail
+from relume.lab.training.loop import train
+from relume.lab.training.recipe import Recipe
+from relume.zoo import Card
+
+
+@pytest.fixture(scope="module")
+def exported(
+    tmp_path_factory: pytest.TempPathFactory, tiny_root: Path, tiny_recipe: Recipe
+) -> tuple[TwoPass, Card, Path]:
+    folder = tmp_path_factory.mktemp("export")
+    train(tiny_recipe, tiny_root, folder / "run", device="cpu", quiet=True)
+    card = export_run(folder / "run", "tiny", folder / "zoo", {"summary": "A test."})
+    _, network = load_run(folder / "run")
+    assert isinstance(network, TwoPass)
+    return network, card, folder / "zoo"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 33), (64, 64), (75, 130)])
+def test_graphs_agree_with_the_network(exported: tuple[TwoPass, Card, Path], size: tuple[int, int]) -> None:
+    network, card, folder = exported
+    image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    small = thumbnail(image, card.thumbnail_size)
+    first = OnnxEngine((folder / card.global_graph).read_bytes(), device="cpu")
+    second = OnnxEngine((folder / card.local_graph).read_bytes(), device="cpu")
+    conditioning = first.run(thumbnail=small.numpy())
+    enhanced = second.run(image=image.numpy(), conditioning=conditioning)
+    with torch.inference_mode():
+        expected = network(image).numpy()
+    assert enhanced.shape == expected.shape
+    # Half-precision weights cost up to 2^-11 relative in each, far below one step of 8 bits.
+    np.testing.assert_allclose(enhanced, expected, atol=1 / 510)
+
+
+def test_card_tells_the_facts_of_the_network(exported: tuple[TwoPass, Card, Path]) -> None:
+    network, card, folder = exported
+    stored = Card(**json.loads((folder / "tiny.json").read_text()))
+    assert stored.files == card.files
+    assert stored.halo == network.local_pass.halo
+    assert stored.halo % stored.size_multiple == 0
+    assert stored.params == sum(parameter.numel() for parameter in network.parameters())
+    assert stored.recipe["name"] == "tiny"
+
+
+def test_weights_are_stored_in_half_precision(exported: tuple[TwoPass, Card, Path]) -> None:
+    _, card, folder = exported
+    graph = onnx.load(folder / card.local_graph).graph
+    large = [tensor for tensor in graph.initializer if np.prod(tensor.dims) >= 256]
+    assert large
+    assert all(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in large if tensor.data_type != 7)
+
+
+def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="holds no finished run"):
+        load_run(tmp_path)

@@ -1,0 +1,76 @@
+"""Recipes: typed, changed by path, stored as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from relume.errors import UsageError
+from relume.lab.recipes import RECIPES, get_recipe
+from relume.lab.training.recipe import Optimizer, from_json, override, to_json
+from relume.lab.training.schedule import LearningRate
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_recipe_survives_json(name: str) -> None:
+    recipe = get_recipe(name)
+    assert recipe.name == name
+    assert from_json(to_json(recipe)) == recipe
+
+
+def test_override_reaches_every_depth() -> None:
+    recipe = override(
+        get_recipe("lol"), ["optimizer.lr=5e-4", "phases.0.crop=64", "losses.ssim=0.8", "data.subset=all"]
+    )
+    assert recipe.optimizer.lr == 5e-4
+    assert recipe.phases[0].crop == 64
+    assert recipe.losses["ssim"] == 0.8
+    assert recipe.data.subset == "all"
+    assert get_recipe("lol").optimizer.lr == 1e-3
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "optimizer.lr",
+        "optimizer.speed=1",
+        "phases.9.crop=1",
+        "phases.x.crop=1",
+        "steps=fast",
+        "data.subset=some",
+        "lr.x=1",
+    ],
+)
+def test_mistakes_are_named(assignment: str) -> None:
+    with pytest.raises(UsageError):
+        override(get_recipe("lol"), [assignment])
+
+
+def test_phases_follow_one_another() -> None:
+    recipe = override(
+        get_recipe("lol"),
+        [f"phases={json.dumps([{'steps': 3, 'crop': 8, 'batch': 1}, {'steps': 2, 'crop': 16, 'batch': 1}])}"],
+    )
+    assert [recipe.phase_at(step).crop for step in range(6)] == [8, 8, 8, 16, 16, 16]
+    assert recipe.steps == 5
+
+
+def test_cosine_warms_up_and_ends_at_the_minimum() -> None:
+    rate = LearningRate(Optimizer(lr=1.0, min_lr=0.01, warmup=10), 110)
+    assert rate.at(0) == pytest.approx(0.1)
+    assert rate.at(9) == pytest.approx(1.0)
+    assert rate.at(60) == pytest.approx((1 + 0.01) / 2)
+    assert rate.at(110) == pytest.approx(0.01)
+
+
+def test_plateau_halves_after_patience() -> None:
+    rate = LearningRate(Optimizer(lr=1.0, warmup=0, schedule="plateau", plateau_patience=2), 100)
+    for score in (20, 21, 21, 21):
+        rate.after_validation(score)
+    assert rate.at(50) == 1.0
+    rate.after_validation(20.5)
+    assert rate.at(50) == 0.5
+    other = LearningRate(rate.optimizer, 100)
+    other.restore(rate.state())
+    assert other.at(50) == 0.5

@@ -1,0 +1,155 @@
+"""Training as used: a run folder, exact resume, clear refusals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from relume.errors import DataError, ModelError, OutputExists, UsageError
+from relume.lab.data.paired import PairedCrops, load_pairs, training_and_validation
+from relume.lab.plots import plot_runs
+from relume.lab.training import loop
+from relume.lab.training.average import MovingAverage
+from relume.lab.training.checkpoint import load_checkpoint
+from relume.lab.training.loop import train
+from relume.lab.training.recipe import Data, Phase, Recipe
+from relume.lab.training.tracker import read_metrics
+
+
+class Interruption(Exception):
+    """Stands for the process being killed."""
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "weights.safetensors")
+
+
+def test_a_run_folder_holds_all_that_a_run_is(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train(tiny_recipe, tiny_root, run, device="cpu", quiet=True) == run / "weights.safetensors"
+    assert {"recipe.json", "environment.json", "metrics.jsonl", "samples", "weights.safetensors"} <= {
+        path.name for path in run.iterdir()
+    }
+    rows = read_metrics(run)
+    training = [row for row in rows if row["kind"] == "train"]
+    validation = [row for row in rows if row["kind"] == "validation"]
+    assert [row["step"] for row in training] == [2, 4, 6, 8]
+    assert [row["crop"] for row in training] == [16, 16, 32, 32]
+    assert [row["step"] for row in validation] == [4, 8]
+    assert training[0]["loss"] == pytest.approx(training[0]["charbonnier"] + training[0]["ssim"])
+    assert {"psnr", "psnr_gt_mean", "ssim"} <= set(validation[0])
+    assert json.loads((run / "environment.json").read_text())["torch"] == torch.__version__
+    plot_runs([run], tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("stop_after", [2, 4, 7])
+def test_resume_ends_in_the_same_weights(
+    tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(tiny_recipe, tiny_root, whole, device="cpu", quiet=True)
+    step = loop.Trainer.train_step
+
+    def interrupted(trainer: loop.Trainer, data: PairedCrops) -> dict[str, float]:
+        if trainer.step == stop_after:
+            raise Interruption
+        return step(trainer, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "train_step", interrupted)
+        with pytest.raises(Interruption):
+            train(tiny_recipe, tiny_root, broken, device="cpu", quiet=True)
+    started = (broken / "checkpoint.pt").exists()
+    train(tiny_recipe, tiny_root, broken, device="cpu", quiet=True, resume=started)
+    expected, resumed = weights_of(whole), weights_of(broken)
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
+    strip = [{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(whole)]
+    assert [{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(broken)] == strip
+
+
+def test_a_run_is_never_overwritten_or_resumed_differently(
+    tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    train(tiny_recipe, tiny_root, tmp_path, device="cpu", quiet=True)
+    with pytest.raises(OutputExists, match="holds a run already"):
+        train(tiny_recipe, tiny_root, tmp_path, device="cpu", quiet=True)
+    with pytest.raises(UsageError, match="another recipe"):
+        train(replace(tiny_recipe, seed=1), tiny_root, tmp_path, device="cpu", quiet=True, resume=True)
+
+
+def test_training_learns(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    recipe = replace(tiny_recipe, phases=(Phase(60, 32, 4),), log_every=10, validate_every=60, average=0.9)
+    train(recipe, tiny_root, tmp_path, device="cpu", quiet=True)
+    losses = [row["loss"] for row in read_metrics(tmp_path) if row["kind"] == "train"]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_missing_data_is_named(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        train(tiny_recipe, tmp_path / "nothing", tmp_path / "run", device="cpu", quiet=True)
+
+
+def test_a_crop_larger_than_the_images_is_refused(
+    tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    recipe = replace(tiny_recipe, phases=(Phase(1, 128, 1),))
+    with pytest.raises(DataError, match="smaller than the crop"):
+        train(recipe, tiny_root, tmp_path, device="cpu", quiet=True)
+
+
+def test_unknown_device_is_refused(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not available"):
+        train(tiny_recipe, tiny_root, tmp_path, device="abacus", quiet=True)
+
+
+def test_resume_without_a_checkpoint_says_so(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no checkpoint"):
+        train(tiny_recipe, tiny_root, tmp_path, device="cpu", quiet=True, resume=True)
+
+
+def test_a_damaged_checkpoint_is_refused_without_running_it(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    with pytest.raises(ModelError, match="damaged"):
+        load_checkpoint(tmp_path)
+
+
+def test_validation_images_are_never_trained_on(tiny_root: Path) -> None:
+    training, validation = training_and_validation(tiny_root, Data())
+    assert {pair.name for pair in training} == {"a", "b", "c", "d"}
+    assert len(validation) == 2
+    everything, _ = training_and_validation(tiny_root, Data(subset="all"))
+    assert len(everything) == 6
+
+
+def test_batches_depend_on_seed_and_number_alone(tiny_root: Path) -> None:
+    pairs = load_pairs(training_and_validation(tiny_root, Data())[0])
+    phase = Phase(1, 16, 3)
+    crops = PairedCrops(pairs, Data(exposure_jitter=0.5), seed=3, thumbnail_size=8)
+    later = crops.batch(5, phase)
+    again = PairedCrops(pairs, Data(exposure_jitter=0.5), seed=3, thumbnail_size=8).batch(5, phase)
+    assert torch.equal(later.low_BCHW, again.low_BCHW)
+    assert torch.equal(later.thumbnail_BCSS, again.thumbnail_BCSS)
+    assert not torch.equal(later.low_BCHW, crops.batch(6, phase).low_BCHW)
+
+
+def test_crops_of_both_sides_match(tiny_root: Path) -> None:
+    pairs = load_pairs(training_and_validation(tiny_root, Data())[0])
+    batch = PairedCrops(pairs, Data(), seed=0, thumbnail_size=8).batch(0, Phase(1, 24, 8))
+    np.testing.assert_allclose(batch.low_BCHW.numpy(), batch.high_BCHW.numpy() * 0.2, atol=1.1 / 255)
+
+
+def test_moving_average_by_hand() -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(network.weight, 1.0)
+    average = MovingAverage(network, 0.9, warm=False)
+    torch.nn.init.constant_(network.weight, 2.0)
+    average.update(network, step=0)
+    assert average.network.weight.item() == pytest.approx(0.9 * 1 + 0.1 * 2)
+    assert not average.network.weight.requires_grad

@@ -1,0 +1,49 @@
+"""The engine turns the runtime's errors into relume's."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from relume.engine import OnnxEngine, available_devices
+from relume.errors import InputTooLarge, ModelError, UsageError
+from relume.zoo import load_card, load_graph
+
+
+@pytest.fixture
+def engine() -> OnnxEngine:
+    card = load_card("lol")
+    return OnnxEngine(load_graph(card, card.global_graph), device="cpu", threads=1)
+
+
+def test_the_processor_is_always_there() -> None:
+    assert available_devices()[-1] == "cpu"
+
+
+def test_no_graph_at_all() -> None:
+    with pytest.raises(ModelError, match="cannot load") as caught:
+        OnnxEngine(b"no graph")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["tpu", "", "CPU"])
+def test_unknown_devices_are_refused(device: str) -> None:
+    with pytest.raises(UsageError, match="cpu"):
+        OnnxEngine(b"", device=device)
+
+
+def test_unfitting_inputs(engine: OnnxEngine) -> None:
+    with pytest.raises(ModelError, match="cannot run") as caught:
+        engine.run(thumbnail=np.zeros((1, 5, 3, 3), np.float32))
+    assert "\n" not in str(caught.value)
+
+
+def test_too_little_memory(engine: OnnxEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("Failed to allocate memory for requested buffer of size 99")
+
+    monkeypatch.setattr(engine, "_session", SimpleNamespace(run=fails))
+    with pytest.raises(InputTooLarge, match="smaller tiles"):
+        engine.run(thumbnail=np.zeros((1, 3, 64, 64), np.float32))

@@ -1,0 +1,75 @@
+"""One photo through the pipeline: what changes and what stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import dark
+
+from relume import Enhancer, Photo
+from relume.photo import Metadata
+from relume.pipeline.enhance import enhance_photo
+from relume.zoo import load_card
+
+
+@pytest.fixture(scope="module")
+def enhancer() -> Enhancer:
+    return Enhancer(tile=32)
+
+
+def grey(bits: int) -> np.ndarray:
+    return np.repeat(dark(40, 50, bits)[..., :1], 3, axis=2)
+
+
+def test_only_the_colours_change(enhancer: Enhancer) -> None:
+    alpha = np.random.default_rng(0).integers(0, 256, (40, 50)).astype(np.uint8)
+    photo = Photo(dark(40, 50), alpha, False, Metadata(exif=b"x", dpi=300.0), "png", ("a note",))
+    result = enhancer.enhance(photo)
+    assert result.rgb_HWC.mean() > photo.rgb_HWC.mean()
+    assert replace(result, rgb_HWC=photo.rgb_HWC) == photo
+    np.testing.assert_array_equal(photo.rgb_HWC, dark(40, 50))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("strength", [0.4, 1.0])
+def test_a_grey_photo_stays_grey(enhancer: Enhancer, bits: int, strength: float) -> None:
+    result = enhancer.enhance(Photo(grey(bits), grey=True), strength=strength)
+    assert result.grey
+    assert result.bits == bits
+    assert result.rgb_HWC.mean() > grey(bits).mean()
+    assert (result.rgb_HWC == result.rgb_HWC[..., :1]).all()
+
+
+def test_a_photo_is_enhanced_the_same_at_both_depths(enhancer: Enhancer) -> None:
+    at_8, at_16 = enhancer.enhance(dark()), enhancer.enhance(dark().astype(np.uint16) * 257)
+    assert np.abs(at_8.astype(int) * 257 - at_16).max() <= 129 + 64
+
+
+class Fixed:
+    """Stands for both passes: gives the image back, or one value everywhere."""
+
+    def __init__(self, value: float | None = None) -> None:
+        self.value = value
+
+    def run(self, **inputs: np.ndarray) -> np.ndarray:
+        image = inputs.get("image", inputs.get("thumbnail"))
+        assert image is not None
+        assert image.dtype == np.float32
+        assert 0 <= image.min() <= image.max() <= 1
+        return image if self.value is None else np.full_like(image, self.value)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_values_keep_their_range(dtype: type) -> None:
+    top = np.iinfo(dtype).max
+    every = np.arange(3 * 21888).reshape(144, 152, 3) % (top + 1)
+    photo, card = Photo(every.astype(dtype)), load_card("lol")
+    for tile in (0, 50):
+        same = enhance_photo(photo, card, Fixed(), Fixed(), tile=tile)
+        np.testing.assert_array_equal(same.rgb_HWC, photo.rgb_HWC)
+    white = enhance_photo(photo, card, Fixed(), Fixed(1.0), strength=0.7)
+    assert white.rgb_HWC.max() == top
+    np.testing.assert_allclose(white.rgb_HWC, 0.3 * photo.rgb_HWC + 0.7 * top, atol=0.6)
+    assert not enhance_photo(photo, card, Fixed(), Fixed(0.0)).rgb_HWC.any()

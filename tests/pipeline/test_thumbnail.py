@@ -1,0 +1,29 @@
+"""The thumbnail is adaptive average pooling."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from relume.pipeline.thumbnail import thumbnail
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 200), (7, 9), (63, 64), (64, 64), (65, 127), (100, 33), (301, 403)]
+)
+def test_thumbnail_is_adaptive_average_pooling(size: tuple[int, int], dtype: type) -> None:
+    torch = pytest.importorskip("torch")
+    pixels = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, (*size, 3), endpoint=True).astype(dtype)
+    image = torch.from_numpy(pixels.astype(np.float64) / np.iinfo(dtype).max).permute(2, 0, 1)[None]
+    wanted = torch.nn.functional.adaptive_avg_pool2d(image, 64).numpy()
+    small = thumbnail(pixels, 64)
+    assert small.dtype == np.float32
+    np.testing.assert_allclose(small, wanted, atol=1e-6, rtol=0)
+
+
+def test_thumbnail_of_one_colour_is_that_colour() -> None:
+    for value in (0, 1, 255, 65535):
+        small = thumbnail(np.full((70, 30, 3), value, np.uint16), 16)
+        assert small.shape == (1, 3, 16, 16)
+        np.testing.assert_array_equal(small, np.float32(value / 65535))

@@ -1,0 +1,234 @@
+"""The Python API: arrays, photos and files in; the same kind out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import dark
+from photo import samples
+
+import relume
+from relume import EnhanceOptions, Enhancer, Photo, read_photo, write_photo
+from relume.errors import InputUnreadable, ModelError, RelumeError, UsageError
+from relume.zoo import list_models, load_card, load_graph, store
+
+
+@pytest.fixture(scope="module")
+def enhancer() -> Enhancer:
+    return Enhancer()
+
+
+def test_every_public_name_is_there() -> None:
+    for name in relume.__all__:
+        assert getattr(relume, name) is not None
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = relume.nothing
+
+
+# Strength
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32, np.float64])
+def test_strength_0_is_the_input_bit_for_bit(enhancer: Enhancer, dtype: type) -> None:
+    top = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1
+    array = (np.random.default_rng(0).random((30, 40, 3)) * top).astype(dtype)
+    result = enhancer.enhance(array, strength=0)
+    assert result.dtype == dtype
+    np.testing.assert_array_equal(result, array)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_strength_grows_evenly(enhancer: Enhancer, bits: int) -> None:
+    array = dark(40, 50, bits).astype(int)
+    changes = [
+        enhancer.enhance(array.astype(f"uint{bits}"), strength=strength).astype(int) - array
+        for strength in np.linspace(0, 1, 6)
+    ]
+    for before, after in zip(changes, changes[1:], strict=False):
+        assert (np.abs(after) >= np.abs(before)).all()
+    for share, change in zip(np.linspace(0, 1, 6), changes, strict=True):
+        assert np.abs(change - share * changes[-1]).max() <= 1.1
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.01, float("nan"), float("inf")])
+def test_strengths_out_of_range(enhancer: Enhancer, strength: float) -> None:
+    with pytest.raises(UsageError, match="strength"):
+        enhancer.enhance(dark(), strength=strength)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"strength": 2}, {"strength": -1}, {"threads": -1}, {"tile": -1}, {"device": "tpu"}, {"sharpness": 1}],
+)
+def test_options_out_of_range(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError) as caught:
+        relume.enhance(dark(), **options)
+    assert caught.value.remedy
+
+
+def test_options_have_sound_defaults() -> None:
+    assert EnhanceOptions() == EnhanceOptions("lol", 1.0, "auto", 0, 1536)
+
+
+# Kinds of images
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32, np.float64])
+def test_arrays_come_back_brighter_in_their_kind(enhancer: Enhancer, dtype: type) -> None:
+    whole = np.issubdtype(dtype, np.integer)
+    array = (dark(50, 60, 16) / 65535 * (np.iinfo(dtype).max if whole else 1)).astype(dtype)
+    kept = array.copy()
+    result = enhancer.enhance(array)
+    assert (result.dtype, result.shape) == (array.dtype, array.shape)
+    assert result.mean() > array.mean()
+    np.testing.assert_array_equal(array, kept)
+
+
+def test_floats_and_integers_agree(enhancer: Enhancer) -> None:
+    array = dark(30, 30, 16)
+    np.testing.assert_allclose(
+        enhancer.enhance(array / 65535), enhancer.enhance(array) / 65535, rtol=0, atol=1e-9
+    )
+
+
+def test_floats_outside_the_range_count_as_its_ends(enhancer: Enhancer) -> None:
+    array = dark() / 255
+    array[0, 0] = (-1, np.nan, np.inf)
+    clean = dark() / 255
+    clean[0, 0] = (0, 0, 1)
+    np.testing.assert_array_equal(enhancer.enhance(array), enhancer.enhance(clean))
+
+
+def test_views_and_foreign_byte_orders_are_fine(enhancer: Enhancer) -> None:
+    array = dark(40, 50, 16)
+    wanted = enhancer.enhance(array)
+    for same in (np.asfortranarray(array), np.repeat(array, 2, axis=1)[:, ::2], array.astype(">u2")):
+        same.flags.writeable = False
+        np.testing.assert_array_equal(enhancer.enhance(same), wanted)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((9, 9), np.uint8),
+        np.zeros((9, 9, 4), np.uint8),
+        np.zeros((1, 9, 9, 3), np.uint8),
+        np.zeros((0, 9, 3), np.uint8),
+        np.zeros((9, 9, 3), np.int64),
+        np.zeros((9, 9, 3), bool),
+        np.zeros((9, 9, 3), complex),
+        [[[1, 2, 3]]],
+        None,
+        "night.jpg",
+    ],
+    ids=lambda wrong: f"{getattr(wrong, 'dtype', type(wrong).__name__)}{getattr(wrong, 'shape', '')}",
+)
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_what_is_no_image_is_refused(enhancer: Enhancer, wrong: Any, strength: float) -> None:
+    with pytest.raises(UsageError) as caught:
+        enhancer.enhance(wrong, strength=strength)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_files_become_photos(photo: Callable[..., Path], kind: type, enhancer: Enhancer) -> None:
+    path = photo("night.jpg", exif=samples.exif(6))
+    result = relume.enhance(kind(path))
+    assert isinstance(result, Photo)
+    assert (result.width, result.height, result.format) == (24, 32, "jpeg")
+    np.testing.assert_array_equal(result.rgb_HWC, enhancer.enhance(read_photo(path)).rgb_HWC)
+    write_photo(result, path.with_suffix(".png"))
+    assert samples.exif_facts(path.with_suffix(".png").read_bytes()) == samples.FACTS
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputUnreadable, match=r"missing\.jpg"):
+        relume.enhance(tmp_path / "missing.jpg")
+
+
+def test_results_repeat(enhancer: Enhancer) -> None:
+    first = enhancer.enhance(dark())
+    np.testing.assert_array_equal(relume.enhance(dark()), first)
+    np.testing.assert_array_equal(relume.enhance(Photo(dark())).rgb_HWC, first)
+
+
+def test_one_enhancer_serves_many_threads(enhancer: Enhancer) -> None:
+    jobs = [(dark(20 + 9 * seed, 90 - 7 * seed, seed=seed), 1 - seed / 20) for seed in range(8)] * 3
+
+    def work(job: tuple[np.ndarray, float]) -> np.ndarray:
+        return enhancer.enhance(job[0], strength=job[1])
+
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(work, jobs))
+    for alone, result in zip(map(work, jobs), together, strict=True):
+        np.testing.assert_array_equal(result, alone)
+
+
+# Models
+
+
+def test_unknown_models_are_refused_with_a_choice() -> None:
+    for name in ("none", "", "../lol", "LOL"):
+        with pytest.raises(ModelError, match="lol"):
+            Enhancer(name)
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the shipped weights, to be damaged."""
+    folder = tmp_path / "weights"
+    shutil.copytree(str(store.WEIGHTS), folder)
+    monkeypatch.setattr(store, "WEIGHTS", folder)
+    return folder
+
+
+@pytest.mark.parametrize("part", ["global", "local"])
+def test_a_damaged_graph_is_refused(weights: Path, part: str) -> None:
+    graph = weights / f"lol.{part}.onnx"
+    content = bytearray(graph.read_bytes())
+    content[len(content) // 2] ^= 1
+    graph.write_bytes(content)
+    with pytest.raises(ModelError, match=graph.name):
+        Enhancer()
+    graph.unlink()
+    with pytest.raises(ModelError, match=graph.name):
+        Enhancer()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"name": "lol"}', '{"surprise": 1}', "\xff"])
+def test_a_damaged_card_is_refused(weights: Path, text: str) -> None:
+    (weights / "lol.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ModelError) as caught:
+        Enhancer()
+    assert caught.value.remedy
+
+
+def test_damaged_models_are_errors_of_relume(weights: Path) -> None:
+    card = json.loads((weights / "lol.json").read_text())
+    card["files"] = {}
+    (weights / "lol.json").write_text(json.dumps(card))
+    with pytest.raises(RelumeError):
+        load_graph(load_card("lol"), "lol.local.onnx")
+
+
+def test_at_least_the_default_model_is_shipped() -> None:
+    assert EnhanceOptions().model in list_models()
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_cards_say_what_a_user_must_know(name: str) -> None:
+    card = load_card(name)
+    assert card.name == name
+    assert set(card.files) == {card.global_graph, card.local_graph}
+    assert card.params > 0
+    assert card.gmacs_256 > 0
+    assert card.halo % card.size_multiple == 0
+    for field in ("summary", "data", "terms", "limits", "recipe", "metrics"):
+        assert getattr(card, field), f"the card of {name} says nothing about: {field}"
