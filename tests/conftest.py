@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `photo.samples` and `photo.broken`
+sys.path.insert(0, str(Path(__file__).parent))  # so that tests find `shared`, `photo.samples`, `photo.broken`
 
-
-@dataclass(frozen=True)
-class Result:
-    """What a command left: its exit code, and what it printed."""
-
-    code: int
-    out: bytes
-    err: str
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        """Its JSON lines."""
-        return [json.loads(line) for line in self.out.decode().splitlines()]
-
-
-def dark(height: int = 24, width: int = 32, bits: int = 8, seed: int = 0) -> np.ndarray:
-    """A dark picture with some structure and noise, below a sixth of the range."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:height, 0:width] / max(height, width)
-    light = 0.06 + 0.05 * np.sin(5 * x + seed)[..., None] + 0.03 * np.stack([x, y, x * y], axis=-1)
-    noisy = light + rng.normal(0, 0.01, (height, width, 3))
-    top = 2**bits - 1
-    return np.rint(np.clip(noisy, 0, 1) * top).astype(np.uint8 if bits == 8 else np.uint16)
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+from shared import Result, dark
 
 
 @pytest.fixture
@@ -73,22 +43,23 @@ def kept_enhancer() -> Callable[..., Any]:
 @pytest.fixture
 def relume(
     monkeypatch: pytest.MonkeyPatch,
-    capsysbinary: pytest.CaptureFixture[bytes],
+    capfdbinary: pytest.CaptureFixture[bytes],
     kept_enhancer: Callable[..., Any],
 ) -> Iterator[Callable[..., Result]]:
     """Runs the command line in this process: `relume("enhance", path, "--json")`."""
     from relume.cli import main
 
     monkeypatch.setattr("relume.enhancer.Enhancer", kept_enhancer)
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*arguments: object, stdin: bytes = b"") -> Result:
         monkeypatch.setattr(sys, "argv", ["relume", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(stdin)))
         with pytest.raises(SystemExit) as stopped:
             main()
-        out, err = capsysbinary.readouterr()
+        out, err = capfdbinary.readouterr()
         return Result(int(stopped.value.code or 0), out, err.decode())
 
     yield run
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

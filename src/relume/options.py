@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from relume.errors import UsageError
 
 DEFAULT_MODEL = "lol"
-DEFAULT_TILE = 1536
+DEFAULT_TILE = 2048
 
 
 @dataclass(frozen=True)

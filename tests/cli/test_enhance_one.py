@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Result, dark, digest
-from photo import samples
 from PIL import Image
 
+from photo import samples
 from relume.errors import ExitCode
 from relume.photo import FORMATS, Metadata, Photo, encode_photo, read_photo, write_photo
+from shared import Result, dark, digest
 
 Run = Callable[..., Result]
 Make = Callable[..., Path]
@@ -54,9 +56,7 @@ def test_output_names_a_folder(relume: Run, photo: Make, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("name", "suffix"), [("webp", ".webp"), ("jpg", ".jpg"), ("TIFF", ".tif")])
-def test_format_changes_the_suffix(
-    relume: Run, photo: Make, tmp_path: Path, name: str, suffix: str
-) -> None:
+def test_format_changes_the_suffix(relume: Run, photo: Make, tmp_path: Path, name: str, suffix: str) -> None:
     assert relume("enhance", photo("night.png"), "--format", name).code == 0
     assert read_photo(tmp_path / f"night.relume{suffix}").rgb_HWC.shape == (24, 32, 3)
 
@@ -64,7 +64,9 @@ def test_format_changes_the_suffix(
 def test_quality_changes_the_size(relume: Run, photo: Make, tmp_path: Path) -> None:
     sizes = []
     for quality in (20, 90):
-        assert relume("enhance", photo("night.jpg"), "-o", tmp_path / "new.jpg", "--quality", quality).code == 0
+        assert (
+            relume("enhance", photo("night.jpg"), "-o", tmp_path / "new.jpg", "--quality", quality).code == 0
+        )
         sizes.append((tmp_path / "new.jpg").stat().st_size)
     assert sizes[0] < sizes[1]
 
@@ -81,9 +83,9 @@ def test_content_decides_where_the_suffix_does_not(
 ) -> None:
     photo("night.png").rename(tmp_path / name)
     assert relume("enhance", tmp_path / name).code == 0
-    (result,) = tmp_path.glob("night.relume*")
-    assert result.suffix == Path(name).suffix
-    assert read_photo(result).format == ("jpeg" if name.endswith(".jpg") else "png")
+    assert read_photo(tmp_path / f"night.relume{Path(name).suffix}").format == (
+        "jpeg" if name.endswith(".jpg") else "png"
+    )
 
 
 # What the file holds besides its pixels
@@ -275,3 +277,25 @@ def test_pipe_refusals(relume: Run, arguments: list[str], stdin: bytes, code: Ex
     result = relume("enhance", *arguments, stdin=stdin)
     assert (result.code, result.out) == (code, b"")
     assert result.err.count("\n") == 1
+
+
+# Systems without nameless files
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_failure_leaves_nothing_under_a_temporary_name(
+    relume: Run, photo: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
+    monkeypatch.setattr("relume.photo.write._nameless_file", lambda _: None)
+    path, out = photo("night.jpg"), tmp_path / "out"
+    assert relume("enhance", path, "-o", out).code == 0
+    kept = digest(out / "night.jpg")
+    if not replaced:
+        (out / "night.jpg").unlink()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert relume("enhance", path, "-o", out).code == ExitCode.OUTPUT_UNWRITABLE
+    assert [digest(file) for file in out.iterdir()] == ([kept] if replaced else [])

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from conftest import Result
 
-HEAVY = {"numpy", "onnxruntime", "torch", "pyvips", "PIL", "pydantic", "matplotlib", "skimage"}
+from shared import Result
+
+HEAVY = {"numpy", "onnxruntime", "torch", "pyvips", "PIL", "matplotlib", "skimage"}
 
 SCRIPT = """
 import contextlib, io, sys

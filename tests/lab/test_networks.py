@@ -90,3 +90,26 @@ def test_unknown_networks_and_options_are_refused() -> None:
         build("nothing")
     with pytest.raises(ModelError, match="does not take these options"):
         build("two-pass", {"colour": "blue"})
+
+
+def test_zero_dce_has_the_published_size_and_keeps_the_range() -> None:
+    network = build("zero-dce")
+    assert count_parameters(network) == 79_416
+    with torch.inference_mode():
+        output = network(torch.rand(1, 3, 21, 34))
+    assert output.shape == (1, 3, 21, 34)
+    assert output.min() >= 0
+    assert output.max() <= 1
+
+
+def test_zero_dce_curves_by_hand() -> None:
+    network = build("zero-dce")
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)
+    torch.nn.init.constant_(network.e_conv7.bias, -10.0)  # tanh of it is -1: x -> 2 x - x^2, eight times
+    value = 0.1
+    for _ in range(8):
+        value = 2 * value - value * value
+    with torch.inference_mode():
+        output = network(torch.full((1, 3, 4, 4), 0.1))
+    torch.testing.assert_close(output, torch.full((1, 3, 4, 4), value))

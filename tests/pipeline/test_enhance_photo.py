@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import dark
 
 from relume import Enhancer, Photo
 from relume.photo import Metadata
 from relume.pipeline.enhance import enhance_photo
 from relume.zoo import load_card
+from shared import dark
 
 
 @pytest.fixture(scope="module")

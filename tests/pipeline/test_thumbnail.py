@@ -14,7 +14,9 @@ from relume.pipeline.thumbnail import thumbnail
 )
 def test_thumbnail_is_adaptive_average_pooling(size: tuple[int, int], dtype: type) -> None:
     torch = pytest.importorskip("torch")
-    pixels = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, (*size, 3), endpoint=True).astype(dtype)
+    pixels = (
+        np.random.default_rng(1).integers(0, np.iinfo(dtype).max, (*size, 3), endpoint=True).astype(dtype)
+    )
     image = torch.from_numpy(pixels.astype(np.float64) / np.iinfo(dtype).max).permute(2, 0, 1)[None]
     wanted = torch.nn.functional.adaptive_avg_pool2d(image, 64).numpy()
     small = thumbnail(pixels, 64)

@@ -6,13 +6,13 @@ import os
 
 import numpy as np
 import pytest
-from conftest import dark
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relume import Enhancer
 from relume.options import DEFAULT_TILE
 from relume.pipeline.tiles import spans, tiles
+from shared import dark
 
 SIDES = st.one_of(st.just(0), st.integers(1, 300))
 MULTIPLES = st.sampled_from([1, 2, 8, 16])
@@ -78,6 +78,8 @@ def test_tiles_of_a_larger_photo() -> None:
     enhance_both_ways(dark(1100, 1500), 512)
 
 
-@pytest.mark.skipif("RELUME_BIG" not in os.environ, reason="takes a minute and some gigabytes; set RELUME_BIG")
+@pytest.mark.skipif(
+    "RELUME_BIG" not in os.environ, reason="takes a minute and some gigabytes; set RELUME_BIG"
+)
 def test_tiles_of_a_big_photo() -> None:
     enhance_both_ways(dark(3000, 4000), DEFAULT_TILE)

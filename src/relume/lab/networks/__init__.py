@@ -9,9 +9,11 @@ from torch import nn
 
 from relume.errors import ModelError
 from relume.lab.networks.two_pass import TwoPass
+from relume.lab.networks.zero_dce import ZeroDCE
 
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
     "two-pass": TwoPass,
+    "zero-dce": ZeroDCE,
 }
 """Every network of the laboratory by name; explicit, so that importing one imports nothing else."""
 

@@ -10,8 +10,8 @@ Three properties come from the structure rather than from training:
   that mean again, so the same scene at half the exposure yields twice the gain;
 - *safe highlights*: the gain acts through the curve `g x / (1 + (g - 1) x)`, which has slope g in the
   shadows, keeps 0 and 1 where they are, and is the identity at g = 1;
-- *speed*: widths are multiples of 16 and the finest level carries no modulation, which keeps ONNX Runtime in
-  its blocked convolution layout from end to end.
+- *speed*: widths are multiples of 16 and only the coarse levels are modulated, which keeps ONNX Runtime in
+  its blocked convolution layout where most pixels are.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def exposure_curve(x_BCHW: Tensor, gain_BC11: Tensor) -> Tensor:
     Returns:
         Image in [0, 1], same shape.
     """
-    return gain_BC11 * x_BCHW / (1 + (gain_BC11 - 1) * x_BCHW)
+    # Divided through by the gain: one pass less over the pixels.
+    inverse_BC11 = 1 / gain_BC11
+    return x_BCHW / (inverse_BC11 + (1 - inverse_BC11) * x_BCHW)
 
 
 def thumbnail(x_BCHW: Tensor, size: int) -> Tensor:
@@ -53,12 +55,10 @@ def thumbnail(x_BCHW: Tensor, size: int) -> Tensor:
 
 
 def _padded(x_BCHW: Tensor, multiple: int) -> Tensor:
-    """Repeat the last row and column until both sizes are multiples; by index, which exports for any size."""
-    for axis in (2, 3):
-        size = x_BCHW.shape[axis]
-        positions = torch.arange((size + multiple - 1) // multiple * multiple, device=x_BCHW.device)
-        x_BCHW = x_BCHW.index_select(axis, positions.clamp(max=size - 1))
-    return x_BCHW
+    """Repeat the last row and column until both sizes are multiples."""
+    height, width = x_BCHW.shape[-2:]
+    missing = [(size + multiple - 1) // multiple * multiple - size for size in (width, height)]
+    return F.pad(x_BCHW, (0, missing[0], 0, missing[1]), mode="replicate")
 
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
@@ -180,9 +180,18 @@ class LocalPass(nn.Module):
         reach = sum(count * 2 ** (level + 1) for level, count in enumerate(convolutions)) + self.size_multiple
         return -(-reach // self.size_multiple) * self.size_multiple
 
+    def _stem_kernel(self) -> Tensor:
+        """The stem's 3x3 kernel on 12 unshuffled channels, as the same 6x6 kernel of stride 2 on 3 channels.
+
+        One convolution instead of an unshuffle and a convolution: an eighth of the time at 1080p went into
+        moving pixels. Channel `4 c + 2 i + j` of an unshuffled image is pixel (i, j) of channel c.
+        """
+        kernel = self.stem.weight.unflatten(1, (3, 2, 2)).permute(0, 1, 4, 2, 5, 3)
+        return kernel.reshape(-1, 3, 6, 6)
+
     def encode(self, x_BCHW: Tensor, condition_BK: Tensor) -> list[Tensor]:
         """Return the encoder's output at each level, finest first."""
-        hidden = self.stem(F.pixel_unshuffle(x_BCHW, 2))
+        hidden = F.conv2d(x_BCHW, self._stem_kernel(), self.stem.bias, stride=2, padding=2)
         levels: list[Tensor] = []
         for index, blocks in enumerate(self.encoder):
             if index:
@@ -232,11 +241,11 @@ class TwoPass(nn.Module):
 
     def __init__(
         self,
-        widths: tuple[int, ...] = (16, 48, 96, 192),
+        widths: tuple[int, ...] = (16, 32, 64, 160),
         depths: tuple[int, ...] = (1, 1, 1, 1),
         condition: int = 64,
         global_width: int = 24,
-        modulated_from: int = 1,
+        modulated_from: int = 2,
         thumbnail_size: int = 64,
         dropout: float = 0.1,
     ) -> None:

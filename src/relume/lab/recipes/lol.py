@@ -13,7 +13,7 @@ def lol() -> Recipe:
     """
     return Recipe(
         name="lol",
-        phases=(Phase(5000, 128, 16), Phase(3000, 192, 12), Phase(2000, 256, 8)),
+        phases=(Phase(5000, 128, 16), Phase(2500, 192, 12), Phase(1500, 256, 8)),
         data=Data(exposure_jitter=0.5),
         optimizer=Optimizer(lr=1e-3),
     )

@@ -142,7 +142,10 @@ def from_json(text: str) -> Recipe:
     Raises:
         UsageError: unknown keys or values of the wrong type.
     """
-    return _validated(json.loads(text))
+    try:
+        return _validated(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise UsageError(f"the recipe is no JSON ({error})", "Name a recipe.json of a run.") from error
 
 
 def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:

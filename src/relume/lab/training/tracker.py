@@ -8,15 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from relume.progress import bar
 
 METRICS = "metrics.jsonl"
 
@@ -46,15 +38,7 @@ class Tracker:
         self._file = (run / METRICS).open("a")
         self._events = SummaryWriter(run / "tensorboard", purge_step=start + 1)
         self._started = time.monotonic() - (kept[-1]["seconds"] if kept else 0)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=quiet,
-        )
+        self._progress = bar(quiet=quiet)
         self._task = self._progress.add_task("training", total=steps, completed=start)
         self._progress.start()
 

@@ -1,0 +1,54 @@
+"""What every benchmark row says about where it was measured, and how rows are stored."""
+
+from __future__ import annotations
+
+import csv
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def facts() -> dict[str, Any]:
+    """Processor, versions, commit and day."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "onnxruntime": metadata.version("onnxruntime"),
+        "relume": metadata.version("relume"),
+        "commit": _commit(),
+        "date": date.today().isoformat(),
+    }
+
+
+def store(name: str, rows: Sequence[dict[str, Any]]) -> Path:
+    """Write rows, each with the machine's facts, to `results/NAME.csv`; earlier results are replaced."""
+    machine = facts()
+    path = RESULTS / f"{name}.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], *machine])
+        writer.writeheader()
+        writer.writerows({**row, **machine} for row in rows)
+    return path
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=RESULTS).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

@@ -1,0 +1,218 @@
+"""`relume enhance` with folders and patterns: what is found, where results go, and what is reported."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from relume.errors import ExitCode
+from relume.photo import read_photo
+from shared import Result, digest
+
+Run = Callable[..., Result]
+Make = Callable[..., Path]
+
+
+def below(folder: Path) -> list[str]:
+    """Every file below a folder, hidden ones included."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def folder(photo: Make, tmp_path: Path) -> Path:
+    """Three photos in three depths, and files that are none."""
+    for seed, name in enumerate(("in/a.jpg", "in/sub/b.PNG", "in/sub/deep/a.jpg")):
+        photo(name, seed=seed)
+    photo("in/a.relume.jpg")
+    photo("in/.hidden.jpg")
+    (tmp_path / "in" / "notes.txt").write_text("no photo")
+    return tmp_path / "in"
+
+
+def test_a_folder_gives_its_photos(relume: Run, folder: Path, tmp_path: Path) -> None:
+    assert relume("enhance", folder, "-o", tmp_path / "out").code == 0
+    assert below(tmp_path / "out") == ["a.jpg"]
+
+
+def test_a_folder_is_mirrored(relume: Run, folder: Path, tmp_path: Path) -> None:
+    before = {path: digest(folder / path) for path in below(folder)}
+    assert relume("enhance", folder, "-o", tmp_path / "out", "--recursive").code == 0
+    assert below(tmp_path / "out") == ["a.jpg", "sub/b.PNG", "sub/deep/a.jpg"]
+    assert {path: digest(folder / path) for path in below(folder)} == before
+
+
+def test_a_folder_without_output_gets_results_beside(relume: Run, folder: Path) -> None:
+    for _ in range(2):  # results are no inputs of the next run
+        assert relume("enhance", folder, "-r").code == 0
+        results = [name for name in below(folder) if ".relume" in name]
+        assert results == ["a.relume.jpg", "sub/b.relume.PNG", "sub/deep/a.relume.jpg"]
+
+
+def test_results_inside_the_folder_are_no_inputs(relume: Run, folder: Path) -> None:
+    for _ in range(2):
+        result = relume("enhance", folder, "-r", "-o", folder / "sub" / "out", "--json")
+        assert len(result.lines) == 3
+    assert below(folder / "sub" / "out") == ["a.jpg", "sub/b.PNG", "sub/deep/a.jpg"]
+
+
+def test_output_may_lie_above_the_folder(relume: Run, folder: Path, tmp_path: Path) -> None:
+    assert relume("enhance", folder / "sub", "-r", "-o", tmp_path).code == 0
+    assert (tmp_path / "b.PNG").exists()
+    assert (tmp_path / "deep" / "a.jpg").exists()
+
+
+def test_patterns(relume: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert relume("enhance", folder / "*" / "*.PNG", "-o", tmp_path / "one").code == 0
+    assert below(tmp_path / "one") == ["b.PNG"]
+    monkeypatch.chdir(folder)
+    assert relume("enhance", "**/[ab].*", "-o", tmp_path / "two").code == ExitCode.OUTPUT_EXISTS  # two a.jpg
+    assert relume("enhance", "sub/**/?.*", "-o", tmp_path / "two").code == 0
+    assert below(tmp_path / "two") == ["a.jpg", "b.PNG"]
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_name(relume: Run, photo: Make, tmp_path: Path) -> None:
+    assert relume("enhance", photo("night[1]*.jpg")).code == 0
+    assert (tmp_path / "night[1]*.relume.jpg").exists()
+
+
+def test_a_photo_named_twice_is_enhanced_once(relume: Run, folder: Path, tmp_path: Path) -> None:
+    result = relume("enhance", folder / "a.jpg", folder, folder / "a.*g", "-o", tmp_path / "out", "--json")
+    assert [Path(line["input"]).name for line in result.lines] == ["a.jpg", "a.relume.jpg"]
+
+
+@pytest.mark.parametrize("name", ["*.xyz", "empty", "missing.jpg", "x" * 300 + ".jpg", "x" * 300 + "*.jpg"])
+def test_nothing_found(relume: Run, tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    result = relume("enhance", tmp_path / name, "--skip-existing")
+    assert result.code == ExitCode.INPUT_UNREADABLE
+    assert str(tmp_path / name) in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_a_folder_that_may_not_be_read(relume: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    assert relume("enhance", folder).code == ExitCode.INPUT_UNREADABLE
+
+
+# Refusals, before anything is written
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["in", "-o", "in"],
+        ["in", "-o", "in/../in", "-r"],
+        ["in/sub/b.PNG", "x/b.PNG", "-o", "x"],
+        ["in/a.jpg", "in/sub/deep/a.jpg", "-o", "out"],
+        ["in/a.jpg", "x/a.png", "-o", "out", "--format", "png"],
+        ["x/a.jpg", "x/a.png", "--format", "png"],
+    ],
+)
+def test_clashing_targets_are_refused_before_anything_is_written(
+    relume: Run,
+    folder: Path,
+    photo: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+) -> None:
+    for name in ("x/a.jpg", "x/a.png", "x/b.PNG"):
+        photo(name)
+    before = {path: digest(tmp_path / path) for path in below(tmp_path)}
+    monkeypatch.chdir(tmp_path)
+    result = relume("enhance", *arguments)
+    assert result.code == ExitCode.OUTPUT_EXISTS
+    assert result.err.count("\n") == 1
+    assert {path: digest(tmp_path / path) for path in below(tmp_path)} == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_where_a_folder_is_needed(relume: Run, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("here first")
+    result = relume("enhance", folder, "-r", "-o", tmp_path / "out")
+    assert result.code == ExitCode.OUTPUT_UNWRITABLE
+    assert result.err.count("\n") == 1
+    result = relume("enhance", folder / "a.jpg", "-o", tmp_path / "out" / "deeper")
+    assert result.code == ExitCode.OUTPUT_UNWRITABLE
+    assert (tmp_path / "out").read_text() == "here first"
+
+
+# What is done and reported
+
+
+def test_skip_existing_leaves_results_alone(relume: Run, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.jpg").write_text("done before")
+    result = relume("enhance", folder, "-r", "-o", out, "--skip-existing", "--json")
+    assert result.code == 0
+    assert [line["status"] for line in result.lines] == ["skipped", "ok", "ok"]
+    assert (out / "a.jpg").read_text() == "done before"
+    assert read_photo(out / "sub" / "b.PNG").format == "png"
+    assert relume("enhance", folder, "-r", "-o", out).code == 0
+    assert read_photo(out / "a.jpg").format == "jpeg"
+
+
+def test_in_place_replaces_each_photo(relume: Run, folder: Path) -> None:
+    names, before = below(folder), digest(folder / "sub" / "b.PNG")
+    assert relume("enhance", folder, "-r", "--in-place", "--skip-existing").code == 0
+    assert below(folder) == names
+    assert digest(folder / "sub" / "b.PNG") != before
+
+
+def test_json_has_one_line_a_photo(relume: Run, folder: Path, tmp_path: Path) -> None:
+    (folder / "broken.jpg").write_text("no photo")
+    result = relume("enhance", folder, "-o", tmp_path / "out", "--json")
+    assert result.code == ExitCode.BATCH_PARTLY_FAILED
+    good, bad = result.lines
+    assert set(good) == {"input", "output", "status", "seconds", "width", "height", "bits", "notes"}
+    assert (good["input"], good["output"]) == (str(folder / "a.jpg"), str(tmp_path / "out" / "a.jpg"))
+    assert (good["status"], good["width"], good["height"], good["bits"]) == ("ok", 32, 24, 8)
+    assert set(bad) == {"input", "output", "status", "seconds", "error"}
+    assert (bad["status"], bad["output"]) == ("failed", None)
+    assert set(bad["error"]) == {"code", "kind", "message"}
+    assert (bad["error"]["code"], bad["error"]["kind"]) == (ExitCode.INPUT_INVALID, "InputInvalid")
+    assert bad["error"]["message"] in result.err
+
+
+def test_messages_are_on_stderr_only(relume: Run, folder: Path, tmp_path: Path) -> None:
+    result = relume("enhance", folder, "-r", "-o", tmp_path / "out")
+    assert result.out == b""
+    assert result.err.count("\n") == 3
+
+
+def test_quiet_reports_errors_only(relume: Run, folder: Path, tmp_path: Path) -> None:
+    assert relume("enhance", folder, "-o", tmp_path / "out", "-q").err == ""
+    (folder / "broken.jpg").write_text("no photo")
+    result = relume("enhance", folder, "-o", tmp_path / "out", "-q")
+    assert result.err.count("\n") == 1
+    assert "broken.jpg" in result.err
+
+
+def test_names_that_are_no_text(relume: Run, photo: Make, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9 [bold] \xf0\x9f\x8c\x99.jpg")
+    photo("a.jpg").rename(odd)
+    result = relume("enhance", odd, "--json")
+    assert result.code == 0
+    assert Path(json.loads(result.out)["output"]).exists()
+
+
+def test_memory_that_runs_out_fails_one_photo(
+    relume: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_self: object, photo: object, **_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("relume.enhancer.Enhancer", lambda *_, **__: type("", (), {"enhance": fails})())
+    result = relume("enhance", folder, "-r", "-o", tmp_path / "out", "--json")
+    assert result.code == ExitCode.BATCH_PARTLY_FAILED
+    assert {line["error"]["kind"] for line in result.lines} == {"InputTooLarge"}
+    assert "a.jpg" in result.err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,140 @@
+"""`relume enhance` as a process: killed, piped, and with a full disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from relume.errors import ExitCode
+from relume.photo import read_photo
+from shared import digest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits are POSIX")
+RELUME = [sys.executable, "-c", "from relume.cli import main; main()"]
+Make = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """50 photos, the same picture to spare time, each large enough to be met half-way."""
+    folder = tmp_path_factory.mktemp("in")
+    for number in range(50):
+        Image.effect_noise((130, 100), 20).convert("RGB").point(lambda value: value // 5).save(
+            folder / f"{number:02}.png"
+        )
+    return folder
+
+
+def start(*arguments: object, before: str = "") -> subprocess.Popen[bytes]:
+    command = [*RELUME[:2], before + RELUME[2], "enhance", *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE)
+
+
+def stop_after(process: subprocess.Popen[bytes], out: Path, count: int, number: signal.Signals) -> bytes:
+    """Send the signal once `count` results are there; returns what was printed."""
+    deadline = time.monotonic() + 60
+    while not out.is_dir() or len(list(out.glob("[!.]*"))) < count:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(number)
+    return process.communicate(timeout=60)[1]
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_batch_leaves_whole_files_and_goes_on(
+    folder: Path, tmp_path: Path, number: signal.Signals, nameless: bool
+) -> None:
+    out = tmp_path / "out"
+    as_elsewhere = "" if nameless else "import os; vars(os).pop('O_TMPFILE', None);"
+    process = start(folder, "-o", out, "--threads", 1, before=as_elsewhere)
+    said = stop_after(process, out, 7, number)
+    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else ExitCode.INTERRUPTED)
+    assert b"Traceback" not in said
+    done = {path: path.stat().st_mtime_ns for path in out.iterdir() if not path.name.startswith(".")}
+    assert 7 <= len(done) < 50
+    for path in done:
+        assert read_photo(path).width == 130
+    hidden = [path for path in out.iterdir() if path not in done]
+    if number != signal.SIGKILL or (nameless and hasattr(os, "O_TMPFILE")):
+        assert hidden == []
+
+    if not nameless:
+        return
+    again = start(folder, "-o", out, "--skip-existing", "-q")
+    assert (again.communicate(timeout=120)[1], again.returncode) == (b"", 0)
+    assert {path.name for path in out.glob("[!.]*")} == {path.name for path in folder.iterdir()}
+    for path in out.glob("[!.]*"):
+        assert read_photo(path).width == 130
+        assert done.get(path, path.stat().st_mtime_ns) == path.stat().st_mtime_ns
+
+
+def test_a_full_disk(photo: Make, tmp_path: Path) -> None:
+    paths = [photo(f"{name}.png", size=(60, 70)) for name in "ab"]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b.png").write_bytes(b"old")
+    before = [digest(path) for path in paths]
+    limited = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000));"
+    )
+    command = [RELUME[0], "-c", limited + RELUME[2], "enhance"]
+    one = subprocess.run(
+        [*command, paths[0], "-o", tmp_path / "out" / "new.png"], capture_output=True, text=True
+    )
+    assert one.returncode == ExitCode.OUTPUT_UNWRITABLE
+    assert one.stderr.count("\n") == 1
+    assert "new.png" in one.stderr
+    many = subprocess.run([*command, *paths, "-o", tmp_path / "out"], capture_output=True, text=True)
+    assert many.returncode == ExitCode.BATCH_PARTLY_FAILED
+    assert many.stderr.count("\n") == 2
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
+    assert (tmp_path / "out" / "b.png").read_bytes() == b"old"
+    assert [digest(path) for path in paths] == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", [["-", "-o", "-"], ["PHOTO", "--json", "-q"]])
+def test_stdout_that_takes_nothing(photo: Make, arguments: list[str]) -> None:
+    path = photo("night.png")
+    arguments = [str(path) if argument == "PHOTO" else argument for argument in arguments]
+    with path.open("rb") as stdin, Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*RELUME, "enhance", *arguments], stdin=stdin, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == ExitCode.OUTPUT_UNWRITABLE
+    assert done.stderr.startswith("relume: stdout: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_goes_away(photo: Make) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with photo("night.png").open("rb") as stdin, os.fdopen(writing, "wb") as stdout:
+        done = subprocess.run(
+            [*RELUME, "enhance", "-"], stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == ExitCode.OUTPUT_UNWRITABLE
+    assert done.stderr.startswith("relume: stdout: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_names_that_are_no_text(photo: Make, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9 [bold].jpg")
+    try:
+        photo("a.jpg").rename(odd)
+    except OSError:
+        pytest.skip("this file system takes text only")
+    done = subprocess.run([*RELUME, "enhance", odd, "--json"], capture_output=True)
+    assert done.returncode == 0
+    assert read_photo(tmp_path / os.fsdecode(b"caf\xe9 [bold].relume.jpg")).width == 32
+    assert subprocess.run([*RELUME, "enhance", f"{odd}.png"]).returncode == ExitCode.INPUT_UNREADABLE

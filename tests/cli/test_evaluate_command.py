@@ -1,0 +1,148 @@
+"""`relume evaluate` and `relume compare` on small made-up pairs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from relume.errors import ExitCode
+from relume.photo import Photo, write_photo
+from shared import Result, dark
+
+Run = Callable[..., Result]
+SCORES = {"psnr", "ssim", "ssim_uniform7", "psnr_gt_mean"}
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """Three pairs, `low/` and `high/`; the targets are six times as bright."""
+    for side, factor in (("low", 1), ("high", 6)):
+        (tmp_path / side).mkdir()
+        for seed in range(3):
+            write_photo(Photo(dark(40, 44, seed=seed) * factor), tmp_path / side / f"{seed}.png")
+    return tmp_path
+
+
+def test_scores_as_json(relume: Run, pairs: Path) -> None:
+    result = relume("evaluate", pairs / "low", pairs / "high", "--json", "-")
+    assert (result.code, result.err) == (0, "")
+    report = json.loads(result.out)
+    assert report.keys() >= SCORES | {"n", "params", "per_image"}
+    assert report["n"] == 3
+    assert report["params"] > 0
+    assert [row["name"] for row in report["per_image"]] == ["0", "1", "2"]
+    for row in report["per_image"]:
+        assert row.keys() >= SCORES
+    assert report["psnr"] == pytest.approx(sum(row["psnr"] for row in report["per_image"]) / 3, abs=1e-4)
+
+
+def test_scores_as_text_and_to_a_file(relume: Run, pairs: Path) -> None:
+    text = relume("evaluate", pairs / "low", pairs / "high", "--images").out.decode()
+    assert "PSNR" in text.upper()
+    result = relume("evaluate", pairs / "low", pairs / "high", "--json", pairs / "report.json")
+    assert result.code == 0
+    assert json.loads((pairs / "report.json").read_text())["n"] == 3
+
+
+def test_one_pair(relume: Run, pairs: Path) -> None:
+    result = relume("evaluate", pairs / "low" / "1.png", pairs / "high" / "1.png", "--json", "-")
+    assert json.loads(result.out)["n"] == 1
+
+
+def test_finished_results(relume: Run, pairs: Path) -> None:
+    result = relume("evaluate", pairs / "low", pairs / "high", "--pred", pairs / "high", "--json", "-")
+    report = json.loads(result.out)
+    assert (report["psnr"], report["ssim"], report["params"]) == (100, 1, None)
+    same = relume("evaluate", pairs / "low", pairs / "high", "--strength", 0, "--json", "-")
+    dull = relume("evaluate", pairs / "low", pairs / "high", "--pred", pairs / "low", "--json", "-")
+    assert json.loads(same.out)["per_image"] == json.loads(dull.out)["per_image"]
+
+
+def test_only_what_a_split_holds_out(relume: Run, pairs: Path) -> None:
+    split = pairs / "split.json"
+    split.write_text('{"train": ["0"], "validation": ["1", "2"]}')
+    result = relume("evaluate", pairs / "low", pairs / "high", "--only", split, "--json", "-")
+    assert json.loads(result.out)["n"] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--model", "none"], ExitCode.MODEL),
+        (["--pred", "low", "--run", "low"], ExitCode.USAGE),
+        (["--strength", "2"], ExitCode.USAGE),
+        (["--pred", "empty"], ExitCode.DATA),
+        (["--pred", "missing"], ExitCode.DATA),
+        (["--only", "missing.json"], ExitCode.INPUT_UNREADABLE),
+        (["--only", "low/0.png"], ExitCode.INPUT_INVALID),
+        (["--only", "list.json"], ExitCode.DATA),
+        (["--only", "nobody.json"], ExitCode.DATA),
+        (["--json", "missing/report.json"], ExitCode.OUTPUT_UNWRITABLE),
+    ],
+)
+def test_refusals(
+    relume: Run, pairs: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], code: ExitCode
+) -> None:
+    monkeypatch.chdir(pairs)
+    Path("empty").mkdir()
+    Path("list.json").write_text("[1, 2]")
+    Path("nobody.json").write_text('{"validation": ["nobody"]}')
+    result = relume("evaluate", "low", "high", *options)
+    assert (result.code, result.out) == (code, b"")
+    assert result.err.startswith("relume: ")
+    assert result.err.count("\n") == 1
+
+
+def test_a_missing_partner_is_named(relume: Run, pairs: Path) -> None:
+    (pairs / "high" / "1.png").unlink()
+    result = relume("evaluate", pairs / "low", pairs / "high")
+    assert result.code == ExitCode.DATA
+    assert "1.png" in result.err
+
+
+def test_sizes_that_differ_are_named(relume: Run, pairs: Path) -> None:
+    write_photo(Photo(dark(40, 45)), pairs / "high" / "1.png")
+    result = relume("evaluate", pairs / "low", pairs / "high")
+    assert result.code == ExitCode.DATA
+    assert "1.png" in result.err
+
+
+def test_a_sheet_as_png(relume: Run, pairs: Path) -> None:
+    result = relume("compare", pairs / "low", pairs / "high", "-o", pairs / "sheet.png")
+    assert (result.code, result.out) == (0, b"")
+    with Image.open(pairs / "sheet.png") as image:
+        assert image.format == "PNG"
+        assert image.width > 3 * 44
+
+
+def test_a_sheet_as_html(relume: Run, pairs: Path) -> None:
+    result = relume("compare", pairs / "low", "-o", pairs / "sheet.html", "--limit", 2)
+    assert result.code == 0
+    page = (pairs / "sheet.html").read_text()
+    assert "<html" in page
+    assert page.count("data:image/webp") == 4  # two scenes, each before and after
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["low", "high", "-o", "sheet.jpg"], ExitCode.USAGE),
+        (["low", "high", "-o", "missing/sheet.png"], ExitCode.OUTPUT_UNWRITABLE),
+        (["low", "high", "--models", "lol,none"], ExitCode.MODEL),
+        (["low", "missing"], ExitCode.DATA),
+        (["missing"], ExitCode.INPUT_UNREADABLE),
+    ],
+)
+def test_compare_refusals(
+    relume: Run, pairs: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: ExitCode
+) -> None:
+    monkeypatch.chdir(pairs)
+    before = sorted(pairs.rglob("*"))
+    result = relume("compare", *arguments)
+    assert result.code == code
+    assert result.err.count("\n") == 1
+    assert sorted(pairs.rglob("*")) == before

@@ -1,0 +1,67 @@
+"""The documents say what is true: commands exist, links lead somewhere, exit codes agree."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from relume.cli.app import app
+from relume.errors import ExitCode
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Words of every `relume ...` command that stands in a code block or between backticks."""
+    for line in re.findall(r"(?m)^ {4,}(.*)$|`([^`\n]+)`", text):
+        code = line[0] or line[1]
+        found = re.search(r"(?:^|[|;]\s*)relume ([a-z-].*)", code)
+        if found:
+            yield shlex.split(re.split(r"\s[|<>#]", found[1])[0])
+
+
+def option_names(command: Any) -> set[str]:
+    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_and_option_exists(document: Path) -> None:
+    for words in commands(document.read_text()):
+        command: Any = get_command(app)
+        known = option_names(command) | {"--help", "-h"}
+        for word in words:
+            subcommands = getattr(command, "commands", {})
+            if subcommands and not word.startswith("-"):
+                assert word in subcommands or word.isupper(), f"{document.name}: relume {' '.join(words)}"
+                command = subcommands.get(word, command)
+                known |= option_names(command)
+            elif word.startswith("-") and word != "-":
+                assert word.split("=")[0] in known, f"{document.name}: relume {' '.join(words)}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+        if "://" not in target:
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_exit_codes_are_documented() -> None:
+    table = re.findall(r"^\| (\d+) \| `(\w+)` \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
+    assert {name: int(code) for code, name in table} == {code.name: int(code) for code in ExitCode}
+
+
+def test_the_readme_starts_with_its_two_commands() -> None:
+    code = [
+        line.split("#")[0].strip()
+        for line in (ROOT / "README.md").read_text().splitlines()
+        if line[:4] == "    "
+    ]
+    assert code[:2] == ["make enhance", "make test"]
