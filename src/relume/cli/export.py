@@ -17,7 +17,9 @@ def export(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the graphs and the card.")],
     about: Annotated[
         Path,
-        typer.Option(help="JSON with the card's words and figures: summary, data, terms, limits, metrics."),
+        typer.Option(
+            help="JSON with the card's summary, data, terms, limits and metrics; an earlier card serves."
+        ),
     ],
 ) -> None:
     """Export a finished run as ONNX graphs with half-precision weights, and a model card."""

@@ -24,6 +24,7 @@ from relume.lab.training.recipe import Recipe, from_json
 from relume.zoo import Card
 
 OPSET = 18
+_WORDS = ("summary", "data", "terms", "limits", "metrics")
 
 
 def load_run(run: Path) -> tuple[Recipe, nn.Module]:
@@ -47,7 +48,8 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
         run: run folder with the weights of a `two-pass` network.
         name: name of the model.
         folder: where the files go.
-        about: what only people know: `summary`, `data`, `terms`, `limits`, `metrics`.
+        about: what only people know: `summary`, `data`, `terms`, `limits`, `metrics`; other keys are left
+            out, so that an earlier card serves.
 
     Raises:
         ModelError: no finished run, or a network that does not have two passes.
@@ -70,7 +72,7 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
         files={f"{name}.{part}.onnx": hashlib.sha256(graph).hexdigest() for part, graph in graphs.items()},
         recipe=json.loads((run / "recipe.json").read_text()),
         environment=json.loads((run / "environment.json").read_text()),
-        **about,
+        **{key: about[key] for key in _WORDS if key in about},
     )
     for part, graph in graphs.items():
         (folder / f"{name}.{part}.onnx").write_bytes(graph)

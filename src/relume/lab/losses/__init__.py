@@ -9,11 +9,12 @@ from torch import Tensor
 
 from relume.errors import UsageError
 from relume.lab.losses.charbonnier import charbonnier
+from relume.lab.losses.mse import mse
 from relume.lab.losses.ssim import ssim, ssim_loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-LOSSES: Mapping[str, Loss] = {"charbonnier": charbonnier, "ssim": ssim_loss}
+LOSSES: Mapping[str, Loss] = {"charbonnier": charbonnier, "mse": mse, "ssim": ssim_loss}
 """Every paired loss term by the name that recipes use."""
 
 
@@ -35,4 +36,4 @@ def weighted_losses(
         return {name: weight * LOSSES[name](prediction_BCHW, target_BCHW) for name, weight in weights.items()}
 
 
-__all__ = ["LOSSES", "Loss", "charbonnier", "ssim", "ssim_loss", "weighted_losses"]
+__all__ = ["LOSSES", "Loss", "charbonnier", "mse", "ssim", "ssim_loss", "weighted_losses"]

@@ -23,6 +23,9 @@ class Supervised(nn.Module):
         self.network = network
         self.weights = dict(losses)
 
+    def after_step(self) -> None:
+        """Nothing follows a step."""
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return each weighted loss term; what is minimised is their sum."""
         inputs = (

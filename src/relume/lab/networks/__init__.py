@@ -8,10 +8,12 @@ from typing import Any
 from torch import nn
 
 from relume.errors import ModelError
+from relume.lab.networks.autoencoder import Autoencoder
 from relume.lab.networks.two_pass import TwoPass
 from relume.lab.networks.zero_dce import ZeroDCE
 
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
+    "iaml-autoencoder": Autoencoder,
     "two-pass": TwoPass,
     "zero-dce": ZeroDCE,
 }

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from relume.errors import UsageError
+from relume.lab.recipes.iaml import iaml, iaml_cpu
 from relume.lab.recipes.lol import lol
 from relume.lab.training.recipe import Recipe
 
-RECIPES: Mapping[str, Callable[[], Recipe]] = {"lol": lol}
+RECIPES: Mapping[str, Callable[[], Recipe]] = {
+    "iaml": iaml,
+    "iaml-cpu": iaml_cpu,
+    "lol": lol,
+}
 
 
 def get_recipe(name: str) -> Recipe:

@@ -8,6 +8,17 @@ import torch
 from torch import nn
 
 
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """`average = decay * average + (1 - decay) * network`, floating buffers included; others are copied."""
+    source = network.state_dict()
+    for name, mean in average.state_dict().items():
+        if mean.is_floating_point():
+            mean.lerp_(source[name], 1 - decay)
+        else:
+            mean.copy_(source[name])
+
+
 class MovingAverage:
     """Keeps `average = decay * average + (1 - decay) * network`, buffers such as BatchNorm statistics too.
 
@@ -25,17 +36,7 @@ class MovingAverage:
         self.decay = decay
         self.warm = warm
 
-    @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
         """Follow `network` after 0-based `step`."""
         decay = min(self.decay, (1 + step) / (10 + step)) if self.warm else self.decay
-        source = network.state_dict()
-        averaged, current = [], []
-        for name, value in self.network.state_dict().items():
-            if value.is_floating_point():
-                averaged.append(value)
-                current.append(source[name].detach())
-            else:
-                value.copy_(source[name])
-        for mean, value in zip(averaged, current, strict=True):
-            mean.lerp_(value, 1 - decay)
+        follow(self.network, network, decay)

@@ -41,10 +41,15 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.network = build(recipe.network, recipe.network_options).to(self.device)
         self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.method = METHODS[recipe.method](self.network, recipe.losses)
+        self.method = METHODS[recipe.method](self.network, recipe.losses, **recipe.method_options).to(
+            self.device
+        )
         options = recipe.optimizer
         self.optimizer = torch.optim.AdamW(
-            self.method.parameters(), lr=options.lr, betas=options.betas, weight_decay=options.weight_decay
+            [parameter for parameter in self.method.parameters() if parameter.requires_grad],
+            lr=options.lr,
+            betas=options.betas,
+            weight_decay=options.weight_decay,
         )
         self.rate = LearningRate(options, recipe.steps)
         self.average = MovingAverage(self.network, recipe.average)
@@ -79,6 +84,7 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.method.parameters(), self.recipe.optimizer.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.method.after_step()
         self.average.update(self.network, self.step)
         self.step += 1
 

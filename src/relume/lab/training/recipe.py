@@ -88,7 +88,7 @@ class Recipe:
     Attributes:
         name: name of the recipe.
         network, network_options: key of `relume.lab.networks.NETWORKS` and its keyword arguments.
-        method: key of `relume.lab.methods.METHODS`.
+        method, method_options: key of `relume.lab.methods.METHODS` and its keyword arguments.
         losses: weight of each named loss term.
         phases: the resolution schedule, in order.
         average: decay of the weights' moving average, which validation and export use; 0 turns it off.
@@ -102,6 +102,7 @@ class Recipe:
     network: str = "two-pass"
     network_options: dict[str, Any] = field(default_factory=dict)
     method: str = "supervised"
+    method_options: dict[str, Any] = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=lambda: {"charbonnier": 1.0, "ssim": 0.5})
     data: Data = field(default_factory=Data)
     optimizer: Optimizer = field(default_factory=Optimizer)

@@ -1,0 +1,49 @@
+"""The illumination-aware mirror loss: the student's decoder follows a teacher's that saw the clean image.
+
+After IAML (arXiv 2603.13363).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def luma(rgb_BCHW: Tensor) -> Tensor:
+    """Rec. 601 luma of RGB in [0, 1]; B x 1 x H x W."""
+    return rgb_BCHW[:, :1] * 0.299 + rgb_BCHW[:, 1:2] * 0.587 + rgb_BCHW[:, 2:] * 0.114
+
+
+def illumination_weight(low_BCHW: Tensor, beta: float) -> Tensor:
+    """`1 + beta (1 - Yn)`, larger where the dark image is darker; B x 1 x H x W in [1, 1 + beta].
+
+    Args:
+        low_BCHW: dark images in [0, 1].
+        beta: strength; 0 weighs all positions alike.
+    """
+    y = luma(low_BCHW)
+    smallest, largest = y.amin((2, 3), keepdim=True), y.amax((2, 3), keepdim=True)
+    return 1 + beta * (1 - (y - smallest) / (largest - smallest + 1e-7))
+
+
+def standardise(maps_BCHW: Tensor, eps: float = 1e-6) -> Tensor:
+    """Zero mean and unit standard deviation for each sample, over channels and positions together."""
+    mean = maps_BCHW.mean((1, 2, 3), keepdim=True)
+    spread = (maps_BCHW - mean).square().mean((1, 2, 3), keepdim=True).sqrt()
+    return (maps_BCHW - mean) / (spread + eps)
+
+
+def mirror_losses(student: Sequence[Tensor], teacher: Sequence[Tensor], weight_B1HW: Tensor) -> list[Tensor]:
+    """`mean(W_i |u_i - t_i|)` at each scale, maps standardised, W resized bilinearly, the teacher detached.
+
+    Args:
+        student, teacher: projected maps of the same shapes, one a scale.
+        weight_B1HW: from `illumination_weight`.
+    """
+    terms: list[Tensor] = []
+    for ours, theirs in zip(student, teacher, strict=True):
+        weight = F.interpolate(weight_B1HW, ours.shape[-2:], mode="bilinear", align_corners=False)
+        terms.append((weight * (standardise(ours) - standardise(theirs.detach())).abs()).mean())
+    return terms

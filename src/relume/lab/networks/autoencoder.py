@@ -1,0 +1,109 @@
+"""The auto-encoder of IAML: a U-shaped convolutional network with attention at each level.
+
+After "IAML: Illumination-Aware Mirror Loss for Progressive Learning in Low-Light Image Enhancement
+Auto-encoders" (arXiv 2603.13363).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class CBAM(nn.Module):
+    """Attention over channels, then over positions (Woo et al., "CBAM", ECCV 2018).
+
+    Args:
+        channels: channels of the map.
+        reduction: divisor of the channels inside the shared MLP; at least `smallest` stay.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16, smallest: int = 8) -> None:
+        super().__init__()
+        hidden = max(smallest, channels // reduction)
+        self.mlp = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1, bias=False), nn.ReLU(), nn.Conv2d(hidden, channels, 1, bias=False)
+        )
+        self.spatial = nn.Conv2d(2, 1, 7, padding=3, bias=False)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        mean, peak = F.adaptive_avg_pool2d(x_BCHW, 1), F.adaptive_max_pool2d(x_BCHW, 1)
+        x_BCHW = x_BCHW * torch.sigmoid(self.mlp(mean) + self.mlp(peak))
+        summary = torch.cat([x_BCHW.mean(1, keepdim=True), x_BCHW.amax(1, keepdim=True)], 1)
+        return x_BCHW * torch.sigmoid(self.spatial(summary))
+
+
+def _down(before: int, after: int, attention: bool) -> nn.Sequential:
+    layers = [
+        nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.LeakyReLU(0.2),
+    ]
+    return nn.Sequential(*layers, *([CBAM(after)] if attention else []))
+
+
+def _up(before: int, after: int) -> nn.Sequential:
+    convolution = nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU())
+
+
+class Autoencoder(nn.Module):
+    """Five levels down, four up, concatenating skips, a full-resolution head and a global residual.
+
+    Args:
+        widths: channels of the encoder's levels, from 1/2 to 1/32; the decoder mirrors the first four.
+        head: channels at full resolution.
+    """
+
+    size_multiple = 32
+
+    def __init__(self, widths: tuple[int, ...] = (64, 128, 256, 512, 512), head: int = 32) -> None:
+        super().__init__()
+        widths = tuple(widths)
+        self.encoder = nn.ModuleList(
+            _down(before, after, attention=level > 0)
+            for level, (before, after) in enumerate(pairwise((3, *widths)))
+        )
+        skips = widths[-2::-1]
+        inputs = (widths[-1], *(2 * skip for skip in skips[:-1]))
+        self.up = nn.ModuleList(_up(before, after) for before, after in zip(inputs, skips, strict=True))
+        self.attention = nn.ModuleList(CBAM(2 * skip) for skip in skips)
+        self.expand = nn.ConvTranspose2d(2 * skips[-1], head, 3, stride=2, padding=1, output_padding=1)
+        self.head = nn.Sequential(
+            nn.Conv2d(head + 3, head, 3, padding=1), nn.ReLU(), nn.Conv2d(head, 3, 3, padding=1)
+        )
+        self.map_channels = (widths[-1], *(2 * skip for skip in skips))
+
+    def encode(self, x_BCHW: Tensor) -> list[Tensor]:
+        """Levels from 1/2 to 1/32 of an image whose sizes are multiples of 32."""
+        levels: list[Tensor] = []
+        for level in self.encoder:
+            levels.append(level(levels[-1] if levels else x_BCHW))
+        return levels
+
+    def decode(self, levels: list[Tensor]) -> list[Tensor]:
+        """The bottleneck and the decoder's maps after skip and attention, coarsest first."""
+        maps = [levels[-1]]
+        for up, attention, skip in zip(self.up, self.attention, levels[-2::-1], strict=True):
+            maps.append(attention(torch.cat([up(maps[-1]), skip], 1)))
+        return maps
+
+    def render(self, x_BCHW: Tensor, maps: list[Tensor]) -> Tensor:
+        """The image from the last map and the input, without limits on its range."""
+        full = F.relu(self.expand(maps[-1]))
+        return x_BCHW + self.head(torch.cat([full, x_BCHW], 1))
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Enhance images of any size, in and out in [0, 1]; clamped outside training.
+
+        Sizes are padded to multiples of 32 by reflection, by repetition where the image is too small.
+        """
+        height, width = x_BCHW.shape[-2:]
+        below, right = -height % self.size_multiple, -width % self.size_multiple
+        mode = "reflect" if below < height and right < width else "replicate"
+        padded = F.pad(x_BCHW, (0, right, 0, below), mode=mode)
+        enhanced = self.render(padded, self.decode(self.encode(padded)))[..., :height, :width]
+        return enhanced if self.training else enhanced.clamp(0, 1)

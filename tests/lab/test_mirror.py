@@ -1,0 +1,183 @@
+"""The auto-encoder of IAML and its mirror method."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from relume.errors import UsageError
+from relume.lab.data.paired import Batch
+from relume.lab.losses.mirror import illumination_weight, mirror_losses
+from relume.lab.methods.mirror import Mirror
+from relume.lab.networks import build
+from relume.lab.networks.autoencoder import Autoencoder
+from relume.lab.networks.cost import count_macs, count_parameters
+from relume.lab.training.loop import train
+from relume.lab.training.recipe import Phase, Recipe
+
+NARROW = {"widths": [8, 16, 16, 24, 24], "head": 8}
+LOSSES = {"mse": 1.0, "ssim": 1.0, "mirror": 0.8}
+
+
+def batch(size: int = 64) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    high = torch.rand(2, 3, size, size, generator=generator)
+    return Batch(high * 0.2, high, torch.rand(2, 3, 8, 8, generator=generator))
+
+
+def method(**options: float) -> Mirror:
+    torch.manual_seed(0)
+    return Mirror(build("iaml-autoencoder", NARROW), LOSSES, projections=(4, 6, 8, 10), **options).train()
+
+
+def test_the_published_network_has_the_published_size() -> None:
+    network = Autoencoder()
+    assert count_parameters(network) == pytest.approx(9.67e6, rel=0.01)
+    assert count_macs(network, 256) == pytest.approx(4.37e9, rel=0.01)
+
+
+def test_shapes_of_every_level() -> None:
+    network = Autoencoder().eval()
+    with torch.inference_mode():
+        levels = network.encode(torch.rand(1, 3, 64, 96))
+        maps = network.decode(levels)
+    assert [tuple(level.shape[1:]) for level in levels] == [
+        (64, 32, 48), (128, 16, 24), (256, 8, 12), (512, 4, 6), (512, 2, 3),
+    ]  # fmt: skip
+    assert [tuple(level.shape[1:]) for level in maps] == [
+        (512, 2, 3), (1024, 4, 6), (512, 8, 12), (256, 16, 24), (128, 32, 48),
+    ]  # fmt: skip
+    assert network.map_channels == (512, 1024, 512, 256, 128)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 90), (33, 64), (64, 64)])
+def test_any_size_comes_back_in_range(size: tuple[int, int]) -> None:
+    network = build("iaml-autoencoder", NARROW).eval()
+    with torch.inference_mode():
+        output = network(torch.rand(1, 3, *size))
+    assert output.shape == (1, 3, *size)
+    assert 0 <= output.min() <= output.max() <= 1
+
+
+def test_illumination_weight_by_hand() -> None:
+    low = np.random.default_rng(0).random((1, 3, 4, 5))
+    y = np.tensordot([0.299, 0.587, 0.114], low[0], 1)
+    expected = 1 + 0.6 * (1 - (y - y.min()) / (y.max() - y.min() + 1e-7))
+    weight = illumination_weight(torch.from_numpy(low), 0.6)
+    np.testing.assert_allclose(weight[0, 0].numpy(), expected, rtol=1e-6)
+    assert 1 <= weight.min() <= weight.max() <= 1.6 + 1e-6
+
+
+def test_mirror_loss_by_hand() -> None:
+    random = np.random.default_rng(1)
+    student, teacher = random.normal(2, 3, (2, 4, 6, 5)), random.normal(-1, 0.5, (2, 4, 6, 5))
+    weight = 1 + random.random((2, 1, 6, 5))
+
+    def standard(x: np.ndarray) -> np.ndarray:
+        mean, spread = x.mean((1, 2, 3), keepdims=True), x.std((1, 2, 3), keepdims=True)
+        return (x - mean) / (spread + 1e-6)
+
+    expected = (weight * np.abs(standard(student) - standard(teacher))).mean()
+    terms = mirror_losses([torch.from_numpy(student)], [torch.from_numpy(teacher)], torch.from_numpy(weight))
+    assert terms[0].item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_beta_zero_is_the_plain_mirror_loss() -> None:
+    low = torch.rand(1, 3, 8, 8)
+    assert torch.equal(illumination_weight(low, 0.0), torch.ones(1, 1, 8, 8))
+
+
+def test_projections_align_four_scales_from_the_coarsest() -> None:
+    training = method()
+    shapes = [tuple(level.shape[1:]) for level in training.teacher_maps(torch.rand(1, 3, 64, 64))]
+    assert shapes == [(4, 2, 2), (6, 4, 4), (8, 8, 8), (10, 16, 16)]
+    assert {f"mirror_{scale}" for scale in (1, 2, 3, 4)} < set(training(batch()))
+
+
+def test_no_gradient_reaches_the_teacher_and_none_runs_through_the_clean_image() -> None:
+    training = method()
+    losses = training(batch())
+    sum(losses[name] for name in losses if name.startswith("mirror")).backward()
+    assert all(p.grad is None for p in training.teacher.parameters())
+    assert all(p.grad is None for p in training.teacher_projections.parameters())
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in training.network.encoder.parameters())
+    assert all(p.grad is not None for p in training.projections.parameters())
+
+
+def test_the_clean_pass_leaves_the_students_statistics_and_mode_alone() -> None:
+    training = method()
+    before = {name: value.clone() for name, value in training.network.state_dict().items()}
+    training.teacher_maps(torch.rand(2, 3, 64, 64))
+    assert training.network.training
+    assert all(torch.equal(before[name], value) for name, value in training.network.state_dict().items())
+
+
+def test_the_teacher_moves_exactly_by_the_average() -> None:
+    training = method(decay=0.9)
+    before = {name: value.clone() for name, value in training.teacher.state_dict().items()}
+    training(batch())  # moves the student's BatchNorm statistics
+    with torch.no_grad():
+        for parameter in training.network.parameters():
+            parameter.add_(1.0)
+    training.after_step()
+    student = training.network.state_dict()
+    for name, value in training.teacher.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, 0.9 * before[name] + 0.1 * student[name])
+    statistics = [name for name in before if name.endswith("running_mean")]
+    assert any(not torch.equal(before[name], training.teacher.state_dict()[name]) for name in statistics)
+
+
+def test_decay_zero_copies_the_student() -> None:
+    training = method(decay=0.0)
+    with torch.no_grad():
+        for parameter in training.network.parameters():
+            parameter.mul_(1.5)
+    training.after_step()
+    for ours, theirs in zip(training.network.parameters(), training.teacher.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_without_its_weight_the_method_is_plain_supervision() -> None:
+    torch.manual_seed(0)
+    training = Mirror(build("iaml-autoencoder", NARROW), {"mse": 1.0, "ssim": 1.0}, projections=(4, 6, 8, 10))
+    assert set(training(batch())) == {"mse", "ssim"}
+
+
+def test_networks_without_decoder_maps_are_refused() -> None:
+    with pytest.raises(UsageError, match="0 decoder maps for 4 projections"):
+        Mirror(build("zero-dce"), LOSSES)
+
+
+def test_resume_restores_the_teacher(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    recipe = replace(
+        tiny_recipe,
+        network="iaml-autoencoder",
+        network_options=NARROW,
+        method="mirror",
+        method_options={"projections": [4, 6, 8, 10], "decay": 0.9},
+        losses=LOSSES,
+        phases=(Phase(4, 32, 2),),
+        checkpoint_every=2,
+    )
+    train(recipe, tiny_root, tmp_path / "whole", device="cpu", quiet=True)
+    # The same recipe, cut off after its first checkpoint: the second half must not notice.
+    from relume.lab.training import loop
+
+    trainer = loop.Trainer(recipe, torch.device("cpu"))
+    pairs = loop.load_pairs(loop.training_and_validation(tiny_root, recipe.data)[0])
+    data = loop.PairedCrops(pairs, recipe.data, recipe.seed, 1)
+    for _ in range(2):
+        trainer.train_step(data)
+    resumed = loop.Trainer(recipe, torch.device("cpu"))
+    resumed.restore(trainer.state())
+    for _ in range(2):
+        resumed.train_step(data)
+    expected = load_file(tmp_path / "whole" / "weights.safetensors")
+    average = resumed.average.network.state_dict()
+    assert all(torch.equal(expected[name], average[name]) for name in expected)
