@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from relume.errors import DataError
@@ -49,6 +49,12 @@ class Batch:
     low_BCHW: Tensor
     high_BCHW: Tensor
     thumbnail_BCSS: Tensor
+
+    def inputs(self, network: nn.Module) -> tuple[Tensor, ...]:
+        """What a network takes: the dark crop, and its thumbnail where the network has a `thumbnail_size`."""
+        return (
+            (self.low_BCHW, self.thumbnail_BCSS) if hasattr(network, "thumbnail_size") else (self.low_BCHW,)
+        )
 
     def to(self, device: torch.device) -> Batch:
         return Batch(*(image.to(device) for image in (self.low_BCHW, self.high_BCHW, self.thumbnail_BCSS)))

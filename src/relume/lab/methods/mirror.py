@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +22,13 @@ from relume.lab.training.average import follow
 
 
 class EncoderDecoder(Protocol):
-    """What the mirror method asks of a network."""
+    """What the mirror method asks of a network; the encoding is the network's own affair."""
 
     map_channels: Sequence[int]
 
-    def encode(self, x_BCHW: Tensor) -> list[Tensor]: ...
-    def decode(self, levels: list[Tensor]) -> list[Tensor]: ...
-    def render(self, x_BCHW: Tensor, maps: list[Tensor]) -> Tensor: ...
+    def encode(self, *inputs: Tensor) -> Any: ...
+    def decode(self, encoding: Any) -> list[Tensor]: ...
+    def render(self, encoding: Any, maps: list[Tensor]) -> Tensor: ...
 
 
 class Mirror(nn.Module):
@@ -74,8 +74,9 @@ class Mirror(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return each weighted term; the mirror terms by scale, `mirror_1` the coarsest."""
         network = cast(EncoderDecoder, self.network)
-        maps = network.decode(network.encode(batch.low_BCHW))
-        losses = weighted_losses(self.image_weights, network.render(batch.low_BCHW, maps), batch.high_BCHW)
+        encoding = network.encode(*batch.inputs(self.network))
+        maps = network.decode(encoding)
+        losses = weighted_losses(self.image_weights, network.render(encoding, maps), batch.high_BCHW)
         if not self.mirror_weight:
             return losses
         ours = self._projected(self.projections, maps)
@@ -90,9 +91,9 @@ class Mirror(nn.Module):
         was_training = self.network.training
         self.network.eval()
         self.teacher.eval()
-        levels = cast(EncoderDecoder, self.network).encode(clean_BCHW)
+        encoding = cast(EncoderDecoder, self.network).encode(clean_BCHW)
         self.network.train(was_training)
-        return self._projected(self.teacher_projections, cast(EncoderDecoder, self.teacher).decode(levels))
+        return self._projected(self.teacher_projections, cast(EncoderDecoder, self.teacher).decode(encoding))
 
     def after_step(self) -> None:
         """Let the teacher follow the student, BatchNorm statistics included."""

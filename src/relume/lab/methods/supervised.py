@@ -28,9 +28,5 @@ class Supervised(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return each weighted loss term; what is minimised is their sum."""
-        inputs = (
-            (batch.low_BCHW, batch.thumbnail_BCSS)
-            if hasattr(self.network, "thumbnail_size")
-            else (batch.low_BCHW,)
-        )
-        return weighted_losses(self.weights, self.network(*inputs), batch.high_BCHW)
+        prediction_BCHW = self.network(*batch.inputs(self.network))
+        return weighted_losses(self.weights, prediction_BCHW, batch.high_BCHW)

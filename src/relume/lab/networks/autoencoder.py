@@ -78,23 +78,23 @@ class Autoencoder(nn.Module):
         self.map_channels = (widths[-1], *(2 * skip for skip in skips))
 
     def encode(self, x_BCHW: Tensor) -> list[Tensor]:
-        """Levels from 1/2 to 1/32 of an image whose sizes are multiples of 32."""
-        levels: list[Tensor] = []
+        """The image and its levels from 1/2 to 1/32; its sizes must be multiples of 32."""
+        levels = [x_BCHW]
         for level in self.encoder:
-            levels.append(level(levels[-1] if levels else x_BCHW))
+            levels.append(level(levels[-1]))
         return levels
 
     def decode(self, levels: list[Tensor]) -> list[Tensor]:
         """The bottleneck and the decoder's maps after skip and attention, coarsest first."""
         maps = [levels[-1]]
-        for up, attention, skip in zip(self.up, self.attention, levels[-2::-1], strict=True):
+        for up, attention, skip in zip(self.up, self.attention, levels[-2:0:-1], strict=True):
             maps.append(attention(torch.cat([up(maps[-1]), skip], 1)))
         return maps
 
-    def render(self, x_BCHW: Tensor, maps: list[Tensor]) -> Tensor:
+    def render(self, levels: list[Tensor], maps: list[Tensor]) -> Tensor:
         """The image from the last map and the input, without limits on its range."""
-        full = F.relu(self.expand(maps[-1]))
-        return x_BCHW + self.head(torch.cat([full, x_BCHW], 1))
+        image, full = levels[0], F.relu(self.expand(maps[-1]))
+        return image + self.head(torch.cat([full, image], 1))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Enhance images of any size, in and out in [0, 1]; clamped outside training.
@@ -105,5 +105,6 @@ class Autoencoder(nn.Module):
         below, right = -height % self.size_multiple, -width % self.size_multiple
         mode = "reflect" if below < height and right < width else "replicate"
         padded = F.pad(x_BCHW, (0, right, 0, below), mode=mode)
-        enhanced = self.render(padded, self.decode(self.encode(padded)))[..., :height, :width]
+        levels = self.encode(padded)
+        enhanced = self.render(levels, self.decode(levels))[..., :height, :width]
         return enhanced if self.training else enhanced.clamp(0, 1)

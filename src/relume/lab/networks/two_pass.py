@@ -17,7 +17,7 @@ Three properties come from the structure rather than from training:
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -138,6 +138,14 @@ class Block(nn.Module):
         return x_BCHW + self.second(F.relu(inner))
 
 
+class Encoding(NamedTuple):
+    """What the decoder needs: the brightened image, the encoder's levels (finest first), the condition."""
+
+    bright_BCHW: Tensor
+    levels: list[Tensor]
+    condition_BK: Tensor
+
+
 class LocalPass(nn.Module):
     """U-Net on 2x2 pixel-unshuffled input, modulated by the global pass; its view of the image is bounded.
 
@@ -189,9 +197,16 @@ class LocalPass(nn.Module):
         kernel = self.stem.weight.unflatten(1, (3, 2, 2)).permute(0, 1, 4, 2, 5, 3)
         return kernel.reshape(-1, 3, 6, 6)
 
-    def encode(self, x_BCHW: Tensor, condition_BK: Tensor) -> list[Tensor]:
-        """Return the encoder's output at each level, finest first."""
-        hidden = F.conv2d(x_BCHW, self._stem_kernel(), self.stem.bias, stride=2, padding=2)
+    def encode(self, x_BCHW: Tensor, conditioning_BK: Tensor) -> Encoding:
+        """Brighten an image and return it with the encoder's output at each level.
+
+        Args:
+            x_BCHW: image in [0, 1], of any size; its right and lower edges are repeated up to the size rule.
+            conditioning_BK: what `GlobalPass` returned for the whole photo.
+        """
+        gain_BC, condition_BK = conditioning_BK[:, :3], conditioning_BK[:, 3:]
+        bright = exposure_curve(_padded(x_BCHW, self.size_multiple), gain_BC[:, :, None, None])
+        hidden = F.conv2d(bright, self._stem_kernel(), self.stem.bias, stride=2, padding=2)
         levels: list[Tensor] = []
         for index, blocks in enumerate(self.encoder):
             if index:
@@ -199,31 +214,28 @@ class LocalPass(nn.Module):
             for block in blocks.children():
                 hidden = block(hidden, condition_BK)
             levels.append(hidden)
-        return levels
+        return Encoding(bright, levels, condition_BK)
 
-    def decode(self, levels: list[Tensor], condition_BK: Tensor) -> list[Tensor]:
+    def decode(self, encoding: Encoding) -> list[Tensor]:
         """Return the decoder's output at each level, coarsest (the bottleneck) first."""
-        outputs = [levels[-1]]
+        maps = [encoding.levels[-1]]
         for index in reversed(range(len(self.decoder))):
-            hidden = F.interpolate(self.up[index](outputs[-1]), scale_factor=2.0, mode="nearest")
-            hidden = hidden + levels[index]
+            hidden = F.interpolate(self.up[index](maps[-1]), scale_factor=2.0, mode="nearest")
+            hidden = hidden + encoding.levels[index]
             for block in self.decoder[index].children():
-                hidden = block(hidden, condition_BK)
-            outputs.append(hidden)
-        return outputs
+                hidden = block(hidden, encoding.condition_BK)
+            maps.append(hidden)
+        return maps
+
+    def render(self, encoding: Encoding, maps: list[Tensor]) -> Tensor:
+        """Return the enhanced image at the padded size, without limits on its range."""
+        return encoding.bright_BCHW + F.pixel_shuffle(self.head(maps[-1]), 2).float()
 
     def forward(self, x_BCHW: Tensor, conditioning_BK: Tensor) -> Tensor:
-        """Return the enhanced image, B x 3 x H x W; clipped to [0, 1] outside training.
-
-        Args:
-            x_BCHW: image in [0, 1], of any size; its right and lower edges are repeated up to the size rule.
-            conditioning_BK: what `GlobalPass` returned for the whole photo.
-        """
+        """Return the enhanced image, B x 3 x H x W; clipped to [0, 1] outside training."""
         height, width = x_BCHW.shape[-2:]
-        gain_BC, condition_BK = conditioning_BK[:, :3], conditioning_BK[:, 3:]
-        bright = exposure_curve(_padded(x_BCHW, self.size_multiple), gain_BC[:, :, None, None])
-        hidden = self.decode(self.encode(bright, condition_BK), condition_BK)[-1]
-        enhanced = (bright + F.pixel_shuffle(self.head(hidden), 2).float())[..., :height, :width]
+        encoding = self.encode(x_BCHW, conditioning_BK)
+        enhanced = self.render(encoding, self.decode(encoding))[..., :height, :width]
         return enhanced if self.training else enhanced.clamp(0, 1)
 
 
@@ -253,6 +265,27 @@ class TwoPass(nn.Module):
         self.thumbnail_size = thumbnail_size
         self.global_pass = GlobalPass(condition, global_width, dropout)
         self.local_pass = LocalPass(tuple(widths), tuple(depths), condition, modulated_from)
+        self.map_channels = tuple(widths)[::-1]
+
+    def conditioning(self, x_BCHW: Tensor, thumbnail_BCSS: Tensor | None) -> Tensor:
+        """Run the global pass on a thumbnail, by default that of the image itself."""
+        if thumbnail_BCSS is None:
+            thumbnail_BCSS = thumbnail(x_BCHW, self.thumbnail_size)
+        # The gain decides the brightness of every pixel, and costs next to nothing: always in full precision.
+        with torch.autocast(x_BCHW.device.type, enabled=False):
+            return self.global_pass(thumbnail_BCSS.float())
+
+    def encode(self, x_BCHW: Tensor, thumbnail_BCSS: Tensor | None = None) -> Encoding:
+        """See `LocalPass.encode`; the thumbnail is that of the whole photo."""
+        return self.local_pass.encode(x_BCHW, self.conditioning(x_BCHW, thumbnail_BCSS))
+
+    def decode(self, encoding: Encoding) -> list[Tensor]:
+        """See `LocalPass.decode`."""
+        return self.local_pass.decode(encoding)
+
+    def render(self, encoding: Encoding, maps: list[Tensor]) -> Tensor:
+        """See `LocalPass.render`."""
+        return self.local_pass.render(encoding, maps)
 
     def forward(self, x_BCHW: Tensor, thumbnail_BCSS: Tensor | None = None) -> Tensor:
         """Enhance images of any size, values in [0, 1].
@@ -261,9 +294,4 @@ class TwoPass(nn.Module):
             x_BCHW: image, or a crop of one.
             thumbnail_BCSS: thumbnail of the whole photo when `x_BCHW` is a crop of it.
         """
-        if thumbnail_BCSS is None:
-            thumbnail_BCSS = thumbnail(x_BCHW, self.thumbnail_size)
-        # The gain decides the brightness of every pixel, and costs next to nothing: always in full precision.
-        with torch.autocast(x_BCHW.device.type, enabled=False):
-            conditioning_BK = self.global_pass(thumbnail_BCSS.float())
-        return self.local_pass(x_BCHW, conditioning_BK)
+        return self.local_pass(x_BCHW, self.conditioning(x_BCHW, thumbnail_BCSS))
