@@ -14,7 +14,7 @@ $(VENV)/base: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev: $(VENV)/base
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,heif,raw,dev]'
 	touch $@
 
 enhance: $(VENV)/base ## enhance a real photo with the shipped weights

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +18,7 @@ import numpy as np
 import pyvips
 
 from relume.photo import vips
+from relume.photo.photo import Metadata
 
 _FIELD = "icc-profile-data"
 _HOW = {"intent": "relative", "black_point_compensation": True}
@@ -116,3 +119,51 @@ def from_srgb(image: pyvips.Image, icc: bytes) -> pyvips.Image:
     lab = image.icc_import(input_profile="srgb", embedded=False, **_HOW)
     # Without an output profile libvips exports to the profile that the image carries.
     return _with_profile(lab, icc).icc_export(depth=depth, **_HOW)
+
+
+def by_codes(about: Metadata, primaries: int, transfer: int) -> tuple[Metadata, list[str]]:
+    """The profile for colours stated as code numbers (ITU-T H.273), and notes."""
+    if transfer in (16, 18):
+        return about, ["HDR brightness read as if it were sRGB"]
+    if primaries == 12:
+        return replace(about, icc=builtin("p3")), []
+    return about, ["BT.2020 colours read as if they were sRGB"] if primaries == 9 else []
+
+
+def plan(
+    image: pyvips.Image, about: Metadata
+) -> tuple[Metadata, Callable[[pyvips.Image], pyvips.Image], list[str]]:
+    """How the pixels become sRGB (or stay as they are), and the metadata and notes that follow from it."""
+    icc = about.icc
+    kind = Profile.BROKEN if icc is None else judge(icc)
+    if image.interpretation == "cmyk":
+        used = icc if kind is Profile.CMYK else None
+        return (
+            replace(about, icc=None),
+            lambda image: to_srgb(image, used, stand_in="cmyk"),
+            ["CMYK converted to sRGB"],
+        )
+    if image.interpretation in ("lab", "labs"):
+        return (
+            replace(about, icc=None),
+            lambda image: image.colourspace("rgb16"),
+            ["CIELAB converted to sRGB"],
+        )
+    grey = image.bands < 3
+    fits = (Profile.GREY,) if grey else (Profile.SRGB, Profile.WIDE, Profile.ONE_WAY)
+    if icc is None or kind not in fits:
+        what = "damaged" if kind is Profile.BROKEN else "unfitting"
+        return replace(about, icc=None), _unchanged, [] if icc is None else [f"{what} colour profile ignored"]
+    if kind is Profile.ONE_WAY:
+        return (
+            replace(about, icc=None),
+            lambda image: to_srgb(image, icc),
+            ["colours converted to sRGB for good: the profile cannot be applied backwards"],
+        )
+    if kind is Profile.WIDE:
+        return about, lambda image: to_srgb(image, icc), []
+    return about, _unchanged, []
+
+
+def _unchanged(image: pyvips.Image) -> pyvips.Image:
+    return image

@@ -109,6 +109,42 @@ FORMATS: Mapping[str, Format] = MappingProxyType({one.name: one for one in _ALL}
 TITLES = ", ".join(one.title for one in FORMATS.values())
 _BY_NAME = {name.lower().lstrip("."): one for one in FORMATS.values() for name in (one.name, *one.suffixes)}
 
+HEIF, RAW = "heif", "raw"
+"""Kinds of files that are read but not written: HEIC/HEIF and camera raw."""
+
+_HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+_RAW_SUFFIXES = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".mrw", ".nef", ".nrw", ".orf", ".pef"),
+    *(".raf", ".rw2", ".rwl", ".sr2", ".srw"),
+)
+READABLE_SUFFIXES: Mapping[str, Format] = MappingProxyType(
+    {suffix: one for one in _ALL for suffix in one.suffixes}
+    | dict.fromkeys((".heic", ".heif", ".hif"), FORMATS["jpeg"])
+    | dict.fromkeys(
+        [
+            ".3fr",
+            ".arw",
+            ".cr2",
+            ".cr3",
+            ".crw",
+            ".dng",
+            ".erf",
+            ".mrw",
+            ".nef",
+            ".nrw",
+            ".orf",
+            ".pef",
+            ".raf",
+            ".rw2",
+            ".rwl",
+            ".sr2",
+            ".srw",
+        ],
+        FORMATS["tiff"],
+    )
+)
+"""File name endings of photos that can be read -> the format in which results are written by default."""
+
 # Enough of a file to tell its format: an AVIF file lists its brands near the start.
 HEAD_BYTES = 4096
 
@@ -119,6 +155,13 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"MM\0*", "tiff"),
     (b"II+\0", "tiff"),
     (b"MM\0+", "tiff"),
+    (b"FUJIFILMCCD-RAW", RAW),
+    (b"IIRO", RAW),
+    (b"IIRS", RAW),
+    (b"MMOR", RAW),
+    (b"IIU\0", RAW),
+    (b"II\x1a\0\0\0HEAPCCDR", RAW),
+    (b"\0MRM", RAW),
 )
 
 # Only to name a refused file in the message; nothing here is ever decoded.
@@ -135,9 +178,6 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
     (b"\xffO\xffQ", "a JPEG 2000"),
     (b"v/1\1", "an OpenEXR"),
     (b"#?RADIANCE", "a Radiance HDR"),
-    (b"FUJIFILMCCD-RAW", "a camera raw file"),
-    (b"IIRO", "a camera raw file"),
-    (b"IIU\0", "a camera raw file"),
 )
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
@@ -155,14 +195,14 @@ def parse_format(name: str) -> Format:
 
 
 def _sniff_iso(head: bytes) -> tuple[str, str]:
-    """Format name and description of an ISO media file (AVIF, HEIC, MP4) from its `ftyp` box."""
+    """Kind and description of an ISO media file (AVIF, HEIC, CR3, MP4) from its `ftyp` box."""
     size = min(int.from_bytes(head[:4], "big"), len(head))
     brands = {head[8:12]} | {head[at : at + 4] for at in range(16, size, 4)}
     if brands & {b"avif", b"avis"}:
         return "avif", ""
     if brands.intersection(_HEIC_BRANDS):
-        return "", "a HEIC"
-    return "", "a video or another media file"
+        return HEIF, ""
+    return (RAW, "") if b"crx " in brands else ("", "a video or another media file")
 
 
 def _looks_like_text(head: bytes) -> bool:
@@ -178,8 +218,11 @@ def _describe(head: bytes) -> str:
     return "text" if _looks_like_text(head) else "no image that relume knows"
 
 
-def sniff(head: bytes, path: str) -> Format:
-    """The format of a file from its first `HEAD_BYTES` bytes; its name does not count.
+def sniff(head: bytes, path: str) -> str:
+    """The kind of a file from its first `HEAD_BYTES` bytes; its name does not count.
+
+    Returns:
+        A name in `FORMATS`, `HEIF` or `RAW`. Some raw files are TIFF files by their first bytes.
 
     Raises:
         InputInvalid: an empty file, or a format that relume does not read.
@@ -188,19 +231,17 @@ def sniff(head: bytes, path: str) -> Format:
         raise InputInvalid("the file is empty", "Copy the photo again from where it came.", path=path)
     what = ""
     for magic, name in _MAGIC:
-        if head.startswith(magic) and head[8:10] != b"CR":
-            return FORMATS[name]
+        if head.startswith(magic):
+            return RAW if head[8:10] == b"CR" else name
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return FORMATS["webp"]
+        return "webp"
     if head[4:8] == b"ftyp":
         name, what = _sniff_iso(head)
         if name:
-            return FORMATS[name]
-    if head[8:10] == b"CR":
-        what = "a camera raw file"
+            return name
     what = what or _describe(head)
-    if what.startswith(("a HEIC", "a JPEG XL", "a camera raw")):
+    if what.startswith("a JPEG XL"):
         remedy = f"This format is not supported yet; convert the photo to one of {TITLES} first."
     else:
-        remedy = f"Give relume a photo in one of these formats: {TITLES}."
+        remedy = f"Give relume a photo in one of these formats: {TITLES}, HEIC, camera raw."
     raise InputInvalid(f"the file is {what}", remedy, path=path)

@@ -19,8 +19,11 @@ _THUMBNAIL_AT, _THUMBNAIL_SIZE = 0x0201, 0x0202
 # description, maker, model, software, date, artist, copyright.
 _ABOUT = (270, 271, 272, 305, 306, 315, 33432)
 
-# Kind of picture, size, photometry, further directories, DNG version: what kind of file it is.
-_KIND = (254, 256, 257, 262, 330, 50706)
+# Kind of picture, size, compression, photometry, further directories, DNG version: what kind of file it is.
+_KIND = (254, 256, 257, 259, 262, 330, 50706)
+# Colour filter array and linear raw; the compressions of Sony, Nikon and Pentax.
+_RAW_PHOTOMETRIES = (32803, 34892)
+_RAW_COMPRESSIONS = (32767, 34713, 65535)
 
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)[2-8](?=\s*[\"'<])")
 
@@ -111,7 +114,12 @@ def tiff_directory(read_at: ReadAt) -> Directory:
 def is_raw(directory: Directory) -> bool:
     """Whether a TIFF file is really a camera's raw file (DNG, NEF, ARW), whose first picture is a preview."""
     preview = directory.number(254) & 1 == 1
-    return 50706 in directory.tags or (preview and 330 in directory.tags)
+    return (
+        50706 in directory.tags
+        or (preview and 330 in directory.tags)
+        or directory.number(262) in _RAW_PHOTOMETRIES
+        or directory.number(259) in _RAW_COMPRESSIONS
+    )
 
 
 def exif_of_tiff(directory: Directory) -> bytes | None:

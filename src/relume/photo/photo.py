@@ -40,7 +40,8 @@ class Photo:
         grey: the file has one colour channel, and gets one again when it is written.
         metadata: EXIF, XMP, IPTC and ICC blocks. A profile other than sRGB was applied on reading
             and is applied backwards on writing.
-        format: name of the file's format (a key of `relume.photo.FORMATS`), or "" for pixels from memory.
+        format: name of the format (a key of `relume.photo.FORMATS`) in which the photo is written by
+            default: its file's own, "jpeg" for HEIC, "tiff" for camera raw, "" for pixels from memory.
         notes: what reading had to change ("CMYK converted to sRGB"), for the report.
     """
 

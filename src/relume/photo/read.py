@@ -7,32 +7,27 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pyvips
 
 from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, RelumeError
 from relume.photo import colour, metadata, vips
-from relume.photo.colour import Profile
-from relume.photo.formats import HEAD_BYTES, TITLES, Format, sniff
+from relume.photo.formats import FORMATS, HEAD_BYTES, HEIF, RAW, Format, sniff
 from relume.photo.ifd import IPTC, XMP, Directory
-from relume.photo.photo import Metadata, Photo, Pixels
+from relume.photo.photo import Metadata, Photo
+from relume.photo.pixels import fill_range, split, upright
+from relume.photo.refusals import check_size, damaged, no_memory
 
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 512 << 20
 
-_AGAIN = "Copy the photo again from where it came, or open it in another program and save it anew."
 _COLOUR_CODES = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
-# No picture is wider for libvips, whatever its height.
-_LONGEST_SIDE = 100_000_000
 # How the decoders say that a file ends too soon.
 _CUT_OFF = ("premature end of JPEG", "Read error", "Unexpected end of file")
-# Rows handled at once where pixels are moved in place.
-_ROWS = 256
 # libvips' resolutions (pixels a millimetre) where a file gives none.
 _NO_RESOLUTION = (1.0, 72 / 25.4)
 
@@ -52,8 +47,8 @@ def read_photo(
 ) -> Photo:
     """Read a photo: upright, in sRGB, at the bit depth of its file.
 
-    JPEG, PNG, WebP, TIFF and AVIF are told apart by their content, never by their name. The limits are
-    checked on the header, before any pixel is decoded.
+    JPEG, PNG, WebP, TIFF, AVIF, HEIC and camera raw are told apart by their content, never by their name.
+    The limits are checked on the header, before any pixel is decoded.
 
     Args:
         source: a file, or the bytes of one.
@@ -67,6 +62,7 @@ def read_photo(
         InputUnreadable: missing, a folder, a pipe or device, or no permission.
         InputInvalid: not one of the formats, truncated, damaged, or pixels of an unsupported kind.
         InputTooLarge: beyond `max_pixels` or `max_bytes`, or more than memory holds.
+        MissingExtra: HEIC or camera raw, and the optional package that reads it is not installed.
     """
     with _opened(source) as opened:
         if opened.size > max_bytes:
@@ -75,38 +71,45 @@ def read_photo(
                 "If you trust the file, raise the limit (`max_bytes`).",
                 path=opened.path,
             )
-        form = sniff(opened.read_at(0, HEAD_BYTES), opened.path)
+        kind = sniff(opened.read_at(0, HEAD_BYTES), opened.path)
         try:
-            return _read(opened, form, max_pixels)
+            return _read(opened, kind, max_pixels)
         except MemoryError:
-            raise InputTooLarge(
-                "there is not enough memory for the photo", "Close other programs.", path=opened.path
-            ) from None
+            raise no_memory(opened.path) from None
 
 
-def _read(opened: _Input, form: Format, max_pixels: int) -> Photo:
-    directory = metadata.tiff_directory(opened.read_at) if form.name == "tiff" else Directory()
-    if metadata.is_raw(directory):
-        raise InputInvalid(
-            "the file is a camera raw file",
-            f"This format is not supported yet; convert the photo to one of {TITLES} first.",
-            path=opened.path,
-        )
+def _read(opened: _Input, kind: str, max_pixels: int) -> Photo:
+    """Read a photo of a kind from `sniff`; modules with optional dependencies load only when needed."""
+    if kind == HEIF:
+        from relume.photo.heif import read_heif
+
+        return read_heif(opened.read_at(0, opened.size), opened.path, max_pixels)
+    directory = metadata.tiff_directory(opened.read_at) if kind == "tiff" else Directory()
+    if kind == RAW or metadata.is_raw(directory):
+        from relume.photo.raw import read_raw
+
+        return read_raw(opened.read_at(0, opened.size), opened.path, max_pixels)
+    return _read_by_vips(opened, FORMATS[kind], directory, max_pixels)
+
+
+def _read_by_vips(opened: _Input, form: Format, directory: Directory, max_pixels: int) -> Photo:
     for width, height in _declared_sizes(opened, form, directory):
-        _check_size(width, height, opened.path, max_pixels)
+        check_size(width, height, opened.path, max_pixels)
     header = _open_image(opened, form, "error")
-    _check_size(header.width, header.height, opened.path, max_pixels)
+    check_size(header.width, header.height, opened.path, max_pixels)
     _check_kind(header, opened.path)
     about, orientation, notes = _metadata(header, form, directory)
     notes += _header_notes(header, form, directory, opened)
     if form.name == "avif" and about.icc is None:
-        about, coded_notes = _coded_colour(about, opened.read_at(0, HEAD_BYTES))
+        found = _COLOUR_CODES.search(opened.read_at(0, HEAD_BYTES))
+        codes = (0, 0) if found is None else (int.from_bytes(code, "big") for code in found.groups())
+        about, coded_notes = colour.by_codes(about, *codes)
         notes += coded_notes
-    about, plan, colour_notes = _plan_colour(header, about)
+    about, plan, colour_notes = colour.plan(header, about)
     pixels, decode_notes = _decode(opened, form, plan)
     if form.name == "avif":
-        _fill_range(pixels, header)
-    rgb, alpha, grey = _split(_upright(pixels, orientation))
+        fill_range(pixels, _number(header, "bits-per-sample", 8))
+    rgb, alpha, grey = split(upright(pixels, orientation))
     return Photo(rgb, alpha, grey, about, form.name, (*notes, *colour_notes, *decode_notes))
 
 
@@ -200,11 +203,10 @@ def _open_image(opened: _Input, form: Format, fail_on: str, page: int = 0) -> py
 def _damaged(error: pyvips.Error, form: Format, path: str) -> RelumeError:
     said = vips.short_reason(error)
     if "out of memory" in said or "unable to allocate" in said.lower():
-        return InputTooLarge("there is not enough memory for the photo", "Close other programs.", path=path)
+        return no_memory(path)
     cut_off = any(sign in said for sign in _CUT_OFF)
     what = "cut off" if cut_off else "damaged, cut off, or of an unsupported kind"
-    reason = f"the {form.title} file is {what}"
-    return InputInvalid(f"{reason} ({said})" if said else reason, _AGAIN, path=path)
+    return damaged(form.title, what, said, path)
 
 
 # What the header says
@@ -223,15 +225,6 @@ def _declared_sizes(opened: _Input, form: Format, directory: Directory) -> list[
         starts = [found.end() + 4 for found in re.finditer(b"ispe", head)]
     sides = (head[at : at + 8] for at in starts)
     return [(int.from_bytes(one[:4], "big"), int.from_bytes(one[4:], "big")) for one in sides]
-
-
-def _check_size(width: int, height: int, path: str, max_pixels: int) -> None:
-    if width * height > max_pixels or max(width, height) > _LONGEST_SIDE:
-        raise InputTooLarge(
-            f"the photo has {width} x {height} pixels, more than the limit of {max_pixels:,}",
-            "If you trust the file, raise the limit (`--max-pixels`, `max_pixels`).",
-            path=path,
-        )
 
 
 def _check_kind(image: pyvips.Image, path: str) -> None:
@@ -310,58 +303,6 @@ def _header_notes(image: pyvips.Image, form: Format, directory: Directory, opene
     return notes
 
 
-def _coded_colour(about: Metadata, head: bytes) -> tuple[Metadata, list[str]]:
-    """The profile for an AVIF file that states its colours as code numbers (ITU-T H.273), and notes."""
-    found = _COLOUR_CODES.search(head)
-    if found is None:
-        return about, []
-    primaries, transfer = (int.from_bytes(code, "big") for code in found.groups())
-    if transfer in (16, 18):
-        return about, ["HDR brightness read as if it were sRGB"]
-    if primaries == 12:
-        return replace(about, icc=colour.builtin("p3")), []
-    return about, ["BT.2020 colours read as if they were sRGB"] if primaries == 9 else []
-
-
-def _plan_colour(
-    image: pyvips.Image, about: Metadata
-) -> tuple[Metadata, Callable[[pyvips.Image], pyvips.Image], list[str]]:
-    """How the pixels become sRGB (or stay as they are), and the metadata and notes that follow from it."""
-    icc = about.icc
-    kind = Profile.BROKEN if icc is None else colour.judge(icc)
-    if image.interpretation == "cmyk":
-        used = icc if kind is Profile.CMYK else None
-        return (
-            replace(about, icc=None),
-            lambda image: colour.to_srgb(image, used, stand_in="cmyk"),
-            ["CMYK converted to sRGB"],
-        )
-    if image.interpretation in ("lab", "labs"):
-        return (
-            replace(about, icc=None),
-            lambda image: image.colourspace("rgb16"),
-            ["CIELAB converted to sRGB"],
-        )
-    grey = image.bands < 3
-    fits = (Profile.GREY,) if grey else (Profile.SRGB, Profile.WIDE, Profile.ONE_WAY)
-    if icc is None or kind not in fits:
-        what = "damaged" if kind is Profile.BROKEN else "unfitting"
-        return replace(about, icc=None), _unchanged, [] if icc is None else [f"{what} colour profile ignored"]
-    if kind is Profile.ONE_WAY:
-        return (
-            replace(about, icc=None),
-            lambda image: colour.to_srgb(image, icc),
-            ["colours converted to sRGB for good: the profile cannot be applied backwards"],
-        )
-    if kind is Profile.WIDE:
-        return about, lambda image: colour.to_srgb(image, icc), []
-    return about, _unchanged, []
-
-
-def _unchanged(image: pyvips.Image) -> pyvips.Image:
-    return image
-
-
 # Pixels
 
 
@@ -382,46 +323,3 @@ def _decode(
         ]
     except vips.Error as error:
         raise _damaged(error, form, opened.path) from error
-
-
-def _fill_range(pixels: npt.NDArray[Any], image: pyvips.Image) -> None:
-    """Spread 10 or 12 bits, which the decoder leaves in the upper bits, over the whole 16-bit range.
-
-    Repeating the upper bits in the empty lower ones is exact at both ends, and dropping them again
-    gives back the value that was read.
-    """
-    bits = _number(image, "bits-per-sample", 8)
-    if pixels.dtype == np.uint16 and 8 < bits < 16:
-        for top in range(0, pixels.shape[0], _ROWS):
-            rows = pixels[top : top + _ROWS]
-            rows |= rows >> bits
-
-
-def _upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """Turn and mirror pixels as EXIF orientation 1..8 asks."""
-    if orientation >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
-
-
-def _split(pixels: npt.NDArray[Any]) -> tuple[Pixels, Pixels | None, bool]:
-    """RGB, alpha and whether the photo is grey, of 1..4 channels."""
-    channels = pixels.shape[2]
-    alpha = pixels[..., -1].copy() if channels in (2, 4) else None
-    if channels < 3:
-        return np.repeat(pixels[..., :1], 3, axis=2), alpha, True
-    return (pixels if channels == 3 else _squeeze_rgb(pixels)), alpha, False
-
-
-def _squeeze_rgb(pixels: npt.NDArray[Any]) -> Pixels:
-    """RGB of RGBA as one block, moved together inside the same memory: a copy would need it twice."""
-    height, width = pixels.shape[:2]
-    flat = pixels.reshape(-1)
-    for top in range(0, height, _ROWS):
-        rows = pixels[top : top + _ROWS, :, :3].reshape(-1)  # a copy, so overlapping is safe
-        flat[top * width * 3 : top * width * 3 + rows.size] = rows
-    return flat[: height * width * 3].reshape(height, width, 3)

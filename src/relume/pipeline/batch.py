@@ -19,7 +19,7 @@ from relume.errors import (
     RelumeError,
     UsageError,
 )
-from relume.photo import FORMATS, Photo, read_photo, write_photo
+from relume.photo import FORMATS, READABLE_SUFFIXES, Photo, read_photo, write_photo
 from relume.photo.formats import parse_format
 
 MARK = ".relume"
@@ -157,7 +157,7 @@ def _photos_in(folder: Path, recursive: bool, results: Path | None) -> Iterator[
     for path in found:
         hidden = path.name.startswith(".")
         if (
-            path.suffix.lower() in _SUFFIXES
+            path.suffix.lower() in READABLE_SUFFIXES
             and path.is_file()
             and not hidden
             and not path.stem.endswith(MARK)
@@ -188,7 +188,7 @@ def plan(inputs: Sequence[tuple[Path, Path]], output: Output) -> list[Job]:
 def _is_file_target(path: Path, only: tuple[Path, Path]) -> bool:
     """`-o` names a file when the one input was named as a file and `-o` looks like an image file."""
     source, base = only
-    return source.parent == base and path.suffix.lower() in _SUFFIXES and not _is_folder(path)
+    return source.parent == base and path.suffix.lower() in READABLE_SUFFIXES and not _is_folder(path)
 
 
 def _target(source: Path, base: Path, output: Output) -> Path:
@@ -201,16 +201,20 @@ def _target(source: Path, base: Path, output: Output) -> Path:
 
 
 def _suffix(name: str, source: Path) -> str:
-    if not name:
-        return source.suffix
-    form = parse_format(name)
-    return source.suffix if source.suffix.lower() in form.suffixes else form.suffixes[0]
+    form = parse_format(name) if name else READABLE_SUFFIXES.get(source.suffix.lower())
+    return source.suffix if form is None or source.suffix.lower() in form.suffixes else form.suffixes[0]
 
 
 def _check_targets(jobs: Iterable[Job], output: Output) -> None:
     sources = {_identity(job.source): job for job in jobs}
     targets: dict[str, Job] = {}
     for job in jobs:
+        if job.target.suffix.lower() in READABLE_SUFFIXES.keys() - _SUFFIXES:
+            raise OutputUnwritable(
+                "HEIC and camera raw are read, not written",
+                "Choose another format or output.",
+                path=job.target,
+            )
         target = _identity(job.target)
         if target in sources and not output.in_place:
             raise OutputExists(

@@ -1,0 +1,149 @@
+"""HEIC and HEIF, read through the optional package `pi-heif` (libheif)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from relume.errors import MissingExtra, RelumeError
+from relume.photo import colour, metadata, vips
+from relume.photo.photo import Metadata, Photo
+from relume.photo.pixels import fill_range, split
+from relume.photo.refusals import check_size, damaged, no_memory
+
+# What pi-heif raises for files that it cannot read, an IndexError for those without a picture.
+_ERRORS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError)
+
+_MOST_BOXES = 1 << 16
+
+
+def read_heif(data: bytes, path: str, max_pixels: int) -> Photo:
+    """Read the main picture of a HEIC or HEIF file, which libheif itself turns upright.
+
+    Args:
+        data: the whole file.
+        path: its name for messages.
+        max_pixels: most pixels to accept, checked before any is decoded.
+
+    Raises:
+        InputInvalid: truncated or damaged, or of a kind that libheif does not read.
+        InputTooLarge: beyond `max_pixels`, or more than memory holds.
+        MissingExtra: `pi-heif` is not installed.
+    """
+    try:
+        import pi_heif
+    except ImportError:
+        raise MissingExtra("HEIC needs pi-heif", "Run: pip install 'relume[heif]'", path=path) from None
+    try:
+        _check_items(data)
+        file = pi_heif.open_heif(data, convert_hdr_to_8bit=False)
+        image = file[file.primary_index]
+    except _ERRORS as error:
+        raise _failed(error, path) from error
+    width, height = image.size
+    check_size(width, height, path, max_pixels)
+    about, notes = _metadata(image.info)
+    if len(file) > 1:
+        notes.append(f"only the main one of {len(file)} pictures in the file is read")
+    bits = image.info["bit_depth"]
+    if bits > 8:
+        notes.append(f"{bits} bits a channel scaled to 16")
+    try:
+        pixels = _pixels(image, bits)
+    except _ERRORS as error:
+        raise _failed(error, path) from error
+    wrapped = vips.wrap(pixels)
+    about, to_srgb, colour_notes = colour.plan(wrapped, about)
+    converted = to_srgb(wrapped)
+    if converted is not wrapped:
+        pixels = vips.pixels(converted)
+    rgb, alpha, grey = split(pixels)
+    return Photo(rgb, alpha, grey, about, "jpeg", (*notes, *colour_notes))
+
+
+def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes between two offsets of an ISO media file: name, and offsets of content and end."""
+    for _ in range(_MOST_BOXES):
+        if at + 8 > end:
+            return
+        size, start = int.from_bytes(data[at : at + 4], "big"), at + 8
+        if size == 1:
+            size, start = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16
+        after = at + size if size else end
+        if after < start:
+            raise ValueError("a box is damaged")
+        yield data[at + 4 : at + 8], start, min(after, end)
+        at = after
+    raise ValueError("too many boxes")
+
+
+def _check_items(data: bytes) -> None:
+    """Raise ValueError where an item's type or name is no text: pi-heif 1.4.0 crashes on such metadata."""
+    for name, meta, meta_end in _boxes(data, 0, len(data)):
+        if name != b"meta":
+            continue
+        for inner, items, items_end in _boxes(data, meta + 4, meta_end):
+            if inner != b"iinf":
+                continue
+            first = items + (8 if data[items : items + 1] > b"\0" else 6)
+            for _, item, item_end in _boxes(data, first, items_end):
+                _check_item(data[item:item_end])
+
+
+def _check_item(entry: bytes) -> None:
+    kind_at = 10 if entry[:1] == b"\3" else 8
+    for text in (entry[kind_at : kind_at + 4], entry[kind_at + 4 :]):
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            raise ValueError("an item of its metadata has a damaged name") from None
+
+
+def _failed(error: Exception, path: str) -> RelumeError:
+    said = "".join(char for char in " ".join(str(error).split()) if char.isprintable())
+    if "security limit" in said.lower() or "memory" in said.lower():
+        return no_memory(path)
+    cut_off = "end of file" in said
+    what = "cut off" if cut_off else "damaged, cut off, or of an unsupported kind"
+    return damaged("HEIC", what, said.removeprefix("Invalid input: ")[:90].rstrip(" .(:"), path)
+
+
+def _metadata(info: Mapping[str, Any]) -> tuple[Metadata, list[str]]:
+    """The metadata made upright, and notes."""
+    notes: list[str] = []
+    exif, xmp = info.get("exif"), info.get("xmp")
+    if exif:
+        try:
+            exif, _ = metadata.clean_exif(exif)
+        except ValueError:
+            exif = None
+            notes.append("damaged EXIF dropped")
+    about = Metadata(
+        exif=exif or None,
+        xmp=metadata.clean_xmp(xmp) if xmp else None,
+        icc=info.get("icc_profile") or None,
+    )
+    codes = info.get("nclx_profile")
+    if about.icc is None and codes:
+        about, coded_notes = colour.by_codes(
+            about, int(codes["color_primaries"]), int(codes["transfer_characteristics"])
+        )
+        notes += coded_notes
+    return about, notes
+
+
+def _pixels(image: Any, bits: int) -> npt.NDArray[Any]:
+    """The decoded pixels, H x W x C, over the whole range of 8 or 16 bits."""
+    decoded = np.asarray(image)
+    pixels = decoded.reshape(*decoded.shape[:2], -1).copy()
+    fill_range(pixels, bits)
+    return _unpremultiplied(pixels) if image.premultiplied_alpha else pixels
+
+
+def _unpremultiplied(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    wrapped = vips.wrap(pixels)
+    plain = wrapped.unpremultiply(max_alpha=np.iinfo(pixels.dtype).max)
+    return vips.pixels(plain.rint().cast(wrapped.format))
