@@ -66,7 +66,7 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
         network=recipe.network,
         params=count_parameters(network),
         gmacs_256=round(count_macs(network, 256) / 1e9, 3),
-        thumbnail_size=network.thumbnail_size,
+        thumbnail_size=network.overview_size,
         size_multiple=network.local_pass.size_multiple,
         halo=network.local_pass.halo,
         files={f"{name}.{part}.onnx": hashlib.sha256(graph).hexdigest() for part, graph in graphs.items()},
@@ -84,12 +84,13 @@ def export_graphs(network: TwoPass) -> dict[str, bytes]:
     """The serialised graphs of both passes, by `global` and `local`; any height and width."""
     network = network.eval().cpu()
     network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
-    thumbnail = torch.rand(1, 3, network.thumbnail_size, network.thumbnail_size)
-    conditioning = network.global_pass(thumbnail)
+    overview = torch.rand(1, 3, network.overview_size, network.overview_size)
+    global_pass = _GlobalGraph(network).eval()
+    conditioning = global_pass(overview)
     image = torch.rand(1, 3, 70, 90)
     sizes = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     return {
-        "global": _export(network.global_pass, {"thumbnail_BCSS": thumbnail}, "conditioning", {}),
+        "global": _export(global_pass, {"overview_BCNN": overview}, "conditioning", {}),
         "local": _export(
             network.local_pass,
             {"x_BCHW": image, "conditioning_BK": conditioning},
@@ -99,7 +100,19 @@ def export_graphs(network: TwoPass) -> dict[str, bytes]:
     }
 
 
-_INPUT_NAMES = {"thumbnail_BCSS": "thumbnail", "x_BCHW": "image", "conditioning_BK": "conditioning"}
+class _GlobalGraph(nn.Module):
+    """Overview of a whole photo -> conditioning."""
+
+    def __init__(self, network: TwoPass) -> None:
+        super().__init__()
+        self.global_pass = network.global_pass
+        self.size = network.thumbnail_size
+
+    def forward(self, overview_BCNN: torch.Tensor) -> torch.Tensor:
+        return self.global_pass.over_views(overview_BCNN, self.size)
+
+
+_INPUT_NAMES = {"overview_BCNN": "thumbnail", "x_BCHW": "image", "conditioning_BK": "conditioning"}
 
 
 def _export(module: nn.Module, inputs: dict[str, torch.Tensor], output: str, sizes: dict[str, Any]) -> bytes:

@@ -17,7 +17,7 @@ class Card:
         network: the laboratory's name of the network.
         params: number of parameters.
         gmacs_256: multiply-accumulates of a 256 x 256 image, in units of 1e9.
-        thumbnail_size: side of the thumbnail for the global pass.
+        thumbnail_size: side of the thumbnail of a whole photo that the global graph takes.
         size_multiple: tiles start at multiples of this.
         halo: how far around a pixel the local pass looks, rounded up to `size_multiple`.
         files: sha256 of each graph, by file name.

@@ -17,7 +17,14 @@ from relume.lab.data.paired import LoadedPair, PairedCrops, load_pairs, training
 from relume.lab.methods import METHODS
 from relume.lab.networks import build
 from relume.lab.training.average import MovingAverage
-from relume.lab.training.checkpoint import CHECKPOINT, WEIGHTS, load_checkpoint, save_checkpoint, save_weights
+from relume.lab.training.checkpoint import (
+    CHECKPOINT,
+    WEIGHTS,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+)
 from relume.lab.training.device import autocast, pick_device
 from relume.lab.training.recipe import Recipe, from_json, to_json
 from relume.lab.training.schedule import LearningRate
@@ -40,6 +47,8 @@ class Trainer:
         recipe = self.recipe
         torch.manual_seed(recipe.seed)
         self.network = build(recipe.network, recipe.network_options).to(self.device)
+        if recipe.initial:
+            load_weights(Path(recipe.initial), self.network)
         self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.method = METHODS[recipe.method](self.network, recipe.losses, **recipe.method_options).to(
             self.device
