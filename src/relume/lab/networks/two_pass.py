@@ -140,7 +140,7 @@ class GlobalPass(nn.Module):
         """The same, averaged over `views`: gains geometrically, conditions arithmetically.
 
         How bright a photo should be is the hardest thing to tell, and the answers for its parts differ;
-        their average is better than any of them: by 0.7 dB on held-out scenes of LOL-v1.
+        their average is better than any single one.
         """
         answers_VBK = self(views(overview_BCNN, size)).unflatten(0, (-1, overview_BCNN.shape[0]))
         gain_BC = answers_VBK[..., :3].log().mean(0).exp()

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 
 from relume.errors import UsageError
 from relume.lab.recipes.iaml import iaml, iaml_cpu
-from relume.lab.recipes.lol import lol, lol_all
+from relume.lab.recipes.lol import lol
 from relume.lab.training.recipe import Recipe
 
 RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "iaml": iaml,
     "iaml-cpu": iaml_cpu,
     "lol": lol,
-    "lol-all": lol_all,
 }
 
 

@@ -21,7 +21,6 @@ from relume.lab.training.checkpoint import (
     CHECKPOINT,
     WEIGHTS,
     load_checkpoint,
-    load_weights,
     save_checkpoint,
     save_weights,
 )
@@ -47,8 +46,6 @@ class Trainer:
         recipe = self.recipe
         torch.manual_seed(recipe.seed)
         self.network = build(recipe.network, recipe.network_options).to(self.device)
-        if recipe.initial:
-            load_weights(Path(recipe.initial), self.network)
         self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.method = METHODS[recipe.method](self.network, recipe.losses, **recipe.method_options).to(
             self.device

@@ -88,7 +88,6 @@ class Recipe:
     Attributes:
         name: name of the recipe.
         network, network_options: key of `relume.lab.networks.NETWORKS` and its keyword arguments.
-        initial: weights to start from, as a path; "" starts afresh.
         method, method_options: key of `relume.lab.methods.METHODS` and its keyword arguments.
         losses: weight of each named loss term.
         phases: the resolution schedule, in order.
@@ -102,7 +101,6 @@ class Recipe:
     phases: tuple[Phase, ...]
     network: str = "two-pass"
     network_options: dict[str, Any] = field(default_factory=dict)
-    initial: str = ""
     method: str = "supervised"
     method_options: dict[str, Any] = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=lambda: {"charbonnier": 1.0, "ssim": 0.5})
