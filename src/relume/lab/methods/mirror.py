@@ -18,6 +18,7 @@ from relume.errors import UsageError
 from relume.lab.data.paired import Batch
 from relume.lab.losses import weighted_losses
 from relume.lab.losses.mirror import illumination_weight, mirror_losses
+from relume.lab.methods.base import Method
 from relume.lab.training.average import follow
 
 
@@ -31,7 +32,7 @@ class EncoderDecoder(Protocol):
     def render(self, encoding: Any, maps: list[Tensor]) -> Tensor: ...
 
 
-class Mirror(nn.Module):
+class Mirror(Method):
     """Supervision of the image, and of the decoder's maps by the mirrored teacher.
 
     Args:

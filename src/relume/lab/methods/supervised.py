@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from relume.lab.data.paired import Batch
 from relume.lab.losses import weighted_losses
+from relume.lab.methods.base import Method
 
 
-class Supervised(nn.Module):
+class Supervised(Method):
     """Pixel-wise supervision.
 
     Args:
@@ -22,9 +23,6 @@ class Supervised(nn.Module):
         super().__init__()
         self.network = network
         self.weights = dict(losses)
-
-    def after_step(self) -> None:
-        """Nothing follows a step."""
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return each weighted loss term; what is minimised is their sum."""
