@@ -5,8 +5,9 @@ from __future__ import annotations
 import glob
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,7 @@ def plan(inputs: Sequence[tuple[Path, Path]], output: Output) -> list[Job]:
         Job(source, output.path if single and output.path else _target(source, base, output))
         for source, base in inputs
     ]
+    jobs = _apart(jobs)
     _check_targets(jobs, output)
     return jobs
 
@@ -203,6 +205,22 @@ def _target(source: Path, base: Path, output: Output) -> Path:
 def _suffix(name: str, source: Path) -> str:
     form = parse_format(name) if name else READABLE_SUFFIXES.get(source.suffix.lower())
     return source.suffix if form is None or source.suffix.lower() in form.suffixes else form.suffixes[0]
+
+
+def _apart(jobs: Sequence[Job]) -> list[Job]:
+    """Photos of read-only formats get a new suffix; one that meets a namesake there keeps its old one too.
+
+    `IMG.HEIC` and `IMG.JPG` become `IMG.HEIC.jpg` and `IMG.JPG`.
+    """
+    counts = Counter(_identity(job.target) for job in jobs)
+    return [
+        replace(
+            job, target=job.target.with_name(job.target.name.replace(job.source.stem, job.source.name, 1))
+        )
+        if counts[_identity(job.target)] > 1 and job.source.suffix.lower() not in _SUFFIXES
+        else job
+        for job in jobs
+    ]
 
 
 def _check_targets(jobs: Iterable[Job], output: Output) -> None:
