@@ -98,10 +98,12 @@ def _through_pipe(options: EnhanceOptions, output: Output, quiet: bool) -> None:
     from relume.cli.console import emit, stderr
     from relume.enhancer import Enhancer
     from relume.photo import encode_photo, read_photo, write_photo
+    from relume.photo.read import MAX_BYTES
 
     if output.path is None and sys.stdout.isatty():
         raise UsageError("stdout is a terminal", "Add -o FILE, or redirect stdout.")
-    photo = read_photo(sys.stdin.buffer.read(), max_pixels=output.max_pixels)
+    # One byte beyond the limit is enough to be refused; an endless stream is not read to its end.
+    photo = read_photo(sys.stdin.buffer.read(MAX_BYTES + 1), max_pixels=output.max_pixels)
     enhancer = Enhancer(options.model, device=options.device, threads=options.threads, tile=options.tile)
     result = enhancer.enhance(photo, strength=options.strength)
     how = {"format": output.format, "quality": output.quality, "strip": output.strip}
