@@ -212,7 +212,7 @@ def test_damaged_models_are_errors_of_relume(weights: Path) -> None:
     card["files"] = {}
     (weights / "lol.json").write_text(json.dumps(card))
     with pytest.raises(RelumeError):
-        load_graph(load_card("lol"), "lol.local.onnx")
+        load_graph("lol", load_card("lol"), "lol.local.onnx")
 
 
 def test_at_least_the_default_model_is_shipped() -> None:

@@ -25,7 +25,7 @@ class Enhancer:
     >>> write_photo(enhancer.enhance(read_photo("night.jpg")), "night.relume.jpg")
 
     Args:
-        model: name of a shipped model.
+        model: name of a shipped model, or the card (a `.json` file) of an exported one.
         device, threads, tile: see `EnhanceOptions`.
 
     Raises:
@@ -38,10 +38,13 @@ class Enhancer:
     ) -> None:
         self.options = EnhanceOptions(model=model, device=device, threads=threads, tile=tile)
         self.card: Card = load_card(model)
-        self._global = OnnxEngine(
-            load_graph(self.card, self.card.global_graph), device=device, threads=threads
-        )
-        self._local = OnnxEngine(load_graph(self.card, self.card.local_graph), device=device, threads=threads)
+        first = self.card.global_graph
+        self._global = self._load(first) if first else None
+        self._local = self._load(self.card.local_graph)
+
+    def _load(self, file_name: str) -> OnnxEngine:
+        graph = load_graph(self.options.model, self.card, file_name)
+        return OnnxEngine(graph, device=self.options.device, threads=self.options.threads)
 
     @overload
     def enhance(self, photo: Photo, *, strength: float = 1.0) -> Photo: ...

@@ -15,7 +15,8 @@ class EnhanceOptions:
     """How a photo is enhanced.
 
     Attributes:
-        model: name of a shipped model (`relume models` lists them).
+        model: name of a shipped model (`relume models` lists them), or the card (a `.json` file) of an
+            exported one.
         strength: how much of the change is kept, from 0 (the input, bit for bit) to 1.
         device: `auto`, `cpu`, `cuda`, `coreml` or `directml`, as far as ONNX Runtime has it.
         threads: CPU threads; 0 takes all.

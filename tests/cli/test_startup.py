@@ -42,7 +42,8 @@ def test_version(relume: Callable[..., Result]) -> None:
 def test_help_names_every_command(relume: Callable[..., Result]) -> None:
     result = relume("--help")
     assert result.code == 0
-    for command in ("enhance", "models", "evaluate", "compare", "doctor", "data", "train", "plot", "export"):
+    everyone = ("enhance", "models", "evaluate", "compare", "doctor")
+    for command in (*everyone, "data", "train", "ablate", "plot", "export"):
         assert command in result.out.decode()
 
 

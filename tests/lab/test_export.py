@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,15 @@ import onnx
 import pytest
 import torch
 
+from relume import Enhancer
 from relume.engine import OnnxEngine
-from relume.errors import ModelError
+from relume.errors import InputTooLarge, ModelError
+from relume.lab.data.paired import to_tensor
 from relume.lab.export import export_run, load_run
 from relume.lab.networks.two_pass import TwoPass, thumbnail
 from relume.lab.training.loop import train
-from relume.lab.training.recipe import Recipe
-from relume.zoo import Card
+from relume.lab.training.recipe import Phase, Recipe
+from relume.zoo import Card, load_card
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,52 @@ def test_weights_are_stored_in_half_precision(exported: tuple[TwoPass, Card, Pat
     large = [tensor for tensor in graph.initializer if np.prod(tensor.dims) >= 256]
     assert large
     assert all(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in large if tensor.data_type != 7)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path, tiny_recipe: Recipe) -> Path:
+    """The card of an exported auto-encoder: one graph that looks at the whole photo."""
+    folder = tmp_path_factory.mktemp("whole")
+    recipe = replace(
+        tiny_recipe,
+        network="iaml-autoencoder",
+        network_options={"widths": [8, 16, 16, 24, 24], "head": 8},
+        phases=(Phase(2, 32, 2),),
+    )
+    train(recipe, tiny_root, folder / "run", device="cpu", quiet=True)
+    export_run(folder / "run", "whole", folder / "zoo", {"summary": "A test."})
+    return folder / "zoo/whole.json"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 70), (33, 64), (75, 130)])
+def test_one_graph_serves_photos_of_any_size(whole: Path, size: tuple[int, int]) -> None:
+    _, network = load_run(whole.parent.parent / "run")
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        expected = network(to_tensor(image))[0].permute(1, 2, 0).numpy() * 255
+    # Tiles are ignored: a network that looks at the whole photo would break between them.
+    enhanced = Enhancer(str(whole), device="cpu", tile=32).enhance(image)
+    assert enhanced.shape == image.shape
+    np.testing.assert_allclose(enhanced, expected, atol=1.0)
+
+
+def test_one_graph_refuses_photos_that_memory_would_not_hold(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relume.pipeline.enhance.WHOLE_LIMIT", 100)
+    with pytest.raises(InputTooLarge, match="works in tiles"):
+        Enhancer(str(whole), device="cpu").enhance(np.zeros((10, 11, 3), np.uint8))
+
+
+def test_exported_models_are_checked_like_shipped_ones(whole: Path, tmp_path: Path) -> None:
+    assert load_card(str(whole)).halo is None
+    copied = tmp_path / "whole.json"
+    copied.write_bytes(whole.read_bytes())
+    (tmp_path / "whole.onnx").write_bytes(b"no graph")
+    with pytest.raises(ModelError, match="not the one that its card names"):
+        Enhancer(str(copied))
+    with pytest.raises(ModelError, match="cannot be read"):
+        Enhancer(str(tmp_path / "absent.json"))
 
 
 def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:

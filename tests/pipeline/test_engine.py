@@ -15,7 +15,7 @@ from relume.zoo import load_card, load_graph
 @pytest.fixture
 def engine() -> OnnxEngine:
     card = load_card("lol")
-    return OnnxEngine(load_graph(card, card.global_graph), device="cpu", threads=1)
+    return OnnxEngine(load_graph("lol", card, "lol.global.onnx"), device="cpu", threads=1)
 
 
 def test_the_processor_is_always_there() -> None:

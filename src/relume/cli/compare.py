@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
 
@@ -12,8 +12,11 @@ from relume.errors import UsageError
 from relume.options import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from relume.enhancer import Enhancer
     from relume.evaluate.sheet import SheetRow
+
+Item = TypeVar("Item")
+Sheet: TypeAlias = "tuple[str, list[str], Iterator[SheetRow]]"
+"""Title, names of the columns, rows."""
 
 
 def compare(
@@ -22,20 +25,29 @@ def compare(
         Path | None, typer.Argument(help="Targets with the same names, if there are any.")
     ] = None,
     models: Annotated[str, typer.Option(help="Models to compare, separated by commas.")] = DEFAULT_MODEL,
+    features: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Draw the feature maps of this run of the mirror method instead."),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .png or .html file.")] = Path("comparison.html"),
     limit: Annotated[int, typer.Option(help="Take this many photos only; 0 takes all.")] = 0,
 ) -> None:
-    """Draw input, results and target side by side, with their scores, on one page."""
+    """Draw input, results and target side by side, with their scores, on one page.
+
+    [bold]relume compare eval15/low eval15/high --models lol -o page.html[/bold]
+
+    [bold]relume compare LOW HIGH --features runs/iaml-cpu --limit 1 -o maps.png[/bold] shows what
+    the decoder of a dark image and the teacher's of the clean one see, scale by scale.
+    """
     from relume.cli.files import writing
-    from relume.enhancer import Enhancer
     from relume.evaluate.sheet import comparison_html, comparison_png
 
     if out.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"cannot draw '{out}'", "Give --out a name that ends in .png or .html.")
-    names = [name.strip() for name in models.split(",") if name.strip()]
-    columns = ["input", *names, *(["target"] if high is not None else [])]
-    rows = _rows(low, high, [Enhancer(name) for name in names], limit)
-    title = f"relume: {', '.join(names)}"
+    if features is None:
+        title, columns, rows = _results(low, high, models, limit)
+    else:
+        title, columns, rows = _features(low, high, features, limit)
     draw = comparison_png if out.suffix.lower() == ".png" else comparison_html
     page = draw(rows, columns, title=title)
     with writing(out):
@@ -43,23 +55,58 @@ def compare(
     typer.echo(f"wrote {out}", err=True)
 
 
-def _rows(low: Path, high: Path | None, enhancers: list[Enhancer], limit: int) -> Iterator[SheetRow]:
-    from relume.cli.console import progress
-    from relume.evaluate import find_pairs
+def _results(low: Path, high: Path | None, models: str, limit: int) -> Sheet:
+    from relume.enhancer import Enhancer
     from relume.evaluate.sheet import comparison_row
     from relume.photo import read_photo
+
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    enhancers = [Enhancer(name) for name in names]
+
+    def row(name: str, dark: Path, target: Path | None) -> SheetRow:
+        pixels = read_photo(dark).rgb_HWC
+        results = [enhancer.enhance(pixels) for enhancer in enhancers]
+        return comparison_row(name, pixels, results, None if target is None else read_photo(target).rgb_HWC)
+
+    columns = ["input", *names, *(["target"] if high is not None else [])]
+    scenes = _scenes(low, high, limit)
+    return f"relume: {', '.join(names)}", columns, (row(*scene) for scene in _counted(scenes))
+
+
+def _features(low: Path, high: Path | None, run: Path, limit: int) -> Sheet:
+    from relume.cli.laboratory import require_laboratory
+
+    require_laboratory()
+    from relume.evaluate.pairs import Pair
+    from relume.lab.data.paired import load_pair
+    from relume.lab.features import COLUMNS, feature_rows, load_mirror
+
+    if high is None:
+        raise UsageError("--features needs targets: the teacher sees the clean image", "Name both folders.")
+    method = load_mirror(run)
+    scenes = [Pair(name, dark, target) for name, dark, target in _scenes(low, high, limit) if target]
+    loaded = (load_pair(pair) for pair in _counted(scenes))
+    rows = (row for pair in loaded for row in feature_rows(method, pair.name, pair.low_HWC, pair.high_HWC))
+    return f"relume: feature maps of {run.name}", list(COLUMNS), rows
+
+
+def _scenes(low: Path, high: Path | None, limit: int) -> list[tuple[str, Path, Path | None]]:
+    """Name, dark photo and target of each scene."""
+    from relume.evaluate import find_pairs
     from relume.pipeline.batch import find_inputs
 
     if high is not None:
         scenes = [(pair.name, pair.low, pair.high) for pair in find_pairs(low, high)]
     else:
         scenes = [(path.name, path, None) for path, _ in find_inputs([str(low)])]
-    scenes = scenes[:limit] if limit else scenes
-    with progress(len(scenes)) as advance:
-        for name, dark, target in scenes:
-            pixels = read_photo(dark).rgb_HWC
-            results = [enhancer.enhance(pixels) for enhancer in enhancers]
-            yield comparison_row(
-                name, pixels, results, None if target is None else read_photo(target).rgb_HWC
-            )
+    return scenes[:limit] if limit else scenes
+
+
+def _counted(items: Sequence[Item]) -> Iterator[Item]:
+    """The items, with progress on stderr."""
+    from relume.cli.console import progress
+
+    with progress(len(items)) as advance:
+        for item in items:
+            yield item
             advance()

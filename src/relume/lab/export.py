@@ -42,56 +42,67 @@ def load_run(run: Path) -> tuple[Recipe, nn.Module]:
 
 
 def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> Card:
-    """Export a finished run as a model of the zoo: two ONNX graphs with half-precision weights, and the card.
+    """Export a finished run as a model: its ONNX graphs with half-precision weights, and the card.
 
     Args:
-        run: run folder with the weights of a `two-pass` network.
+        run: run folder with the weights.
         name: name of the model.
         folder: where the files go.
         about: what only people know: `summary`, `data`, `terms`, `limits`, `metrics`; other keys are left
             out, so that an earlier card serves.
 
     Raises:
-        ModelError: no finished run, or a network that does not have two passes.
+        ModelError: no finished run.
     """
     recipe, network = load_run(run)
-    if not isinstance(network, TwoPass):
-        raise ModelError(
-            f"network '{recipe.network}' does not have two passes", "Export a two-pass network.", path=run
-        )
     folder.mkdir(parents=True, exist_ok=True)
-    graphs = export_graphs(network)
+    graphs = {f"{name}{part}.onnx": graph for part, graph in export_graphs(network).items()}
     card = Card(
         name=name,
         network=recipe.network,
         params=count_parameters(network),
         gmacs_256=round(count_macs(network, 256) / 1e9, 3),
-        thumbnail_size=network.overview_size,
-        size_multiple=network.local_pass.size_multiple,
-        halo=network.local_pass.halo,
-        files={f"{name}.{part}.onnx": hashlib.sha256(graph).hexdigest() for part, graph in graphs.items()},
+        **_tiling(network),
+        files={file_name: hashlib.sha256(graph).hexdigest() for file_name, graph in graphs.items()},
         recipe=json.loads((run / "recipe.json").read_text()),
         environment=json.loads((run / "environment.json").read_text()),
         **{key: about[key] for key in _WORDS if key in about},
     )
-    for part, graph in graphs.items():
-        (folder / f"{name}.{part}.onnx").write_bytes(graph)
+    for file_name, graph in graphs.items():
+        (folder / file_name).write_bytes(graph)
     (folder / f"{name}.json").write_text(json.dumps(asdict(card), indent=2) + "\n")
     return card
 
 
-def export_graphs(network: TwoPass) -> dict[str, bytes]:
-    """The serialised graphs of both passes, by `global` and `local`; any height and width."""
+def _tiling(network: nn.Module) -> dict[str, Any]:
+    """How a photo may be cut for a network, as the card says it."""
+    if isinstance(network, TwoPass):
+        local = network.local_pass
+        return {
+            "thumbnail_size": network.overview_size,
+            "size_multiple": local.size_multiple,
+            "halo": local.halo,
+        }
+    return {"thumbnail_size": None, "size_multiple": 1, "halo": None}
+
+
+def export_graphs(network: nn.Module) -> dict[str, bytes]:
+    """The serialised graphs for any height and width, by what their file names add to the model's name.
+
+    Two passes become `.global` and `.local`; any other network is one graph, whose name adds nothing.
+    """
     network = network.eval().cpu()
     network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+    image = torch.rand(1, 3, 70, 90)
+    sizes = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    if not isinstance(network, TwoPass):
+        return {"": _export(network, {"x_BCHW": image}, "enhanced", {"x_BCHW": sizes})}
     overview = torch.rand(1, 3, network.overview_size, network.overview_size)
     global_pass = _GlobalGraph(network).eval()
     conditioning = global_pass(overview)
-    image = torch.rand(1, 3, 70, 90)
-    sizes = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     return {
-        "global": _export(global_pass, {"overview_BCNN": overview}, "conditioning", {}),
-        "local": _export(
+        ".global": _export(global_pass, {"overview_BCNN": overview}, "conditioning", {}),
+        ".local": _export(
             network.local_pass,
             {"x_BCHW": image, "conditioning_BK": conditioning},
             "enhanced",

@@ -1,11 +1,12 @@
-"""Curves of training runs."""
+"""Curves of training runs, in panels; a panel is drawn where a run has something for it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import matplotlib as mpl
 
@@ -15,55 +16,119 @@ from relume.lab.training.tracker import METRICS, read_metrics
 mpl.use("agg")
 import matplotlib.pyplot as plt
 
-_NOT_LOSSES = {"kind", "step", "seconds", "lr", "crop"}
+Rows: TypeAlias = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot.
+
+    Attributes:
+        title, label: heading, and what the vertical axis shows.
+        kind: rows it is drawn from, `train` or `validation`.
+        belongs: which values of a row it shows.
+        log: logarithmic vertical axis.
+        value: what is drawn of a value in its row; the value itself by default.
+    """
+
+    title: str
+    label: str
+    kind: str
+    belongs: Callable[[str], bool]
+    log: bool = False
+    value: Callable[[Mapping[str, Any], str], float] = lambda row, name: row[name]
+
+
+def _among(*names: str) -> Callable[[str], bool]:
+    return lambda name: name in names
+
+
+def _loss_ratio(row: Mapping[str, Any], _: str) -> float:
+    return row["loss"] / row["discriminator"]
+
+
+PANELS = (
+    Panel("Training loss", "loss", "train", _among("loss", "discriminator"), log=True),
+    Panel(
+        "Fidelity terms, weighted",
+        "loss",
+        "train",
+        _among("charbonnier", "mse", "ssim", "ms-ssim", "perceptual"),
+    ),
+    Panel("Detail terms, weighted", "loss", "train", _among("frequency", "gradient")),
+    Panel("Adversarial and distillation terms", "loss", "train", _among("adversarial", "contrastive")),
+    Panel("Zero-reference terms", "loss", "train", _among("spatial", "exposure", "colour", "smoothness")),
+    Panel(
+        "Distance to the mirrored teacher, by scale (1: coarsest)",
+        "weighted loss",
+        "train",
+        lambda name: name.startswith("mirror_"),
+    ),
+    Panel("Validation PSNR", "dB", "validation", _among("psnr", "psnr_gt_mean")),
+    Panel("Validation SSIM", "SSIM", "validation", _among("ssim")),
+    Panel("Learning rate", "learning rate", "train", lambda name: name.startswith("lr"), log=True),
+    Panel(
+        "Generator loss / discriminator loss", "ratio", "train", _among("discriminator"), value=_loss_ratio
+    ),
+)
+"""All panels in the order of drawing; what no other panel shows appears in none."""
 
 
 def plot_runs(runs: Sequence[Path], target: Path) -> None:
-    """Draw loss terms, PSNR, SSIM and learning rate by step; changes of the crop size are dotted lines.
+    """Draw loss terms, validation scores and learning rates by step; changes of crop size are dotted lines.
 
     Args:
-        runs: run folders.
+        runs: run folders; all are drawn into the same panels.
         target: the picture; its suffix decides the format.
 
     Raises:
         DataError: a folder without metrics.
     """
-    figure, axes = plt.subplots(2, 2, figsize=(12, 7.5), layout="constrained")
-    for run in runs:
-        rows = read_metrics(run)
-        if not rows:
-            raise DataError("holds no metrics", "Name the folder of a training run.", path=run / METRICS)
-        _draw(axes.flat, rows, run.name)
-    for axis, (title, label) in zip(axes.flat, _PANELS, strict=True):
-        axis.set(title=title, xlabel="step", ylabel=label)
-        axis.grid(alpha=0.25)
-        axis.legend(fontsize=8)
-    axes[0, 0].set_yscale("log")
+    metrics = {run.name: _metrics(run) for run in runs}
+    panels = [panel for panel in PANELS if any(list(_series(panel, rows)) for rows in metrics.values())]
+    columns = 2 if len(panels) < 7 else 3
+    height = -(-len(panels) // columns)
+    figure, axes = plt.subplots(
+        height, columns, figsize=(6 * columns, 3.6 * height), layout="constrained", squeeze=False
+    )
+    for axis, panel in zip(axes.flat, panels, strict=False):
+        for run, rows in metrics.items():
+            _draw(axis, panel, rows, f"{run}: " if len(metrics) > 1 else "")
+        _finish(axis, panel)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
     figure.savefig(target, dpi=110)
     plt.close(figure)
 
 
-_PANELS = (
-    ("Training loss, each weighted term", "loss"),
-    ("Validation PSNR", "dB"),
-    ("Validation SSIM", "SSIM"),
-    ("Learning rate", "learning rate"),
-)
+def _metrics(run: Path) -> Rows:
+    rows = read_metrics(run)
+    if not rows:
+        raise DataError("holds no metrics", "Name the folder of a training run.", path=run / METRICS)
+    return rows
 
 
-def _draw(axes: Any, rows: list[dict[str, Any]], name: str) -> None:
-    losses, psnr, ssim, rate = axes
+def _series(panel: Panel, rows: Rows) -> Iterator[tuple[str, list[int], list[float]]]:
+    """Name, steps and values of each curve of a panel."""
+    shown = [row for row in rows if row["kind"] == panel.kind]
+    for name in shown[0] if shown else ():
+        if panel.belongs(name):
+            yield name, [row["step"] for row in shown], [panel.value(row, name) for row in shown]
+
+
+def _draw(axis: Any, panel: Panel, rows: Rows, prefix: str) -> None:
+    marker = "." if panel.kind == "validation" else None
+    for name, steps, values in _series(panel, rows):
+        axis.plot(steps, values, label=prefix + name, linewidth=1.2, marker=marker)
     training = [row for row in rows if row["kind"] == "train"]
-    validation = [row for row in rows if row["kind"] == "validation"]
-    steps = [row["step"] for row in training]
-    for term in (key for key in training[0] if key not in _NOT_LOSSES):
-        losses.plot(steps, [row[term] for row in training], label=f"{name}: {term}", linewidth=1.2)
-    rate.plot(steps, [row["lr"] for row in training], label=name)
-    at = [row["step"] for row in validation]
-    psnr.plot(at, [row["psnr"] for row in validation], marker="o", label=f"{name}: plain")
-    psnr.plot(at, [row["psnr_gt_mean"] for row in validation], linestyle="--", label=f"{name}: GT-mean")
-    ssim.plot(at, [row["ssim"] for row in validation], marker="o", label=name)
     for before, after in pairwise(training):
         if before["crop"] != after["crop"]:
-            for axis in (losses, psnr, ssim, rate):
-                axis.axvline(before["step"], color="0.6", linestyle=":", linewidth=1)
+            axis.axvline(before["step"], color="0.6", linestyle=":", linewidth=1)
+
+
+def _finish(axis: Any, panel: Panel) -> None:
+    axis.set(title=panel.title, xlabel="step", ylabel=panel.label)
+    axis.grid(alpha=0.25)
+    axis.legend(fontsize=8)
+    if panel.log:
+        axis.set_yscale("log")

@@ -2,44 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from relume.engine import Engine
+from relume.errors import InputTooLarge
 from relume.photo import Photo, Pixels
 from relume.pipeline.thumbnail import thumbnail
-from relume.pipeline.tiles import tiles
+from relume.pipeline.tiles import Tile, tiles
 from relume.zoo import Card
+
+WHOLE_LIMIT = 16_000_000
+"""Pixels of the largest photo that a model takes which cannot be cut into tiles: some 3 GB of memory."""
 
 
 def enhance_photo(
-    photo: Photo, card: Card, global_pass: Engine, local_pass: Engine, *, strength: float = 1.0, tile: int = 0
+    photo: Photo,
+    card: Card,
+    global_pass: Engine | None,
+    local_pass: Engine,
+    *,
+    strength: float = 1.0,
+    tile: int = 0,
 ) -> Photo:
     """Enhance a photo; size, depth and everything but its colours stay.
 
     Args:
         photo: what to enhance; its arrays are not changed.
         card: the model's facts.
-        global_pass: engine of `card.global_graph`.
+        global_pass: engine of `card.global_graph`, if it has one.
         local_pass: engine of `card.local_graph`.
         strength: share of the change that is kept, in [0, 1]; 0 returns the photo itself.
-        tile: side of a tile in pixels, 0 for the whole photo at once; changes memory, not the result.
+        tile: side of a tile in pixels, 0 for the whole photo at once; changes memory, not the result. Models
+            without a `halo` always take the whole photo.
+
+    Raises:
+        InputTooLarge: the photo must be taken whole, and is too large for that.
     """
     if strength == 0:
         return photo
     pixels = photo.rgb_HWC
-    conditioning = global_pass.run(thumbnail=thumbnail(pixels, card.thumbnail_size))
+    conditioning = _conditioning(pixels, card, global_pass)
     result = np.empty_like(pixels)
-    for part in tiles(photo.height, photo.width, tile, card.halo, card.size_multiple):
+    for part in _parts(photo, card, tile):
         image = _to_network(pixels[part.rows.outer, part.columns.outer])
-        enhanced = local_pass.run(image=image, conditioning=conditioning)
+        enhanced = local_pass.run(image=image, **conditioning)
         kept = np.s_[..., part.rows.kept, part.columns.kept]
         blended = _blend(image[kept], enhanced[kept], strength)
         shown = _as_grey(blended) if photo.grey else blended
         _from_network(shown, result[part.rows.inner, part.columns.inner])
     return photo.with_pixels(result)
+
+
+def _conditioning(pixels_HWC: Pixels, card: Card, global_pass: Engine | None) -> dict[str, Any]:
+    """What the local pass is told of the whole photo; nothing where the model is one graph."""
+    if global_pass is None or card.thumbnail_size is None:
+        return {}
+    return {"conditioning": global_pass.run(thumbnail=thumbnail(pixels_HWC, card.thumbnail_size))}
+
+
+def _parts(photo: Photo, card: Card, tile: int) -> Iterator[Tile]:
+    if card.halo is not None:
+        return tiles(photo.height, photo.width, tile, card.halo, card.size_multiple)
+    if photo.height * photo.width > WHOLE_LIMIT:
+        raise InputTooLarge(
+            f"model '{card.name}' takes whole photos of at most {WHOLE_LIMIT // 1_000_000} megapixels",
+            "Make the photo smaller, or choose a model that works in tiles, such as the default.",
+        )
+    return tiles(photo.height, photo.width, 0, 0, card.size_multiple)
 
 
 def _to_network(pixels_HWC: Pixels) -> npt.NDArray[np.float32]:

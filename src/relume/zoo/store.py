@@ -1,16 +1,18 @@
-"""Where the shipped models lie, and how they are opened."""
+"""Where the models lie, and how they are opened: shipped ones by name, others by the file of their card."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from importlib import resources
+from importlib.abc import Traversable
+from pathlib import Path
 
 from relume.errors import ModelError
 from relume.zoo.card import Card
 
 WEIGHTS = resources.files("relume.zoo") / "weights"
-_REMEDY = "Install relume again."
+_REMEDY = "Install relume again, or export the model again."
 
 
 def list_models() -> list[str]:
@@ -20,28 +22,48 @@ def list_models() -> list[str]:
     )
 
 
-def load_card(name: str) -> Card:
-    """The card of a shipped model.
+def load_card(model: str) -> Card:
+    """The card of a shipped model by its name, or of any other by its file.
 
     Raises:
-        ModelError: no model of that name, or a damaged card.
+        ModelError: no such model, or a damaged card.
     """
-    if name not in list_models():
-        raise ModelError(f"no model is called '{name}'", f"Choose one of: {', '.join(list_models())}.")
+    folder, name = _locate(model)
+    if folder is WEIGHTS and name not in list_models():
+        raise ModelError(
+            f"no model is called '{name}'",
+            f"Choose one of: {', '.join(list_models())}; or name the .json file of an exported one.",
+        )
     try:
-        return Card(**json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8")))
+        return Card(**json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ModelError(
+            "the card cannot be read", "Name the card of an exported model.", path=model
+        ) from error
     except (ValueError, TypeError) as error:
         raise ModelError(f"the card of model '{name}' is damaged ({error})", _REMEDY) from error
 
 
-def load_graph(card: Card, file_name: str) -> bytes:
-    """A graph of a model, its checksum verified.
+def _locate(model: str) -> tuple[Traversable, str]:
+    """Folder of a model's files, and its name."""
+    if model.endswith(".json"):
+        return Path(model).parent, Path(model).stem
+    return WEIGHTS, model
+
+
+def load_graph(model: str, card: Card, file_name: str) -> bytes:
+    """A graph that lies beside its card, its checksum verified.
+
+    Args:
+        model: as for `load_card`.
+        card: what that returned.
+        file_name: one of the card's graphs.
 
     Raises:
         ModelError: missing, or not the file that the card names.
     """
     try:
-        content = (WEIGHTS / file_name).read_bytes()
+        content = (_locate(model)[0] / Path(file_name).name).read_bytes()
     except OSError as error:
         raise ModelError("the model's file cannot be read", _REMEDY, path=file_name) from error
     if hashlib.sha256(content).hexdigest() != card.files.get(file_name):

@@ -86,6 +86,11 @@ class Mirror(Method):
         share = self.mirror_weight / len(terms)
         return losses | {f"mirror_{scale}": share * term for scale, term in enumerate(terms, start=1)}
 
+    def student_maps(self, batch: Batch) -> list[Tensor]:
+        """The decoder's maps of the dark image, projected, coarsest first."""
+        network = cast(EncoderDecoder, self.network)
+        return self._projected(self.projections, network.decode(network.encode(*batch.inputs(self.network))))
+
     @torch.no_grad()
     def teacher_maps(self, clean_BCHW: Tensor) -> list[Tensor]:
         """What the teacher makes of the clean image, projected; the student's mode is restored."""

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from relume.lab.networks.padding import reflected
+
 
 class CBAM(nn.Module):
     """Attention over channels, then over positions (Woo et al., "CBAM", ECCV 2018).
@@ -99,12 +101,9 @@ class Autoencoder(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Enhance images of any size, in and out in [0, 1]; clamped outside training.
 
-        Sizes are padded to multiples of 32 by reflection, by repetition where the image is too small.
+        Sizes are padded to multiples of 32 by reflection.
         """
         height, width = x_BCHW.shape[-2:]
-        below, right = -height % self.size_multiple, -width % self.size_multiple
-        mode = "reflect" if below < height and right < width else "replicate"
-        padded = F.pad(x_BCHW, (0, right, 0, below), mode=mode)
-        levels = self.encode(padded)
+        levels = self.encode(reflected(x_BCHW, self.size_multiple))
         enhanced = self.render(levels, self.decode(levels))[..., :height, :width]
         return enhanced if self.training else enhanced.clamp(0, 1)

@@ -50,6 +50,8 @@ class Trainer:
         self.method = METHODS[recipe.method](self.network, recipe.losses, **recipe.method_options).to(
             self.device
         )
+        if recipe.compile:
+            self.method.compile(dynamic=False)
         options = recipe.optimizer
         self.optimizer = torch.optim.AdamW(
             [parameter for parameter in self.method.parameters() if parameter.requires_grad],

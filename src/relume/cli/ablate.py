@@ -1,0 +1,69 @@
+"""`relume ablate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from relume.cli.files import writing
+from relume.cli.laboratory import data_root, require_laboratory
+from relume.errors import UsageError
+
+
+def ablate(
+    grid: Annotated[str, typer.Argument(help="Name of the grid.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Data root; the environment variable RELUME_DATA otherwise.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the runs; runs/ablate-GRID otherwise.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Results, one line a run; OUT/results.csv otherwise.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0,1,2",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value in every cell.")
+    ] = None,
+    show: Annotated[
+        Path | None, typer.Option("--show", metavar="CSV", help="Print the table of these results and stop.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Train every cell of a grid with every seed, and print one table.
+
+    What is finished is kept: the same command goes on after an interruption.
+
+    [bold]relume ablate iaml --data ~/data[/bold]
+
+    [bold]relume ablate iaml --show benchmarks/results/ablation_iaml.csv[/bold]
+    """
+    require_laboratory()
+    from relume.lab.ablation import read_results, run_grid, table, write_results
+    from relume.lab.recipes.ablations import get_grid
+
+    chosen = get_grid(grid)
+    if show is not None:
+        typer.echo(f"{chosen.question}\n\n{table(read_results(show))}", nl=False)
+        return
+    folder = out or Path("runs") / f"ablate-{grid}"
+    target = csv or folder / "results.csv"
+    results = []
+    for result in run_grid(
+        chosen, data_root(data), folder, _seeds(seeds), changes=changes or [], device=device, quiet=quiet
+    ):
+        results.append(result)
+        with writing(target):
+            write_results(results, target)
+        typer.echo(f"{result.cell}, seed {result.seed}: {result.psnr:.2f} dB", err=True)
+    typer.echo(f"{chosen.question}\n\n{table(results)}", nl=False)
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"'{text}' are no seeds", "Write whole numbers with commas: 0,1,2.") from error

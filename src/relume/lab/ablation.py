@@ -1,0 +1,181 @@
+"""Ablations: a grid of recipe changes and seeds -> run folders -> one table.
+
+Each cell is an ordinary run, so a grid that was cut off goes on where it stopped, in the middle of a run too.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import mean, stdev
+
+import torch
+
+from relume.errors import DataError
+from relume.lab.data.paired import load_pairs, training_and_validation
+from relume.lab.export import load_run
+from relume.lab.training.checkpoint import CHECKPOINT, WEIGHTS
+from relume.lab.training.loop import train
+from relume.lab.training.recipe import Recipe, override
+from relume.lab.training.tracker import read_metrics
+from relume.lab.training.validation import validate
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is compared.
+
+    Attributes:
+        name: name of the grid.
+        question: what it answers, in a sentence.
+        recipe: returns what all cells share.
+        cells: changes of each cell, as for `relume train --set`; the first cell is the baseline.
+    """
+
+    name: str
+    question: str
+    recipe: Callable[[], Recipe]
+    cells: Mapping[str, Sequence[str]]
+
+    def cell(self, name: str, seed: int, changes: Sequence[str] = ()) -> Recipe:
+        """The recipe of one run; `changes` act on every cell, and come last."""
+        own = [f"name={self.name}-{name}", f"seed={seed}"]
+        return override(self.recipe(), [*self.cells[name], *own, *changes])
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of one finished run on all held-out images, at full resolution.
+
+    Attributes:
+        cell, seed: which run.
+        steps, seconds: what it took.
+        psnr, psnr_gt_mean, ssim, images: means, and over how many images.
+        processor, threads, torch: where it ran.
+    """
+
+    cell: str
+    seed: int
+    steps: int
+    seconds: float
+    psnr: float
+    psnr_gt_mean: float
+    ssim: float
+    images: int
+    processor: str
+    threads: int
+    torch: str
+
+
+def run_grid(
+    grid: Grid,
+    root: Path,
+    folder: Path,
+    seeds: Sequence[int],
+    *,
+    changes: Sequence[str] = (),
+    device: str = "auto",
+    quiet: bool = False,
+) -> Iterator[Result]:
+    """Train and score every cell that has no result yet; seed by seed, so that early tables are whole.
+
+    Args:
+        grid: what is compared.
+        root: data root.
+        folder: a run folder for each cell and seed comes below.
+        seeds: seeds of each cell.
+        changes: changes of every cell.
+    """
+    for seed in seeds:
+        for cell in grid.cells:
+            yield _run(grid.cell(cell, seed, changes), cell, root, folder / f"{cell}-{seed}", device, quiet)
+
+
+def _run(recipe: Recipe, cell: str, root: Path, run: Path, device: str, quiet: bool) -> Result:
+    path = run / RESULT
+    if not path.exists():
+        if not (run / WEIGHTS).exists():
+            train(recipe, root, run, device=device, resume=(run / CHECKPOINT).exists(), quiet=quiet)
+        path.write_text(json.dumps(asdict(_score(recipe, cell, root, run)), indent=2) + "\n")
+    return Result(**json.loads(path.read_text()))
+
+
+def _score(recipe: Recipe, cell: str, root: Path, run: Path) -> Result:
+    _, network = load_run(run)
+    pairs = load_pairs(training_and_validation(root, recipe.data)[1])
+    environment = json.loads((run / "environment.json").read_text())
+    return Result(
+        cell,
+        recipe.seed,
+        recipe.steps,
+        read_metrics(run)[-1]["seconds"],
+        images=len(pairs),
+        **validate(network, pairs, torch.device("cpu")),
+        **{key: environment[key] for key in ("processor", "threads", "torch")},
+    )
+
+
+def write_results(results: Sequence[Result], path: Path) -> None:
+    """One CSV line a run."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Result)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(result) for result in results)
+
+
+def read_results(path: Path) -> list[Result]:
+    """What `write_results` wrote.
+
+    Raises:
+        DataError: it is no such file.
+    """
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        kinds = {"str": str, "int": int, "float": float}
+        return [Result(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Result)}) for row in rows]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise DataError(
+            f"holds no results of an ablation ({error})", "Name its CSV file.", path=path
+        ) from error
+
+
+def table(results: Sequence[Result]) -> str:
+    """A Markdown table: mean and standard deviation over seeds, and the difference to the first cell.
+
+    Differences are taken seed by seed, since runs of one seed see the same batches; an effect is worth
+    the name when it is clearly larger than its own standard deviation.
+    """
+    cells = list(dict.fromkeys(result.cell for result in results))
+    scores = {cell: {r.seed: r for r in results if r.cell == cell} for cell in cells}
+    baseline = scores[cells[0]] if cells else {}
+    header = ["cell", "seeds", "PSNR dB", "GT-mean PSNR dB", "SSIM", f"PSNR - {cells[0]}" if cells else ""]
+    rows = [header, ["---", *["---:"] * 5]]
+    for cell in cells:
+        runs = list(scores[cell].values())
+        shared = [seed for seed in scores[cell] if seed in baseline]
+        differences = [scores[cell][seed].psnr - baseline[seed].psnr for seed in shared]
+        rows.append(
+            [
+                cell,
+                str(len(runs)),
+                _spread([run.psnr for run in runs], 2),
+                _spread([run.psnr_gt_mean for run in runs], 2),
+                _spread([run.ssim for run in runs], 4),
+                "" if cell == cells[0] else _spread(differences, 2, signed=True),
+            ]
+        )
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def _spread(values: Sequence[float], digits: int, *, signed: bool = False) -> str:
+    """Mean and, where there are several values, their sample standard deviation."""
+    if not values:
+        return "-"
+    text = f"{mean(values):{'+' if signed else ''}.{digits}f}"
+    return text if len(values) < 2 else f"{text} ± {stdev(values):.{digits}f}"

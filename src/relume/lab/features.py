@@ -1,0 +1,107 @@
+"""Pictures of feature maps: the student's of a dark image beside its mirrored teacher's of the clean one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from relume.errors import ModelError
+from relume.evaluate.sheet import Cell, SheetRow
+from relume.lab.data.paired import Batch, to_tensor
+from relume.lab.losses.mirror import standardise
+from relume.lab.methods import METHODS
+from relume.lab.methods.mirror import Mirror
+from relume.lab.networks import build
+from relume.lab.networks.two_pass import thumbnail
+from relume.lab.training.checkpoint import load_checkpoint
+from relume.lab.training.loop import RECIPE
+from relume.lab.training.recipe import from_json
+
+SIZE_RULE = 32
+"""Sizes that every encoder-decoder takes are multiples of this."""
+
+COLUMNS = ("input", "student, dark image", "teacher, clean image", "difference")
+Image = npt.NDArray[np.uint8]
+
+
+def load_mirror(run: Path) -> Mirror:
+    """The mirror method of a run as its last checkpoint left it: student, teacher and projections.
+
+    Raises:
+        ModelError: the folder holds no run, no checkpoint, or a run of another method.
+    """
+    path = run / RECIPE
+    if not path.exists():
+        raise ModelError("holds no run", "Name the folder of a training run.", path=run)
+    recipe = from_json(path.read_text())
+    method = METHODS[recipe.method](
+        build(recipe.network, recipe.network_options), recipe.losses, **recipe.method_options
+    )
+    if not isinstance(method, Mirror):
+        raise ModelError(
+            f"was trained by the method '{recipe.method}', which has no mirrored teacher",
+            "Name a run of the method 'mirror'.",
+            path=run,
+        )
+    method.load_state_dict(load_checkpoint(run)["method"])
+    return method.eval()
+
+
+@torch.inference_mode()
+def feature_rows(method: Mirror, name: str, low_HWC: Image, high_HWC: Image) -> list[SheetRow]:
+    """A row a scale, coarsest first: input, student's map, teacher's map, and their distance.
+
+    Maps are standardised as the loss does; three principal components of the teacher's channels become
+    red, green and blue in both pictures, so that equal colours are equal features. In the difference
+    black is alike, and white a mean distance of two standard deviations or more. Images are cut at the
+    right and below to multiples of 32.
+
+    Args:
+        method: from `load_mirror`.
+        name: what to call the image.
+        low_HWC, high_HWC: a pair.
+    """
+    height, width = (size // SIZE_RULE * SIZE_RULE for size in low_HWC.shape[:2])
+    low_HWC, high_HWC = low_HWC[:height, :width], high_HWC[:height, :width]
+    low = to_tensor(low_HWC)
+    small = thumbnail(low, getattr(method.network, "thumbnail_size", 1))
+    batch = Batch(low, to_tensor(high_HWC), small)
+    rows: list[SheetRow] = []
+    for scale, (student, teacher) in enumerate(
+        zip(method.student_maps(batch), method.teacher_maps(batch.high_BCHW), strict=True), start=1
+    ):
+        ours, theirs = standardise(student)[0], standardise(teacher)[0]
+        colours = _principal_colours(theirs)
+        distance = (ours - theirs).abs().mean(0, keepdim=True).expand(3, -1, -1) / 2
+        pictures = [_picture(image, low_HWC.shape) for image in (colours(ours), colours(theirs), distance)]
+        mean = (ours - theirs).abs().mean().item()
+        height, width = ours.shape[-2:]
+        title = f"{name}, scale {scale}: {width} x {height} cells, mean distance {mean:.3f}"
+        rows.append(SheetRow(title, (Cell(low_HWC), *map(Cell, pictures))))
+    return rows
+
+
+def _principal_colours(reference_CHW: Tensor) -> Any:
+    """A function from maps to RGB, by the reference's first three principal components."""
+    flat = reference_CHW.flatten(1)
+    mean = flat.mean(1, keepdim=True)
+    basis = torch.linalg.eigh((flat - mean) @ (flat - mean).T).eigenvectors[:, -3:].flip(1)
+    spread = (basis.T @ (flat - mean)).square().mean(1, keepdim=True).sqrt().clamp_min(1e-6)
+
+    def colours(maps_CHW: Tensor) -> Tensor:
+        components = basis.T @ (maps_CHW.flatten(1) - mean) / spread
+        return (components / 5 + 0.5).clamp(0, 1).unflatten(1, maps_CHW.shape[1:])
+
+    return colours
+
+
+def _picture(rgb_CHW: Tensor, shape: tuple[int, ...]) -> Image:
+    """Enlarged to the image's size, each cell a square of one colour."""
+    enlarged = F.interpolate(rgb_CHW[None], shape[:2], mode="nearest")[0]
+    return (enlarged.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()

@@ -1,0 +1,112 @@
+"""Ablation grids: resumable, and a table whose numbers can be checked by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from relume.errors import DataError, UsageError
+from relume.lab import ablation
+from relume.lab.ablation import Grid, Result, read_results, run_grid, table, write_results
+from relume.lab.recipes.ablations import GRIDS, get_grid
+from relume.lab.training.recipe import Recipe
+from shared import Result as Finished
+
+
+def result(cell: str, seed: int, psnr: float) -> Result:
+    return Result(cell, seed, 8, 1.5, psnr, psnr + 4, psnr / 25, 48, "AVX512", 2, "2.13.0")
+
+
+@pytest.fixture
+def grid(tiny_recipe: Recipe) -> Grid:
+    return Grid("tiny", "Does it?", lambda: tiny_recipe, {"with": [], "without": ["losses.ssim=0"]})
+
+
+def test_the_table_shows_means_deviations_and_paired_differences() -> None:
+    results = [result("with", 0, 20.0), result("without", 0, 19.0), result("with", 1, 22.0)]
+    results += [result("without", 1, 20.5), result("other", 1, 23.0)]
+    lines = table(results).splitlines()
+    assert lines[0].split(" | ")[-1] == "PSNR - with |"
+    assert lines[2] == "| with | 2 | 21.00 ± 1.41 | 25.00 ± 1.41 | 0.8400 ± 0.0566 |  |"
+    assert lines[3] == "| without | 2 | 19.75 ± 1.06 | 23.75 ± 1.06 | 0.7900 ± 0.0424 | -1.25 ± 0.35 |"
+    assert lines[4].endswith("| 1 | 23.00 | 27.00 | 0.9200 | +1.00 |")
+
+
+def test_results_survive_their_file(tmp_path: Path) -> None:
+    results = [result("with", 0, 20.123456789), result("without", 3, 19.0)]
+    write_results(results, tmp_path / "r.csv")
+    assert read_results(tmp_path / "r.csv") == results
+
+
+def test_another_file_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match=r"x\.csv"):
+        read_results(tmp_path / "x.csv")
+
+
+def test_a_grid_trains_each_cell_once_and_goes_on(
+    grid: Grid, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = run_grid(grid, tiny_root, tmp_path, [0, 1], device="cpu", quiet=True)
+    first = next(runs)
+    runs.close()
+    trained: list[str] = []
+    train = ablation.train
+
+    def counting(recipe: Recipe, root: Path, run: Path, **options: object) -> Path:
+        trained.append(f"{recipe.name} {recipe.seed}")
+        return train(recipe, root, run, **options)
+
+    monkeypatch.setattr(ablation, "train", counting)
+    again = list(run_grid(grid, tiny_root, tmp_path, [0, 1], device="cpu", quiet=True))
+    assert trained == ["tiny-without 0", "tiny-with 1", "tiny-without 1"]
+    assert again[0] == first
+    assert [(each.cell, each.seed) for each in again] == [
+        ("with", 0),
+        ("without", 0),
+        ("with", 1),
+        ("without", 1),
+    ]
+    assert again[0].psnr != again[1].psnr
+    assert all(each.images == 2 and each.steps == 8 for each in again)
+
+
+def test_cells_change_what_they_say_and_nothing_else() -> None:
+    iaml = GRIDS["iaml"]
+    full, plain = iaml.cell("full", 3), iaml.cell("beta-0", 3)
+    assert full.seed == 3
+    assert full.method_options["beta"] == 0.6
+    assert plain.method_options == {**full.method_options, "beta": 0}
+    assert replace(plain, name=full.name, method_options=full.method_options) == full
+
+
+def test_every_grid_builds_every_cell() -> None:
+    for grid in GRIDS.values():
+        names = {grid.cell(cell, 0).name for cell in grid.cells}
+        assert names == {f"{grid.name}-{cell}" for cell in grid.cells}
+    with pytest.raises(UsageError, match="no ablation is called 'x'"):
+        get_grid("x")
+
+
+def test_the_command_prints_checked_in_results(relume: Callable[..., Finished], tmp_path: Path) -> None:
+    write_results([result("full", 0, 20.0), result("beta-0", 0, 19.0)], tmp_path / "r.csv")
+    shown = relume("ablate", "iaml", "--show", str(tmp_path / "r.csv"))
+    assert shown.code == 0
+    assert "| beta-0 | 1 | 19.00 | 23.00 | 0.7600 | -1.00 |" in shown.out.decode()
+
+
+def test_the_command_runs_the_grid(relume: Callable[..., Finished], tiny_root: Path, tmp_path: Path) -> None:
+    small = [
+        'network_options={"widths": [8, 8, 16, 16, 16], "head": 8}',
+        "method_options.projections=[4, 4, 4, 4]",
+        'phases=[{"steps": 2, "crop": 32, "batch": 2}]',
+    ]
+    changes = [part for change in small for part in ("--set", change)]
+    out = tmp_path / "runs"
+    done = relume("ablate", "iaml", "--data", str(tiny_root), "-o", str(out), "--seeds", "5", "-q", *changes)
+    assert done.code == 0, done.err
+    assert "| no-mirror | 1 |" in done.out.decode()
+    assert {each.cell for each in read_results(out / "results.csv")} == set(GRIDS["iaml"].cells)

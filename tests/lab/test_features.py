@@ -1,0 +1,90 @@
+"""Pictures of what student and teacher see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from relume.errors import ModelError
+from relume.lab.features import COLUMNS, feature_rows, load_mirror
+from relume.lab.methods.mirror import Mirror
+from relume.lab.networks import build
+from relume.lab.training.loop import train
+from relume.lab.training.recipe import Phase, Recipe
+from shared import Result
+
+NARROW = {"widths": [8, 16, 16, 24, 24], "head": 8}
+LOSSES = {"mse": 1.0, "mirror": 0.8}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path, tiny_recipe: Recipe) -> Path:
+    folder = tmp_path_factory.mktemp("mirror") / "run"
+    recipe = replace(
+        tiny_recipe,
+        network="iaml-autoencoder",
+        network_options=NARROW,
+        method="mirror",
+        method_options={"projections": [4, 6, 8, 10]},
+        losses=LOSSES,
+        phases=(Phase(2, 32, 2),),
+    )
+    train(recipe, tiny_root, folder, device="cpu", quiet=True)
+    return folder
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_a_row_a_scale_in_pictures_of_the_images_size(run: Path) -> None:
+    image = noise(70, 100)
+    rows = feature_rows(load_mirror(run), "scene", image // 5, image)
+    assert [row.name.split(":")[1].split(",")[0].strip() for row in rows] == [
+        "3 x 2 cells",
+        "6 x 4 cells",
+        "12 x 8 cells",
+        "24 x 16 cells",
+    ]
+    for row in rows:
+        assert len(row.cells) == len(COLUMNS)
+        assert {cell.pixels.shape for cell in row.cells if cell} == {(64, 96, 3)}
+
+
+def test_what_is_alike_has_one_colour_and_no_difference() -> None:
+    torch.manual_seed(0)
+    method = Mirror(build("iaml-autoencoder", NARROW), LOSSES, projections=(4, 6, 8, 10)).eval()
+    image = noise(64, 64)
+    for row in feature_rows(method, "same", image, image):
+        _, student, teacher, difference = (cell.pixels for cell in row.cells if cell)
+        np.testing.assert_array_equal(student, teacher)
+        assert difference.max() == 0
+        assert student.std() > 10
+
+
+def test_the_command_draws_a_page(
+    run: Path, tiny_root: Path, tmp_path: Path, relume: Callable[..., Result]
+) -> None:
+    pairs, out = tiny_root / "lol_v1/our485", tmp_path / "maps.png"
+    done = relume("compare", pairs / "low", pairs / "high", "--features", run, "--limit", 1, "-o", out)
+    assert done.code == 0, done.err
+    assert Image.open(out).size[1] > 4 * 100
+
+
+def test_runs_without_a_teacher_are_refused(
+    tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path, relume: Callable[..., Result]
+) -> None:
+    with pytest.raises(ModelError, match="holds no run"):
+        load_mirror(tmp_path)
+    train(tiny_recipe, tiny_root, tmp_path / "plain", device="cpu", quiet=True)
+    with pytest.raises(ModelError, match="has no mirrored teacher"):
+        load_mirror(tmp_path / "plain")
+    alone = relume("compare", tiny_root / "lol_v1/our485/low", "--features", tmp_path / "plain")
+    assert alone.code == 2
+    assert "needs targets" in alone.err
