@@ -9,31 +9,61 @@ from torch import Tensor
 
 from relume.errors import UsageError
 from relume.lab.losses.charbonnier import charbonnier
+from relume.lab.losses.frequency import frequency_loss
+from relume.lab.losses.gradient import gradient_loss
 from relume.lab.losses.mse import mse
-from relume.lab.losses.ssim import ssim, ssim_loss
+from relume.lab.losses.ssim import ms_ssim, ms_ssim_loss, ssim, ssim_loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-LOSSES: Mapping[str, Loss] = {"charbonnier": charbonnier, "mse": mse, "ssim": ssim_loss}
-"""Every paired loss term by the name that recipes use."""
+LOSSES: Mapping[str, Loss] = {
+    "charbonnier": charbonnier,
+    "frequency": frequency_loss,
+    "gradient": gradient_loss,
+    "ms-ssim": ms_ssim_loss,
+    "mse": mse,
+    "ssim": ssim_loss,
+}
+"""Every paired loss term that needs nothing but the two images, by the name that recipes use."""
 
 
 def weighted_losses(
-    weights: Mapping[str, float], prediction_BCHW: Tensor, target_BCHW: Tensor
+    weights: Mapping[str, float],
+    prediction_BCHW: Tensor,
+    target_BCHW: Tensor,
+    terms: Mapping[str, Loss] = LOSSES,
 ) -> dict[str, Tensor]:
     """Each named term times its weight; their sum is the loss.
 
     Terms are computed in float32 even under mixed precision: variances within SSIM cancel in bfloat16.
 
+    Args:
+        weights: by the name of a term.
+        prediction_BCHW, target_BCHW: images in [0, 1].
+        terms: the terms to choose from; a method with more, such as one with weights of its own, adds them
+            here.
+
     Raises:
         UsageError: a name that is no loss term.
     """
-    unknown = set(weights) - set(LOSSES)
+    unknown = set(weights) - set(terms)
     if unknown:
-        raise UsageError(f"no loss is called {sorted(unknown)}", f"Choose from: {', '.join(sorted(LOSSES))}.")
+        raise UsageError(f"no loss is called {sorted(unknown)}", f"Choose from: {', '.join(sorted(terms))}.")
     with torch.autocast(prediction_BCHW.device.type, enabled=False):
         prediction_BCHW, target_BCHW = prediction_BCHW.float(), target_BCHW.float()
-        return {name: weight * LOSSES[name](prediction_BCHW, target_BCHW) for name, weight in weights.items()}
+        return {name: weight * terms[name](prediction_BCHW, target_BCHW) for name, weight in weights.items()}
 
 
-__all__ = ["LOSSES", "Loss", "charbonnier", "mse", "ssim", "ssim_loss", "weighted_losses"]
+__all__ = [
+    "LOSSES",
+    "Loss",
+    "charbonnier",
+    "frequency_loss",
+    "gradient_loss",
+    "ms_ssim",
+    "ms_ssim_loss",
+    "mse",
+    "ssim",
+    "ssim_loss",
+    "weighted_losses",
+]

@@ -7,6 +7,11 @@ from collections.abc import Callable, Mapping
 from relume.lab.methods.base import Method
 from relume.lab.methods.mirror import Mirror
 from relume.lab.methods.supervised import Supervised
+from relume.lab.methods.zero_reference import ZeroReference
 
-METHODS: Mapping[str, Callable[..., Method]] = {"mirror": Mirror, "supervised": Supervised}
+METHODS: Mapping[str, Callable[..., Method]] = {
+    "mirror": Mirror,
+    "supervised": Supervised,
+    "zero-reference": ZeroReference,
+}
 """Every method by the name that recipes use."""

@@ -40,8 +40,12 @@ class ZeroDCE(nn.Module):
         sixth = F.relu(self.e_conv6(torch.cat([second, fifth], 1)))
         return torch.tanh(self.e_conv7(torch.cat([first, sixth], 1)))
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Apply `x + r (x^2 - x)` once for each curve (the paper's equation 3); in and out in [0, 1]."""
-        for curve_BCHW in self.curves(x_BCHW).chunk(self.iterations, 1):
+    def apply_curves(self, x_BCHW: Tensor, curves_BCHW: Tensor) -> Tensor:
+        """`x + r (x^2 - x)` once for each curve (the paper's equation 3); in and out in [0, 1]."""
+        for curve_BCHW in curves_BCHW.chunk(self.iterations, 1):
             x_BCHW = x_BCHW + curve_BCHW * (x_BCHW.square() - x_BCHW)
         return x_BCHW
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Enhance an image by its own curves; in and out in [0, 1]."""
+        return self.apply_curves(x_BCHW, self.curves(x_BCHW))

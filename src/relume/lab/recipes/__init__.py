@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from relume.errors import UsageError
 from relume.lab.recipes.iaml import iaml, iaml_cpu
 from relume.lab.recipes.lol import lol
+from relume.lab.recipes.zero_dce import zero_dce
 from relume.lab.training.recipe import Recipe
 
 RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "iaml": iaml,
     "iaml-cpu": iaml_cpu,
     "lol": lol,
+    "zero-dce": zero_dce,
 }
 
 

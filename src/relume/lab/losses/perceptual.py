@@ -1,0 +1,189 @@
+"""Perceptual loss: distance between the features that an ImageNet classifier sees in two images.
+
+The classifiers are written here as far as their features are wanted. Parameter names are torchvision's, so
+that its published weights load; torchvision itself is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from relume.errors import ModelError, UsageError
+
+
+class _Fire(nn.Module):
+    """SqueezeNet's block: a 1x1 convolution narrows, a 1x1 and a 3x3 widen side by side."""
+
+    def __init__(self, channels: int, squeeze: int, expand: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(channels, squeeze, 1)
+        self.expand1x1 = nn.Conv2d(squeeze, expand, 1)
+        self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        narrow = F.relu(self.squeeze(x_BCHW))
+        return torch.cat([F.relu(self.expand1x1(narrow)), F.relu(self.expand3x3(narrow))], 1)
+
+
+def _vgg19() -> list[nn.Module]:
+    """VGG19 up to relu3_4; Simonyan and Zisserman, ICLR 2015."""
+    layers: list[nn.Module] = []
+    before = 3
+    for width, convolutions in ((64, 2), (128, 2), (256, 4)):
+        if layers:
+            layers.append(nn.MaxPool2d(2))
+        for _ in range(convolutions):
+            layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU()]
+            before = width
+    return layers
+
+
+def _squeezenet1_1() -> list[nn.Module]:
+    """SqueezeNet 1.1 up to fire5; Iandola et al., 2016."""
+    return [
+        nn.Conv2d(3, 64, 3, stride=2),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        _Fire(64, 16, 64),
+        _Fire(128, 16, 64),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        _Fire(128, 32, 128),
+        _Fire(256, 32, 128),
+    ]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A classifier whose features are compared.
+
+    Attributes:
+        layers: builds its first layers.
+        ends: how many layers lead to each named feature; the first name is the default.
+        address: where torchvision publishes its weights; the name holds a part of their SHA-256.
+    """
+
+    layers: Callable[[], list[nn.Module]]
+    ends: Mapping[str, int]
+    address: str
+
+
+BACKBONES: Mapping[str, Backbone] = {
+    "vgg19": Backbone(
+        _vgg19,
+        {"relu3_4": 18, "conv3_4": 17},
+        "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+    ),
+    "squeezenet1_1": Backbone(
+        _squeezenet1_1,
+        {"fire5": 8, "fire3": 5},
+        "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
+    ),
+}
+"""Every backbone by the name that recipes use."""
+
+
+class Perceptual(nn.Module):
+    """`mean |phi(prediction) - phi(target)|`, phi the features of a frozen classifier; 0 or more.
+
+    The perceptual loss of "Compact Clarity" (equation 3.12), after Johnson, Alahi, Fei-Fei, "Perceptual
+    Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016. `Perceptual.load` gives it its
+    published weights; built directly, they are random.
+
+    Args:
+        backbone: key of `BACKBONES`; losses of different backbones do not compare.
+        layer: name of the feature; by default the backbone's first: relu3_4 of vgg19, fire5 of squeezenet1_1.
+
+    Raises:
+        UsageError: no such backbone or layer.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, backbone: str = "vgg19", layer: str | None = None) -> None:
+        super().__init__()
+        _check(backbone, BACKBONES, "backbone")
+        chosen = BACKBONES[backbone]
+        layer = layer or next(iter(chosen.ends))
+        _check(layer, chosen.ends, f"layer of {backbone}")
+        self.features = nn.Sequential(*chosen.layers()[: chosen.ends[layer]]).requires_grad_(False)
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
+
+    @classmethod
+    def load(
+        cls, backbone: str = "vgg19", file: Path | str | None = None, layer: str | None = None
+    ) -> Perceptual:
+        """The loss with a classifier's trained weights.
+
+        Args:
+            backbone, layer: as for the class.
+            file: weights with torchvision's parameter names, `.safetensors` or PyTorch's own format, of which
+                only tensors are read, never code. Without it torchvision's are taken from where PyTorch keeps
+                its downloads (`torch.hub.get_dir()/checkpoints`), and downloaded if they are not there yet.
+
+        Raises:
+            ModelError: no weights there, or not the backbone's.
+            UsageError: no such backbone or layer.
+        """
+        loss = cls(backbone, layer)
+        path = Path(file) if file is not None else None
+        state = _download(backbone) if path is None else _read(path)
+        try:
+            loss.load_state_dict({name: state[name] for name in loss.state_dict()})
+        except (KeyError, RuntimeError) as error:
+            raise ModelError(
+                f"the weights are not those of {backbone} ({error})",
+                "Give torchvision's, or name the backbone that they belong to.",
+                path=path,
+            ) from error
+        return loss
+
+    def forward(self, prediction_BCHW: Tensor, target_BCHW: Tensor) -> Tensor:
+        """Compare RGB images in [0, 1], at least 16 pixels a side; only the prediction gets a gradient."""
+        with torch.no_grad():
+            wanted = self._seen(target_BCHW)
+        return (self._seen(prediction_BCHW) - wanted).abs().mean()
+
+    def _seen(self, image_BCHW: Tensor) -> Tensor:
+        return self.features((image_BCHW - self.mean) / self.deviation)
+
+
+def _check(name: str, among: Collection[str], what: str) -> None:
+    if name not in among:
+        raise UsageError(f"no {what} is called '{name}'", f"Choose from: {', '.join(sorted(among))}.")
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    if not path.is_file():
+        raise ModelError(
+            "there is no file of a perceptual loss's weights", "Name one, or leave the term out.", path=path
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:
+        raise ModelError(
+            "the weights cannot be read", "Give a .safetensors or .pth file of tensors.", path=path
+        ) from error
+
+
+def _download(backbone: str) -> Mapping[str, Tensor]:
+    address = BACKBONES[backbone].address
+    try:
+        return torch.hub.load_state_dict_from_url(
+            address, map_location="cpu", check_hash=True, weights_only=True, progress=False
+        )
+    except (OSError, RuntimeError) as error:
+        raise ModelError(
+            f"the weights of {backbone} are not on this machine and could not be downloaded ({error})",
+            f"Get {address} elsewhere and name the file, or leave the perceptual term out.",
+        ) from error
