@@ -203,7 +203,13 @@ def test_perceptual_names_unknown_parts() -> None:
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize(
     ("backbone", "layer"),
-    [("vgg19", None), ("vgg19", "conv3_4"), ("squeezenet1_1", None), ("squeezenet1_1", "fire3")],
+    [
+        ("vgg19", None),
+        ("vgg19", "conv3_4"),
+        ("squeezenet1_1", None),
+        ("squeezenet1_1", "fire3"),
+        ("mobilenet_v2", None),
+    ],
 )
 def test_perceptual_loads_a_file(tmp_path: Path, suffix: str, backbone: str, layer: str | None) -> None:
     torch.manual_seed(0)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
 
+from relume.cli.candidates import Candidate, ModelsOption, NetworksOption, RunsOption, candidates
 from relume.errors import UsageError
-from relume.options import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from relume.evaluate.sheet import SheetRow
@@ -24,7 +24,9 @@ def compare(
     high: Annotated[
         Path | None, typer.Argument(help="Targets with the same names, if there are any.")
     ] = None,
-    models: Annotated[str, typer.Option(help="Models to compare, separated by commas.")] = DEFAULT_MODEL,
+    models: ModelsOption = None,
+    runs: RunsOption = None,
+    networks: NetworksOption = None,
     features: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Draw the feature maps of this run of the mirror method instead."),
@@ -45,7 +47,8 @@ def compare(
     if out.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"cannot draw '{out}'", "Give --out a name that ends in .png or .html.")
     if features is None:
-        title, columns, rows = _results(low, high, models, limit)
+        found = candidates(models, runs, networks)
+        title, columns, rows = _results(low, high, found, limit)
     else:
         title, columns, rows = _features(low, high, features, limit)
     draw = comparison_png if out.suffix.lower() == ".png" else comparison_html
@@ -55,19 +58,16 @@ def compare(
     typer.echo(f"wrote {out}", err=True)
 
 
-def _results(low: Path, high: Path | None, models: str, limit: int) -> Sheet:
-    from relume.enhancer import Enhancer
+def _results(low: Path, high: Path | None, found: Sequence[Candidate], limit: int) -> Sheet:
     from relume.evaluate.sheet import comparison_row
     from relume.photo import read_photo
 
-    names = [name.strip() for name in models.split(",") if name.strip()]
-    enhancers = [Enhancer(name) for name in names]
-
     def row(name: str, dark: Path, target: Path | None) -> SheetRow:
         pixels = read_photo(dark).rgb_HWC
-        results = [enhancer.enhance(pixels) for enhancer in enhancers]
+        results = [candidate.enhance(name, pixels) for candidate in found]
         return comparison_row(name, pixels, results, None if target is None else read_photo(target).rgb_HWC)
 
+    names = [candidate.label for candidate in found]
     columns = ["input", *names, *(["target"] if high is not None else [])]
     scenes = _scenes(low, high, limit)
     return f"relume: {', '.join(names)}", columns, (row(*scene) for scene in _counted(scenes))
@@ -95,6 +95,7 @@ def _scenes(low: Path, high: Path | None, limit: int) -> list[tuple[str, Path, P
     from relume.evaluate import find_pairs
     from relume.pipeline.batch import find_inputs
 
+    scenes: list[tuple[str, Path, Path | None]]
     if high is not None:
         scenes = [(pair.name, pair.low, pair.high) for pair in find_pairs(low, high)]
     else:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relume.cli.candidates import Candidate, ModelsOption, NetworksOption, RunsOption, candidates
+from relume.cli.files import writing
 from relume.errors import DataError, UsageError
-from relume.options import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from relume.evaluate import Report
-    from relume.evaluate.protocol import Predict
+    from relume.evaluate.pairs import Pair
 
 
 def evaluate(
     low: Annotated[Path, typer.Argument(help="Folder of dark photos, or one of them.")],
     high: Annotated[Path, typer.Argument(help="Folder of targets with the same names, or one of them.")],
-    model: Annotated[str, typer.Option(help="Model to score.")] = DEFAULT_MODEL,
-    run: Annotated[Path | None, typer.Option(help="Score a finished run of the laboratory instead.")] = None,
+    models: ModelsOption = None,
+    runs: RunsOption = None,
+    networks: NetworksOption = None,
     pred: Annotated[Path | None, typer.Option(help="Score these finished results instead.")] = None,
     only: Annotated[
         Path | None, typer.Option(help="Score the images that this split file holds out.")
@@ -30,33 +33,68 @@ def evaluate(
     as_json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - is stdout.")
     ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Write a table: Markdown (.md), or CSV (.csv) with a line an image.")
+    ] = None,
     images: Annotated[bool, typer.Option("--images", help="Print a row an image as well.")] = False,
 ) -> None:
     """Score results against targets: full resolution, 8 bits, plain PSNR and SSIM first.
 
     [bold]relume evaluate eval15/low eval15/high[/bold] scores the default model.
-    """
-    from relume.cli.console import counting
-    from relume.cli.files import writing
-    from relume.evaluate import evaluate_pairs, find_pairs, load_perceptual
-    from relume.evaluate.report import images_table, text_table
 
+    [bold]relume evaluate LOW HIGH --models lol --run runs/mine --network zero-dce=Epoch99.pth[/bold] scores
+    several side by side; JSON then holds a report for each, by name.
+    """
+    from relume.evaluate import find_pairs
+    from relume.evaluate.report import format_csv, format_table, images_table, text_table
+
+    if table is not None and table.suffix not in (".md", ".csv"):
+        raise UsageError(f"cannot write a table to '{table}'", "Give a name that ends in .md or .csv.")
+    if pred is not None and runs:
+        raise UsageError("--run excludes --pred", "Choose one of them.")
     pairs = find_pairs(low, high)
     if only is not None:
         names = _held_out(only)
         pairs = [pair for pair in pairs if pair.name in names]
-    label, params, predict = _predictor(model, run, pred, strength, threads)
-    with counting(label) as progress:
-        report = evaluate_pairs(
-            pairs, predict, params=params, perceptual=load_perceptual("alex"), progress=progress
-        )
-    if as_json == "-":
-        typer.echo(json.dumps(report.to_json(), indent=2))
-        return
+    found = candidates(models, runs, networks, pred, strength=strength, threads=threads)
+    reports = {candidate.label: _score(candidate, pairs) for candidate in found}
+    if table is not None:
+        _write(table, format_csv(reports) if table.suffix == ".csv" else format_table(reports))
     if as_json is not None:
-        with writing(Path(as_json)):
-            Path(as_json).write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
-    _show({label: report}, images_table(report) if images else "", text_table)
+        text = json.dumps(_as_json(reports), indent=2) + "\n"
+        if as_json == "-":
+            typer.echo(text, nl=False)
+            return
+        _write(Path(as_json), text)
+    for report in reports.values() if images else ():
+        typer.echo(images_table(report))
+    typer.echo(text_table(reports))
+
+
+def _score(candidate: Candidate, pairs: Sequence[Pair]) -> Report:
+    from relume.cli.console import counting
+    from relume.evaluate import evaluate_pairs, load_perceptual
+    from relume.photo import read_photo
+
+    with counting(candidate.label) as progress:
+        return evaluate_pairs(
+            pairs,
+            lambda pair: candidate.enhance(pair.name, read_photo(pair.low).rgb_HWC),
+            params=candidate.params,
+            perceptual=load_perceptual("alex"),
+            progress=progress,
+        )
+
+
+def _as_json(reports: dict[str, Report]) -> Any:
+    """One report as it is; several by name."""
+    by_name = {label: report.to_json() for label, report in reports.items()}
+    return by_name if len(by_name) > 1 else next(iter(by_name.values()))
+
+
+def _write(path: Path, text: str) -> None:
+    with writing(path):
+        path.write_text(text, encoding="utf-8")
 
 
 def _held_out(split: Path) -> set[str]:
@@ -66,67 +104,3 @@ def _held_out(split: Path) -> set[str]:
     if not isinstance(names, dict) or not isinstance(names.get("validation"), list):
         raise DataError("holds no list `validation`", "Name a split file.", path=split)
     return set(names["validation"])
-
-
-def _show(reports: dict[str, Report], rows: str, table: object) -> None:
-    if rows:
-        typer.echo(rows)
-    typer.echo(table(reports))  # type: ignore[operator]
-
-
-def _predictor(
-    model: str, run: Path | None, pred: Path | None, strength: float, threads: int
-) -> tuple[str, int | None, Predict]:
-    """What is scored: its label, its parameters, and how a pair becomes a result."""
-    if run is not None and pred is not None:
-        raise UsageError("--run excludes --pred", "Choose one of them.")
-    if pred is not None:
-        return str(pred), None, _from_folder(pred)
-    if run is not None:
-        return _from_run(run)
-    from relume.enhancer import Enhancer
-    from relume.photo import read_photo
-
-    enhancer = Enhancer(model, threads=threads)
-    return (
-        model,
-        enhancer.card.params,
-        lambda pair: enhancer.enhance(read_photo(pair.low), strength=strength).rgb_HWC,
-    )
-
-
-def _from_folder(folder: Path) -> Predict:
-    from relume.photo import read_photo
-
-    results = (
-        {path.stem: path for path in sorted(folder.iterdir()) if path.is_file()} if folder.is_dir() else {}
-    )
-
-    def predict(pair):
-        if pair.name not in results:
-            raise DataError(
-                f"holds no result for '{pair.name}'", "Name a folder with all results.", path=folder
-            )
-        return read_photo(results[pair.name]).rgb_HWC
-
-    return predict
-
-
-def _from_run(run: Path) -> tuple[str, int | None, Predict]:
-    from relume.cli.laboratory import require_laboratory
-
-    require_laboratory()
-    import torch
-
-    from relume.lab.data.paired import read_8_bits
-    from relume.lab.export import load_run
-    from relume.lab.networks.cost import count_parameters
-    from relume.lab.training.validation import enhance_array
-
-    recipe, network = load_run(run)
-    cpu = torch.device("cpu")
-    return (
-        recipe.name,
-        count_parameters(network),
-        lambda pair: enhance_array(network, read_8_bits(pair.low), cpu),
-    )

@@ -44,11 +44,13 @@ class Batch:
     Attributes:
         low_BCHW, high_BCHW: matching crops.
         thumbnail_BCSS: area average of the dark region around each crop, to `S` pixels a side.
+        names: of the images that the crops are from.
     """
 
     low_BCHW: Tensor
     high_BCHW: Tensor
     thumbnail_BCSS: Tensor
+    names: tuple[str, ...] = ()
 
     def inputs(self, network: nn.Module) -> tuple[Tensor, ...]:
         """What a network takes: the dark crop, and its thumbnail where the network has a `thumbnail_size`."""
@@ -57,7 +59,9 @@ class Batch:
         )
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(*(image.to(device) for image in (self.low_BCHW, self.high_BCHW, self.thumbnail_BCSS)))
+        return Batch(
+            self.low_BCHW.to(device), self.high_BCHW.to(device), self.thumbnail_BCSS.to(device), self.names
+        )
 
 
 def read_8_bits(path: Path) -> npt.NDArray[np.uint8]:
@@ -145,7 +149,7 @@ class PairedCrops:
         chosen = random.choice(len(self.pairs), phase.batch, replace=phase.batch > len(self.pairs))
         samples = [self._sample(self.pairs[position], phase.crop, random) for position in chosen]
         low, high, small = (torch.cat(images) for images in zip(*samples, strict=True))
-        return Batch(low, high, small)
+        return Batch(low, high, small, tuple(self.pairs[position].name for position in chosen))
 
     def _sample(
         self, pair: LoadedPair, crop: int, random: np.random.Generator
@@ -164,12 +168,21 @@ class PairedCrops:
         ]
         inner_rows, inner_columns = _interval(rows, crop, random), _interval(columns, crop, random)
         window = np.s_[inner_rows.start : inner_rows.stop, inner_columns.start : inner_columns.stop]
-        low, high = to_tensor(pair.low_HWC[window]), to_tensor(pair.high_HWC[window])
+        if self.data.framing == "resize":
+            low, high = (F.adaptive_avg_pool2d(to_tensor(x), crop) for x in (pair.low_HWC, pair.high_HWC))
+        else:
+            low, high = to_tensor(pair.low_HWC[window]), to_tensor(pair.high_HWC[window])
         factor = (1 + self.data.exposure_jitter) ** random.uniform(-1, 1)
         small = F.adaptive_avg_pool2d(context, self.thumbnail_size)
         turns, mirrored, mirrored_small = random.integers(4), random.random() < 0.5, random.random() < 0.5
-        low, high = (_turned(image, int(turns), bool(mirrored)) for image in (low, high))
+        turns = int(turns) if self.data.quarter_turns else 0
+        low, high = (_turned(image, turns, bool(mirrored)) for image in (low, high))
         small = small.flip(-1) if mirrored_small else small
+        if self.data.colour_jitter:
+            colours = (1 + self.data.colour_jitter) ** torch.from_numpy(
+                random.uniform(-1, 1, (3, 1, 1))
+            ).float()
+            low, small, high = low * colours, small * colours, (high * colours).clamp(max=1)
         return (low * factor).clamp(max=1), high, (small * factor).clamp(max=1)
 
 

@@ -59,6 +59,31 @@ def _squeezenet1_1() -> list[nn.Module]:
     ]
 
 
+class _InvertedResidual(nn.Module):
+    """MobileNetV2's block: 1x1 convolution widens, 3x3 a channel, 1x1 narrows; residual where shapes allow."""
+
+    def __init__(self, before: int, after: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = before * expansion
+        layers: list[nn.Module] = []
+        if expansion > 1:
+            layers += [nn.Conv2d(before, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU6()]
+        layers += [nn.Conv2d(hidden, hidden, 3, stride, 1, groups=hidden, bias=False), nn.BatchNorm2d(hidden)]
+        layers += [nn.ReLU6(), nn.Conv2d(hidden, after, 1, bias=False), nn.BatchNorm2d(after)]
+        self.conv = nn.Sequential(*layers)
+        self.residual = stride == 1 and before == after
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return x_BCHW + self.conv(x_BCHW) if self.residual else self.conv(x_BCHW)
+
+
+def _mobilenet_v2() -> list[nn.Module]:
+    """MobileNetV2 up to the last block of stride 8; Sandler et al., CVPR 2018."""
+    blocks = [(32, 16, 1, 1), (16, 24, 2, 6), (24, 24, 1, 6), (24, 32, 2, 6), (32, 32, 1, 6), (32, 32, 1, 6)]
+    stem = nn.Sequential(nn.Conv2d(3, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU6())
+    return [stem, *(_InvertedResidual(*block) for block in blocks)]
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A classifier whose features are compared.
@@ -66,12 +91,13 @@ class Backbone:
     Attributes:
         layers: builds its first layers.
         ends: how many layers lead to each named feature; the first name is the default.
-        address: where torchvision publishes its weights; the name holds a part of their SHA-256.
+        address: where torchvision publishes its weights; the name holds a part of their SHA-256. Without one
+            a file must be named.
     """
 
     layers: Callable[[], list[nn.Module]]
     ends: Mapping[str, int]
-    address: str
+    address: str | None
 
 
 BACKBONES: Mapping[str, Backbone] = {
@@ -85,6 +111,8 @@ BACKBONES: Mapping[str, Backbone] = {
         {"fire5": 8, "fire3": 5},
         "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
     ),
+    # Names of parameters as in the checkpoints that came before torchvision's.
+    "mobilenet_v2": Backbone(_mobilenet_v2, {"block6": 7, "block3": 4}, None),
 }
 """Every backbone by the name that recipes use."""
 
@@ -98,7 +126,8 @@ class Perceptual(nn.Module):
 
     Args:
         backbone: key of `BACKBONES`; losses of different backbones do not compare.
-        layer: name of the feature; by default the backbone's first: relu3_4 of vgg19, fire5 of squeezenet1_1.
+        layer: name of the feature; by default the backbone's first: relu3_4 of vgg19, fire5 of squeezenet1_1,
+            block6 of mobilenet_v2.
 
     Raises:
         UsageError: no such backbone or layer.
@@ -114,6 +143,7 @@ class Perceptual(nn.Module):
         layer = layer or next(iter(chosen.ends))
         _check(layer, chosen.ends, f"layer of {backbone}")
         self.features = nn.Sequential(*chosen.layers()[: chosen.ends[layer]]).requires_grad_(False)
+        self.eval()  # stored statistics, where a backbone normalises
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
 
@@ -178,6 +208,10 @@ def _read(path: Path) -> Mapping[str, Tensor]:
 
 def _download(backbone: str) -> Mapping[str, Tensor]:
     address = BACKBONES[backbone].address
+    if address is None:
+        raise ModelError(
+            f"the weights of {backbone} need a file", "Name it, or leave the perceptual term out."
+        )
     try:
         return torch.hub.load_state_dict_from_url(
             address, map_location="cpu", check_hash=True, weights_only=True, progress=False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from relume.lab.data.paired import Batch
+from relume.lab.data.paired import Batch, PairedCrops
 
 
 class Method(nn.Module):
@@ -12,12 +12,25 @@ class Method(nn.Module):
 
     Attributes:
         network: what is trained, averaged, validated and exported.
+        adversary: what is trained against it, by an optimiser of its own; none in most methods.
     """
 
     network: nn.Module
+    adversary: nn.Module | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.adversary = None  # on the instance: a class attribute would hide a registered module
+
+    def prepare(self, data: PairedCrops) -> None:
+        """Called once before training, with what batches are made from; nothing by default."""
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return each weighted loss term; what is minimised is their sum."""
+        raise NotImplementedError
+
+    def adversary_loss(self, batch: Batch) -> Tensor:
+        """What the adversary minimises, called after `forward` of the same batch."""
         raise NotImplementedError
 
     def after_step(self) -> None:

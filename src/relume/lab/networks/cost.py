@@ -15,7 +15,7 @@ def count_parameters(network: nn.Module) -> int:
 def count_macs(network: nn.Module, side: int) -> int:
     """Multiply-accumulates of convolutions and matrix products for one `side` x `side` RGB image."""
     was_training = network.training
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network.eval()(torch.rand(1, 3, side, side))
     network.train(was_training)
     return counter.get_total_flops() // 2

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from relume.errors import UsageError
+from relume.lab.recipes.compact_clarity import compact_clarity, compact_clarity_cpu
 from relume.lab.recipes.iaml import iaml, iaml_cpu
 from relume.lab.recipes.lol import lol
 from relume.lab.recipes.zero_dce import zero_dce
 from relume.lab.training.recipe import Recipe
 
 RECIPES: Mapping[str, Callable[[], Recipe]] = {
+    "compact-clarity": compact_clarity,
+    "compact-clarity-cpu": compact_clarity_cpu,
     "iaml": iaml,
     "iaml-cpu": iaml_cpu,
     "lol": lol,

@@ -51,12 +51,26 @@ def save_weights(path: Path, network: nn.Module) -> None:
 def load_weights(path: Path, network: nn.Module) -> None:
     """Read weights into a network of the same shape.
 
+    Args:
+        path: `.safetensors`, or PyTorch's own format, of which only tensors are read, never code; those that
+            published checkpoints keep below `params` or `state_dict` are found.
+        network: where they go.
+
     Raises:
-        ModelError: the file is damaged or belongs to another network.
+        ModelError: the file is missing, damaged, or belongs to another network.
     """
     try:
-        network.load_state_dict(load_file(path))
+        network.load_state_dict(load_file(path) if path.suffix == ".safetensors" else _tensors(path))
     except Exception as error:
         raise ModelError(
-            f"the weights do not fit ({error})", "Give the network of the run's recipe.", path=path
+            f"the weights cannot be read or do not fit ({error})",
+            "Give a .safetensors or .pth file of this network's tensors.",
+            path=path,
         ) from error
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    for key in ("params_ema", "params", "state_dict"):
+        content = content.get(key, content)
+    return {name.removeprefix("module."): value for name, value in content.items()}

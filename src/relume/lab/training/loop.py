@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from relume.errors import OutputExists, UsageError
-from relume.lab.data.paired import LoadedPair, PairedCrops, load_pairs, training_and_validation
+from relume.lab.data.paired import Batch, LoadedPair, PairedCrops, load_pairs, training_and_validation
 from relume.lab.methods import METHODS
 from relume.lab.networks import build
 from relume.lab.training.average import MovingAverage
@@ -25,8 +24,8 @@ from relume.lab.training.checkpoint import (
     save_weights,
 )
 from relume.lab.training.device import autocast, pick_device
+from relume.lab.training.learner import Learner
 from relume.lab.training.recipe import Recipe, from_json, to_json
-from relume.lab.training.schedule import LearningRate
 from relume.lab.training.tracker import Tracker
 from relume.lab.training.validation import enhance_array, validate
 from relume.photo import Photo, write_photo
@@ -37,7 +36,7 @@ RECIPE = "recipe.json"
 
 @dataclass
 class Trainer:
-    """One run: its method, optimiser, moving average, the step it has reached, and losses not yet logged."""
+    """One run: its method, who learns in it, moving average, the step reached, and losses not yet logged."""
 
     recipe: Recipe
     device: torch.device
@@ -52,16 +51,15 @@ class Trainer:
         )
         if recipe.compile:
             self.method.compile(dynamic=False)
-        options = recipe.optimizer
-        self.optimizer = torch.optim.AdamW(
-            [parameter for parameter in self.method.parameters() if parameter.requires_grad],
-            lr=options.lr,
-            betas=options.betas,
-            weight_decay=options.weight_decay,
-        )
-        self.rate = LearningRate(options, recipe.steps)
+        opposing = list(self.method.adversary.parameters()) if self.method.adversary else []
+        own = [
+            parameter
+            for parameter in self.method.parameters()
+            if parameter.requires_grad and not any(parameter is other for other in opposing)
+        ]
+        self.learner = Learner(own, recipe.optimizer, recipe, self.device)
+        self.adversary = Learner(opposing, recipe.adversary, recipe, self.device) if opposing else None
         self.average = MovingAverage(self.network, recipe.average)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "float16")
         self.step = 0
         self.batches = 0
         self.unlogged: list[dict[str, float]] = []
@@ -70,31 +68,41 @@ class Trainer:
         """One optimiser step; returns each loss term, averaged over the accumulated batches."""
         phase = self.recipe.phase_at(self.step)
         self.method.train()
-        self.optimizer.zero_grad(set_to_none=True)
         totals: dict[str, float] = {}
+        opposing = 0.0
         for _ in range(phase.accumulation):
             batch = data.batch(self.batches, phase).to(self.device)
             self.batches += 1
             with autocast(self.device, self.recipe.precision):
                 losses = self.method(batch)
-            total = torch.stack(list(losses.values())).sum() / phase.accumulation
-            self.scaler.scale(total).backward()
+            self.learner.backward(torch.stack(list(losses.values())).sum() / phase.accumulation)
             for name, loss in losses.items():
                 totals[name] = totals.get(name, 0.0) + loss.item() / phase.accumulation
-        self._update()
-        return {"loss": sum(totals.values()), **totals}
-
-    def _update(self) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate.at(self.step)
-        if self.recipe.optimizer.clip:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.method.parameters(), self.recipe.optimizer.clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+            opposing += self._oppose(batch) / phase.accumulation
+        for learner in self.learners():
+            learner.update(self.step)
         self.method.after_step()
         self.average.update(self.network, self.step)
         self.step += 1
+        discriminator = {"discriminator": opposing} if self.adversary else {}
+        return {"loss": sum(totals.values()), **totals, **discriminator}
+
+    def _oppose(self, batch: Batch) -> float:
+        """Gradients of the adversary, if there is one, for a batch the method has just seen; its loss."""
+        if self.adversary is None:
+            return 0.0
+        with autocast(self.device, self.recipe.precision):
+            loss = self.method.adversary_loss(batch)
+        self.adversary.backward(loss / self.recipe.phase_at(self.step).accumulation)
+        return loss.item()
+
+    def learners(self) -> list[Learner]:
+        return [self.learner] if self.adversary is None else [self.learner, self.adversary]
+
+    def rates(self, step: int) -> dict[str, float]:
+        """Learning rates of 0-based `step`, as metrics name them."""
+        names = ("lr", "lr_discriminator")
+        return {name: learner.rate_at(step) for name, learner in zip(names, self.learners(), strict=False)}
 
     def state(self) -> dict[str, Any]:
         """Everything that an exact resume needs."""
@@ -103,9 +111,8 @@ class Trainer:
             "batches": self.batches,
             "method": self.method.state_dict(),
             "average": self.average.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "rate": self.rate.state(),
-            "scaler": self.scaler.state_dict(),
+            **self.learner.state(),
+            "adversary": self.adversary.state() if self.adversary else None,
             "unlogged": self.unlogged,
             "random": torch.get_rng_state(),
         }
@@ -114,9 +121,9 @@ class Trainer:
         self.step, self.batches = state["step"], state["batches"]
         self.method.load_state_dict(state["method"])
         self.average.network.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.rate.restore(state["rate"])
-        self.scaler.load_state_dict(state["scaler"])
+        self.learner.restore(state)
+        if self.adversary is not None:
+            self.adversary.restore(state["adversary"])
         self.unlogged = state["unlogged"]
         torch.set_rng_state(state["random"])
 
@@ -146,6 +153,7 @@ def train(
     held_out = validation[:: max(1, len(validation) // (recipe.validation_images or len(validation)))]
     data = PairedCrops(training, recipe.data, recipe.seed, getattr(trainer.network, "thumbnail_size", 1))
     (run / "environment.json").write_text(json.dumps(_environment(trainer.device), indent=2) + "\n")
+    trainer.method.prepare(data)
     tracker = Tracker(run, recipe.steps, trainer.step, quiet=quiet)
     try:
         _loop(trainer, data, held_out, tracker, run)
@@ -166,16 +174,24 @@ def _loop(
         if step % recipe.log_every == 0 or last:
             rows = trainer.unlogged
             means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-            rate, crop = trainer.rate.at(step - 1), recipe.phase_at(step - 1).crop
-            tracker.row("train", step, {**means, "lr": rate, "crop": crop})
+            crop = recipe.phase_at(step - 1).crop
+            tracker.row("train", step, {**means, **trainer.rates(step - 1), "crop": crop})
             trainer.unlogged = []
-        if step % recipe.validate_every == 0 or last:
+        if last or _validates(recipe, step):
             scores = validate(trainer.average.network, held_out, trainer.device)
-            trainer.rate.after_validation(scores["psnr"])
+            for learner in trainer.learners():
+                learner.rate.after_validation(scores["psnr"])
             tracker.row("validation", step, scores)
             _save_sample(trainer, held_out[0], run)
         if step % recipe.checkpoint_every == 0 or last:
             save_checkpoint(run, trainer.state())
+
+
+def _validates(recipe: Recipe, step: int) -> bool:
+    """Whether a validation follows the 1-based `step`."""
+    if recipe.validate_every:
+        return step % recipe.validate_every == 0
+    return recipe.ends_epoch(step - 1)
 
 
 def _prepare(run: Path, recipe: Recipe, resume: bool) -> None:

@@ -7,6 +7,7 @@ single values by dotted path. Nothing that is not in the recipe changes the resu
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import field
 from typing import Any, Literal
@@ -24,16 +25,24 @@ class Phase:
     """A stretch of training at one resolution.
 
     Attributes:
-        steps: optimiser steps.
-        crop: side of the square training crops, in pixels.
-        batch: crops a forward pass.
+        steps: optimiser steps; 0 where `epochs` says how long.
+        crop: side of the square training images, in pixels.
+        batch: images a forward pass.
         accumulation: forward passes an optimiser step.
+        epochs: length in epochs instead of steps.
+        rate_factor: factor on the learning rate from here on.
     """
 
     steps: int
     crop: int
     batch: int
     accumulation: int = 1
+    epochs: int = 0
+    rate_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if (self.steps > 0) == (self.epochs > 0):
+            raise ValueError("a phase has either steps or epochs")
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)
@@ -45,6 +54,10 @@ class Data:
         subset: `train` (without the validation scenes) or `all`; validation always uses the held-out scenes.
         split: name of the committed scene split.
         exposure_jitter: j; the input is scaled by a factor drawn log-uniformly from `[1 / (1 + j), 1 + j]`.
+        colour_jitter: j; each channel of both images is scaled by a factor drawn in the same way.
+        framing: `crop` cuts random squares, `resize` shrinks whole images to squares (area average).
+        quarter_turns: turn crops by random multiples of 90 degrees; all are mirrored at random.
+        epoch: how many images count as an epoch.
         context: smallest side of the random region that a crop's thumbnail shows, as a share of the image's.
         limit: use this many pairs only (0: all), for short runs and tests.
     """
@@ -53,6 +66,10 @@ class Data:
     subset: Literal["train", "all"] = "train"
     split: str = "our485_scenes"
     exposure_jitter: float = 0.0
+    colour_jitter: float = 0.0
+    framing: Literal["crop", "resize"] = "crop"
+    quarter_turns: bool = True
+    epoch: int = 485
     context: float = 0.7
     limit: int = 0
 
@@ -91,16 +108,19 @@ class Recipe:
         method, method_options: key of `relume.lab.methods.METHODS` and its keyword arguments.
         losses: weight of each named loss term.
         phases: the resolution schedule, in order.
+        epochs: stop after so many epochs, before the phases end; 0 goes through all of them.
+        optimizer, adversary: AdamW of the network, and of the method's adversary where it has one.
         average: decay of the weights' moving average, which validation and export use; 0 turns it off.
         precision: `auto` takes bfloat16 where the device computes with it fast, else float32.
         compile: compile the method (`torch.compile`): up to 1.7 times as fast, after minutes at the start and
             at each new crop size; needs a C++ compiler on a CPU.
-        log_every, validate_every, checkpoint_every: in steps.
+        log_every, validate_every, checkpoint_every: in steps; validation 0 is once an epoch.
         validation_images: how many held-out images a validation during training looks at (0: all).
     """
 
     name: str
     phases: tuple[Phase, ...]
+    epochs: int = 0
     network: str = "two-pass"
     network_options: dict[str, Any] = field(default_factory=dict)
     method: str = "supervised"
@@ -108,6 +128,7 @@ class Recipe:
     losses: dict[str, float] = field(default_factory=lambda: {"charbonnier": 1.0, "ssim": 0.5})
     data: Data = field(default_factory=Data)
     optimizer: Optimizer = field(default_factory=Optimizer)
+    adversary: Optimizer = field(default_factory=Optimizer)
     average: float = 0.999
     seed: int = 0
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -119,17 +140,46 @@ class Recipe:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps of all phases."""
-        return sum(phase.steps for phase in self.phases)
+        """Optimiser steps of the whole run."""
+        return sum(steps for _, steps in self._lengths())
+
+    def epoch_steps(self, phase: Phase) -> int:
+        """Optimiser steps of an epoch of a phase."""
+        return math.ceil(self.data.epoch / (phase.batch * phase.accumulation))
 
     def phase_at(self, step: int) -> Phase:
         """The phase that 0-based `step` belongs to; the last one for any step beyond."""
-        end = 0
+        return self._position(step)[0]
+
+    def ends_epoch(self, step: int) -> bool:
+        """Whether 0-based `step` is the last of an epoch, counted from the start of its phase."""
+        phase, within = self._position(step)
+        return (within + 1) % self.epoch_steps(phase) == 0
+
+    def rate_factor(self, step: int) -> float:
+        """Product of the factors on the learning rate of the phases begun so far."""
+        begun = self.phases[: self.phases.index(self.phase_at(step)) + 1]
+        return math.prod(phase.rate_factor for phase in begun)
+
+    def _lengths(self) -> list[tuple[Phase, int]]:
+        """Each phase with its steps, cut off after `epochs`."""
+        lengths: list[tuple[Phase, int]] = []
+        left = float(self.epochs or math.inf)
         for phase in self.phases:
-            end += phase.steps
-            if step < end:
-                return phase
-        return self.phases[-1]
+            epoch = self.epoch_steps(phase)
+            steps = min(phase.steps or phase.epochs * epoch, left * epoch)
+            lengths.append((phase, round(steps)))
+            left -= steps / epoch
+        return lengths
+
+    def _position(self, step: int) -> tuple[Phase, int]:
+        """The phase of 0-based `step`, and the step within it."""
+        for phase, steps in self._lengths():
+            if step < steps:
+                return phase, step
+            step -= steps
+        phase, steps = self._lengths()[-1]
+        return phase, steps + step
 
 
 _ADAPTER = TypeAdapter(Recipe)

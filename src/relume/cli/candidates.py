@@ -1,0 +1,147 @@
+"""What `evaluate` and `compare` put side by side: models, runs, networks with weights, finished results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from relume.errors import DataError, UsageError
+from relume.options import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import nn
+
+    Pixels: TypeAlias = npt.NDArray[Any]
+
+ModelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--models",
+        "--model",
+        help=f"Models, separated by commas: shipped ones by name, others by their card (.json); "
+        f"{DEFAULT_MODEL} if nothing else is named.",
+    ),
+]
+RunsOption = Annotated[
+    list[Path] | None, typer.Option("--run", help="A finished run of the laboratory; may be repeated.")
+]
+NetworksOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--network",
+        metavar="NAME=FILE",
+        help="A network of the laboratory with weights from a file, such as a teacher; may be repeated.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that makes a result of a dark photo.
+
+    Attributes:
+        label: what tables call it.
+        params: its parameters; None where that is not known.
+        enhance: takes the photo's name (without suffix) and its pixels, and returns the result's.
+    """
+
+    label: str
+    params: int | None
+    enhance: Callable[[str, Pixels], Pixels]
+
+
+def candidates(
+    models: str | None,
+    runs: Sequence[Path] | None = None,
+    networks: Sequence[str] | None = None,
+    folder: Path | None = None,
+    *,
+    strength: float = 1.0,
+    threads: int = 0,
+) -> list[Candidate]:
+    """Everything that was named, or the default model.
+
+    Raises:
+        UsageError: two of the same label, or no `NAME=FILE`.
+        RelumeError: what cannot be loaded.
+    """
+    found = [_finished(folder)] if folder is not None else []
+    found += [_network(assignment) for assignment in networks or []]
+    found += [_run(run) for run in runs or []]
+    names = [name.strip() for name in (models or "").split(",") if name.strip()]
+    for name in names if names or found else [DEFAULT_MODEL]:
+        found.append(_model(name, strength, threads))
+    labels = [candidate.label for candidate in found]
+    if len(set(labels)) < len(labels):
+        raise UsageError(f"two of {', '.join(labels)} have one name", "Name each only once.")
+    return found
+
+
+def _model(name: str, strength: float, threads: int) -> Candidate:
+    from relume.enhancer import Enhancer
+
+    enhancer = Enhancer(name, threads=threads)
+    return Candidate(
+        enhancer.card.name,
+        enhancer.card.params,
+        lambda _, pixels: enhancer.enhance(pixels, strength=strength),
+    )
+
+
+def _run(run: Path) -> Candidate:
+    from relume.cli.laboratory import require_laboratory
+
+    require_laboratory()
+    from relume.lab.export import load_run
+
+    return _of_network(run.name, load_run(run)[1])
+
+
+def _network(assignment: str) -> Candidate:
+    from relume.cli.laboratory import require_laboratory
+
+    name, separator, file = assignment.partition("=")
+    if not separator:
+        raise UsageError(f"'{assignment}' is no network with weights", "Write --network NAME=FILE.")
+    require_laboratory()
+    from relume.lab.networks import build
+    from relume.lab.training.checkpoint import load_weights
+
+    network = build(name).eval()
+    load_weights(Path(file), network)
+    return _of_network(name, network)
+
+
+def _of_network(label: str, network: nn.Module) -> Candidate:
+    import torch
+
+    from relume.evaluate.protocol import to_8_bits
+    from relume.lab.networks.cost import count_parameters
+    from relume.lab.training.validation import enhance_array
+
+    cpu = torch.device("cpu")
+    return Candidate(
+        label,
+        count_parameters(network),
+        lambda _, pixels: enhance_array(network, to_8_bits(pixels), cpu),
+    )
+
+
+def _finished(folder: Path) -> Candidate:
+    """Results that lie in a folder, by name."""
+    from relume.photo import read_photo
+
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    results = {path.stem: path for path in files if path.is_file()}
+
+    def read(name: str, _: Pixels) -> Pixels:
+        if name not in results:
+            raise DataError(f"holds no result for '{name}'", "Name a folder with all results.", path=folder)
+        return read_photo(results[name]).rgb_HWC
+
+    return Candidate(str(folder), None, read)

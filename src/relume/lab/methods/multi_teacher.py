@@ -1,0 +1,187 @@
+"""The training method of Compact Clarity: fidelity, perception, two kinds of distillation, and an adversary.
+
+Any subset of its terms may be used; what has no weight is neither built nor computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from relume.errors import UsageError
+from relume.lab.data.paired import Batch, PairedCrops
+from relume.lab.losses import LOSSES, Loss, charbonnier, weighted_losses
+from relume.lab.losses.adversarial import get_adversarial
+from relume.lab.losses.contrastive import ProjectionHead, info_nce
+from relume.lab.losses.perceptual import Perceptual
+from relume.lab.methods.base import Method
+from relume.lab.methods.pooled import PooledFeatures
+from relume.lab.networks import build
+from relume.lab.teachers import Teacher, load_teacher
+
+IMITATION = "imitation-"
+"""A loss of this name and a teacher's is the distance (Charbonnier) between the student's output and its."""
+
+
+class MultiTeacher(Method):
+    """The hybrid loss of Compact Clarity (eq. 3.12), and imitation of a teacher's output beside it.
+
+    Args:
+        network: the student; `contrastive` needs one with `output_and_features`.
+        losses: weights; beside the paired terms `perceptual`, `adversarial`, `contrastive`, and
+            `imitation-NAME` for teachers by name.
+        teachers: description of each teacher by name, see `load_teacher`.
+        contrastive: `teacher` (whose features), `student_feature` and `teacher_feature` (which of them,
+            from 0), `embedding` (length), `temperature`, and `cache` (a folder for the teacher's pooled
+            features; computed for every batch without it).
+        perceptual: `backbone`, `file` and `layer` as for `Perceptual.load`.
+        adversarial: `loss` (`bce` or `lsgan`) and the `options` of the PatchGAN.
+        fusion: name of the teacher whose features the student's Attention Fusion sees; none by default.
+
+    Raises:
+        UsageError: names that do not fit together.
+        ModelError: weights that are missing or do not fit.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        losses: Mapping[str, float],
+        teachers: Mapping[str, Mapping[str, Any]] | None = None,
+        contrastive: Mapping[str, Any] | None = None,
+        perceptual: Mapping[str, Any] | None = None,
+        adversarial: Mapping[str, Any] | None = None,
+        fusion: str = "",
+    ) -> None:
+        super().__init__()
+        self.network = network
+        weights = {name: weight for name, weight in losses.items() if weight}
+        self.imitation = {
+            name.removeprefix(IMITATION): weights.pop(name) for name in list(weights) if IMITATION in name
+        }
+        self.adversarial_weight = weights.pop("adversarial", 0.0)
+        self.contrastive_weight = weights.pop("contrastive", 0.0)
+        self.weights = weights
+        self.fusion = fusion
+        # Dictionaries hide frozen modules from the optimiser and from checkpoints.
+        self.teachers = _needed_teachers(self, teachers or {}, contrastive or {})
+        self.terms: dict[str, Loss] = dict(LOSSES)
+        if "perceptual" in weights:
+            self.terms["perceptual"] = Perceptual.load(**(perceptual or {}))
+        self.contrast = (
+            Contrast(network, self.teachers, **(contrastive or {})) if self.contrastive_weight else None
+        )
+        self._build_adversary(**(adversarial or {}))
+
+    def _build_adversary(self, loss: str = "bce", options: Mapping[str, Any] | None = None) -> None:
+        self.objectives = get_adversarial(loss)
+        self.adversary = build("patchgan", options) if self.adversarial_weight else None
+        self._generated = torch.empty(0)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MultiTeacher:
+        """Move the frozen modules too, wherever the method goes."""
+        for module in (*self.teachers.values(), *self.terms.values()):
+            if isinstance(module, nn.Module):
+                module._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    def prepare(self, data: PairedCrops) -> None:
+        """Compute the teacher's pooled features once, where a cache is asked for."""
+        if self.contrast is not None:
+            self.contrast.prepare(data)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Return each weighted term; what is minimised is their sum."""
+        output, features = self._student(batch)
+        losses = weighted_losses(self.weights, output, batch.high_BCHW, self.terms)
+        for name, weight in self.imitation.items():
+            imitated = self.teachers[name].output(batch).float()
+            losses[f"{IMITATION}{name}"] = weight * charbonnier(output.float(), imitated)
+        if self.adversary is not None:
+            self.adversary.requires_grad_(False)
+            judged = self.adversary(output).float()
+            losses["adversarial"] = self.adversarial_weight * self.objectives.generator(judged)
+            self._generated = output.detach()
+        if self.contrast is not None:
+            losses["contrastive"] = self.contrastive_weight * self.contrast(features, batch)
+        return losses
+
+    def _student(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """The student's output, and its features where a term wants them."""
+        network: Any = self.network
+        inputs = batch.inputs(network)
+        if self.fusion:
+            inputs = (*inputs, self.teachers[self.fusion].features(batch)[network.attention_fusion - 1])
+        if self.contrast is None:
+            return network(*inputs), []
+        return network.output_and_features(*inputs)
+
+    def adversary_loss(self, batch: Batch) -> Tensor:
+        """The discriminator's loss on targets and on what the student last made (eq. 3.14, 3.15)."""
+        assert self.adversary is not None  # noqa: S101 - the loop asks only where there is one
+        self.adversary.requires_grad_(True)
+        real, fake = self.adversary(batch.high_BCHW), self.adversary(self._generated)
+        return self.objectives.discriminator(real.float(), fake.float())
+
+
+class Contrast(nn.Module):
+    """Contrastive distillation (eq. 3.13): projection heads on a student's and a teacher's features, InfoNCE.
+
+    Args:
+        network: the student.
+        teachers: by name.
+        teacher, student_feature, teacher_feature, embedding, temperature, cache: as for `MultiTeacher`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        teachers: Mapping[str, Teacher],
+        teacher: str,
+        student_feature: int = 2,
+        teacher_feature: int = 2,
+        embedding: int = 128,
+        temperature: float = 0.07,
+        cache: str = "",
+    ) -> None:
+        super().__init__()
+        channels = getattr(network, "feature_channels", ())
+        theirs = teachers[teacher].feature_channels
+        if student_feature >= len(channels) or teacher_feature >= len(theirs):
+            raise UsageError(
+                f"the student has {len(channels)} features and teacher '{teacher}' {len(theirs)}, "
+                f"too few for number {student_feature} and {teacher_feature} (from 0)",
+                "Choose others by method_options.contrastive, or set losses.contrastive=0.",
+            )
+        self.student_feature, self.temperature = student_feature, temperature
+        self.student_head = ProjectionHead(channels[student_feature], embedding)
+        self.teacher_head = ProjectionHead(theirs[teacher_feature], embedding)
+        self.pooled = PooledFeatures(teachers[teacher], teacher_feature, Path(cache) if cache else None)
+
+    def prepare(self, data: PairedCrops) -> None:
+        self.pooled.prepare(data)
+
+    def forward(self, features: list[Tensor], batch: Batch) -> Tensor:
+        """The unweighted loss, in float32."""
+        pooled = self.pooled(batch)
+        with torch.autocast(pooled.device.type, enabled=False):
+            ours = self.student_head(features[self.student_feature].float())
+            theirs = self.teacher_head(pooled[:, :, None, None].float())
+            return info_nce(ours, theirs, self.temperature)
+
+
+def _needed_teachers(
+    method: MultiTeacher, described: Mapping[str, Mapping[str, Any]], contrastive: Mapping[str, Any]
+) -> dict[str, Teacher]:
+    """Load the teachers that a term asks for, and no others."""
+    names = {*method.imitation, *([method.fusion] if method.fusion else [])}
+    if method.contrastive_weight:
+        names.add(contrastive.get("teacher", ""))
+    missing = sorted(names - set(described))
+    if missing:
+        raise UsageError(f"no teacher is called {missing}", "Describe it in method_options.teachers.")
+    return {name: load_teacher(described[name]) for name in sorted(names)}

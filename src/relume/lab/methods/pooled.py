@@ -1,0 +1,72 @@
+"""A teacher's pooled features: for each batch, or computed once for each image and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from relume.lab.data.paired import Batch, LoadedPair, PairedCrops, to_tensor
+from relume.lab.networks.two_pass import thumbnail
+from relume.lab.teachers import Teacher
+
+SIDE = 256
+"""Whole images are shrunk to squares of this side before the teacher sees them for the cache."""
+
+
+class PooledFeatures:
+    """One vector an image: a teacher's feature, averaged over positions.
+
+    With a folder, the teacher sees each whole image once, and every crop of it gets that vector: on two
+    cores the teacher would otherwise cost more than the student. The file's name is a hash of teacher,
+    feature and images, so nothing stale is ever read.
+
+    Args:
+        teacher: with features.
+        feature: which of them, from 0.
+        folder: where the cache lies; None computes them for each batch.
+    """
+
+    def __init__(self, teacher: Teacher, feature: int, folder: Path | None) -> None:
+        self.teacher = teacher
+        self.feature = feature
+        self.folder = folder
+        self.known: dict[str, Tensor] = {}
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """B x C, without gradient."""
+        if self.known:
+            return torch.stack([self.known[name] for name in batch.names]).to(batch.low_BCHW.device)
+        return self._pooled(batch)
+
+    def prepare(self, data: PairedCrops) -> None:
+        """Read the cache, or compute it and write it in one step."""
+        if self.folder is None:
+            return
+        path = self.folder / f"{self._key(data)}.safetensors"
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".partial")
+            save_file({pair.name: self._of_image(pair, data) for pair in data.pairs}, partial)
+            partial.replace(path)
+        self.known = load_file(path)
+
+    def _key(self, data: PairedCrops) -> str:
+        digest = hashlib.sha256(f"{self.teacher.fingerprint()} {self.feature} {SIDE}".encode())
+        for pair in data.pairs:
+            digest.update(pair.name.encode() + pair.low_HWC.tobytes())
+        return digest.hexdigest()[:32]
+
+    def _of_image(self, pair: LoadedPair, data: PairedCrops) -> Tensor:
+        whole = to_tensor(pair.low_HWC)
+        low = F.adaptive_avg_pool2d(whole, SIDE)
+        device = next((parameter.device for parameter in self.teacher.parameters()), low.device)
+        batch = Batch(low, low, thumbnail(whole, data.thumbnail_size)).to(device)
+        return self._pooled(batch)[0].float().cpu().contiguous()
+
+    def _pooled(self, batch: Batch) -> Tensor:
+        return self.teacher.features(batch)[self.feature].mean((2, 3))

@@ -1,0 +1,95 @@
+"""Compact Clarity: a student of two teachers, seven loss terms, a PatchGAN, a progressive schedule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from relume.lab.networks.compact_clarity import SMALL
+from relume.lab.training.recipe import Data, Optimizer, Phase, Recipe
+
+LOSSES = {
+    "charbonnier": 0.55,
+    "frequency": 0.08,
+    "perceptual": 0.08,
+    "ms-ssim": 0.20,
+    "gradient": 0.15,
+    "adversarial": 0.001,
+    "contrastive": 0.01,
+}
+"""Table of section 3.5.1; the frequency term's inner factor of 0.1 is its own."""
+
+METHOD: dict[str, Any] = {
+    "teachers": {
+        "structure": {"network": "mirnet-v2", "weights": ""},
+        "illumination": {"network": "zero-dce", "weights": ""},
+    },
+    "contrastive": {"teacher": "structure", "student_feature": 2, "teacher_feature": 2},
+    "perceptual": {"backbone": "vgg19"},
+    "adversarial": {"loss": "bce"},
+}
+
+
+def compact_clarity() -> Recipe:
+    """The thesis's numbers, for a GPU machine; the structure teacher's weights are the user's to name.
+
+    Whole images are resized to squares, as in the thesis. Its validation set is eval15; here the held-out
+    scenes are validated on, once an epoch. The illumination teacher (Zero-DCE) has no term of its own in the
+    thesis; `--set losses.imitation-illumination=0.05` gives it one.
+    """
+    return Recipe(
+        name="compact-clarity",
+        network="compact-clarity",
+        method="multi-teacher",
+        method_options=METHOD,
+        losses=LOSSES,
+        phases=(
+            Phase(0, 64, 32, 2, epochs=40),
+            Phase(0, 128, 16, 2, epochs=40),
+            Phase(0, 256, 4, 2, epochs=170),
+        ),
+        data=Data(subset="all", framing="resize", quarter_turns=False, colour_jitter=0.05),
+        optimizer=Optimizer(
+            lr=6.25e-6, min_lr=1e-7, weight_decay=1e-5, schedule="plateau", warmup=0, clip=0.0
+        ),
+        adversary=Optimizer(
+            lr=1.56e-6,
+            min_lr=0.0,
+            weight_decay=0.0,
+            betas=(0.5, 0.999),
+            schedule="plateau",
+            warmup=0,
+            clip=0.0,
+        ),
+        average=0.0,
+        validate_every=0,
+        checkpoint_every=50,
+    )
+
+
+def compact_clarity_cpu() -> Recipe:
+    """The same method within two hours of two cores.
+
+    Deviations: the small student; crops instead of resized images, so that it learns at the scale it is used
+    at; a higher learning rate with a cosine; a moving average of the weights; no accumulation; the validation
+    scenes left out. The teacher is the default network's run `runs/lol`, its features cached once; both can
+    be changed by `--set`. The perceptual term needs weights of a classifier: name their file, or leave it out
+    by `--set losses.perceptual=0`.
+    """
+    thesis = compact_clarity()
+    return replace(
+        thesis,
+        name="compact-clarity-cpu",
+        network_options=SMALL,
+        method_options={
+            **METHOD,
+            "teachers": {**METHOD["teachers"], "structure": {"run": "runs/lol"}},
+            "contrastive": {**METHOD["contrastive"], "teacher_feature": 0, "cache": "runs/teacher-features"},
+        },
+        phases=(Phase(1500, 64, 16), Phase(1000, 128, 8), Phase(500, 256, 4)),
+        data=Data(exposure_jitter=0.2),
+        optimizer=Optimizer(lr=5e-4, weight_decay=1e-5),
+        adversary=Optimizer(lr=1.25e-4, weight_decay=0.0, betas=(0.5, 0.999), clip=0.0),
+        average=0.999,
+        validate_every=500,
+    )

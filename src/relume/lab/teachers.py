@@ -1,0 +1,141 @@
+"""Frozen teachers: whatever returns an output for a dark image and, if it can, features of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from relume.engine import OnnxEngine
+from relume.errors import ModelError, UsageError
+from relume.lab.data.paired import Batch
+from relume.lab.export import load_run
+from relume.lab.networks import build
+from relume.lab.training.checkpoint import load_weights
+
+RANDOM = "random"
+"""What a recipe gives for weights to try a network untrained, knowingly."""
+
+
+class Teacher(nn.Module):
+    """What distillation asks of a teacher.
+
+    Attributes:
+        feature_channels: channels of each feature, coarse or early ones first; none for an output only.
+    """
+
+    feature_channels: tuple[int, ...] = ()
+
+    def output(self, batch: Batch) -> Tensor:
+        """The enhanced images in [0, 1], without gradient."""
+        raise NotImplementedError
+
+    def features(self, batch: Batch) -> list[Tensor]:
+        """Its features of the dark images, without gradient."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what it knows; equal teachers have equal ones."""
+        raise NotImplementedError
+
+
+class NetworkTeacher(Teacher):
+    """Any network of the laboratory; its features are its `features`, or the maps of its decoder.
+
+    Args:
+        network: trained.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False)
+        channels = getattr(network, "feature_channels", getattr(network, "map_channels", ()))
+        self.feature_channels = tuple(channels)
+        self.eval()
+
+    @torch.no_grad()
+    def output(self, batch: Batch) -> Tensor:
+        return self.network(*batch.inputs(self.network)).clamp(0, 1)
+
+    @torch.no_grad()
+    def features(self, batch: Batch) -> list[Tensor]:
+        network: Any = self.network
+        if hasattr(network, "feature_channels"):
+            return network.features(batch.low_BCHW)
+        return network.decode(network.encode(*batch.inputs(network)))
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for name, value in self.network.state_dict().items():
+            digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+class OnnxTeacher(Teacher):
+    """A graph with an input `image`, B x 3 x H x W in [0, 1], and one output of the same shape.
+
+    Args:
+        file: the graph.
+
+    Raises:
+        ModelError: missing, or no graph.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        try:
+            self._graph = file.read_bytes()
+        except OSError as error:
+            raise ModelError("the teacher's graph cannot be read", "Check the name.", path=file) from error
+        self._engine = OnnxEngine(self._graph, device="cpu")
+
+    def output(self, batch: Batch) -> Tensor:
+        images = [np.ascontiguousarray(image[None].cpu().numpy()) for image in batch.low_BCHW]
+        outputs = np.concatenate([self._engine.run(image=image) for image in images])
+        return torch.from_numpy(outputs).to(batch.low_BCHW.device).clamp(0, 1)
+
+    def fingerprint(self) -> str:
+        return hashlib.sha256(self._graph).hexdigest()
+
+
+def load_teacher(description: Mapping[str, Any]) -> Teacher:
+    """A teacher as recipes describe it.
+
+    Args:
+        description: `{"run": FOLDER}` for a finished run; `{"onnx": FILE}` for a graph of one image input; or
+            `{"network": NAME, "options": {...}, "weights": FILE}` for a network of the laboratory, where the
+            file is one that `load_weights` reads.
+            `"weights": "random"` leaves the network untrained.
+
+    Raises:
+        UsageError: another description.
+        ModelError: a file is missing or does not fit.
+    """
+    given = set(description)
+    if given == {"run"}:
+        return NetworkTeacher(load_run(Path(description["run"]))[1])
+    if given == {"onnx"}:
+        return OnnxTeacher(Path(description["onnx"]))
+    if "network" in given <= {"network", "options", "weights"}:
+        network = build(description["network"], description.get("options"))
+        _load_into(network, description["network"], description.get("weights", ""))
+        return NetworkTeacher(network)
+    raise UsageError(
+        f"a teacher cannot be described by {sorted(given)}", "Give run, or onnx, or network and weights."
+    )
+
+
+def _load_into(network: nn.Module, name: str, weights: str) -> None:
+    if weights == RANDOM:
+        return
+    if not weights:
+        raise ModelError(
+            f"teacher '{name}' has no weights",
+            "Name their file: --set method_options.teachers.NAME.weights=FILE.",
+        )
+    load_weights(Path(weights), network)

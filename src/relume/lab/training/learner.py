@@ -1,0 +1,67 @@
+"""Who learns in a run: parameters, their optimiser and its learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from relume.lab.training.recipe import Optimizer, Recipe
+from relume.lab.training.schedule import LearningRate
+
+
+class Learner:
+    """Parameters that minimise one loss by AdamW; a run has one, or two where an adversary learns too.
+
+    Args:
+        parameters: what is trained.
+        options: AdamW and its schedule.
+        recipe: how long the run is, its precision, and its phases' factors on the learning rate.
+        device: where it computes.
+    """
+
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], options: Optimizer, recipe: Recipe, device: torch.device
+    ) -> None:
+        self.parameters = list(parameters)
+        self.options = options
+        self.recipe = recipe
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=options.lr, betas=options.betas, weight_decay=options.weight_decay
+        )
+        self.rate = LearningRate(options, recipe.steps)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of 0-based `step`."""
+        return self.rate.at(step) * self.recipe.rate_factor(step)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the loss's gradients to those of earlier batches of the step."""
+        self.scaler.scale(loss).backward()
+
+    def update(self, step: int) -> None:
+        """Take the optimiser's 0-based `step`, and forget the gradients."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate_at(step)
+        if self.options.clip:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "rate": self.rate.state(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.rate.restore(state["rate"])
+        self.scaler.load_state_dict(state["scaler"])

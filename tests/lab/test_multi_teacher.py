@@ -1,0 +1,253 @@
+"""The training method of Compact Clarity: who learns what, from whom, and an exact resume of both players."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from relume.errors import ModelError, UsageError
+from relume.lab.data.paired import Batch, PairedCrops, load_pairs, training_and_validation
+from relume.lab.export import export_run
+from relume.lab.losses.perceptual import Perceptual
+from relume.lab.methods.multi_teacher import MultiTeacher
+from relume.lab.networks import build
+from relume.lab.recipes import get_recipe
+from relume.lab.teachers import load_teacher
+from relume.lab.training import loop
+from relume.lab.training.loop import Trainer, train
+from relume.lab.training.recipe import Data, Optimizer, Phase, Recipe, override
+from relume.lab.training.tracker import read_metrics
+
+STUDENT = {"width": 16, "groups": [1, 1, 1], "blocks": 1}
+SEVEN = {
+    "charbonnier": 0.55,
+    "frequency": 0.08,
+    "perceptual": 0.08,
+    "ms-ssim": 0.2,
+    "gradient": 0.15,
+    "adversarial": 0.001,
+    "contrastive": 0.01,
+}
+TEACHERS: dict[str, Any] = {
+    "structure": {
+        "network": "mirnet-v2",
+        "options": {"n_feat": 16, "n_MRB": 1},
+        "weights": "random",
+    },
+    "illumination": {"network": "zero-dce", "weights": "random"},
+}
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a perceptual backbone; random, since none can be downloaded in a test."""
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("classifier") / "squeezenet.pth"
+    torch.save(Perceptual("squeezenet1_1").state_dict(), path)
+    return path
+
+
+def options(classifier: Path, **changes: Any) -> dict[str, Any]:
+    chosen = {
+        "teachers": TEACHERS,
+        "contrastive": {"teacher": "structure", "embedding": 8},
+        "perceptual": {"backbone": "squeezenet1_1", "file": str(classifier)},
+        "adversarial": {"loss": "bce"},
+    }
+    return {**chosen, **changes}
+
+
+@pytest.fixture
+def recipe(tiny_recipe: Recipe, classifier: Path) -> Recipe:
+    """All seven terms, both teachers and the discriminator, on images small enough for a test."""
+    return replace(
+        tiny_recipe,
+        network="compact-clarity",
+        network_options=STUDENT,
+        method="multi-teacher",
+        method_options=options(classifier),
+        losses={**SEVEN, "imitation-illumination": 0.05},
+        phases=(Phase(3, 32, 2), Phase(2, 48, 1, accumulation=2)),
+        adversary=Optimizer(lr=2e-4, betas=(0.5, 0.999), warmup=0, schedule="plateau", plateau_patience=0),
+        checkpoint_every=2,
+        validate_every=2,
+    )
+
+
+def batch(size: int = 48) -> Batch:
+    high = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0))
+    return Batch(high * 0.2, high, high[..., :8, :8] * 0.2)
+
+
+def test_all_seven_terms_both_teachers_and_the_discriminator(
+    recipe: Recipe, tiny_root: Path, tmp_path: Path
+) -> None:
+    train(recipe, tiny_root, tmp_path / "run", device="cpu", quiet=True)
+    rows = [row for row in read_metrics(tmp_path / "run") if row["kind"] == "train"]
+    assert set(SEVEN) | {"imitation-illumination", "discriminator", "lr_discriminator"} <= set(rows[0])
+    terms = [*SEVEN, "imitation-illumination"]
+    assert rows[0]["loss"] == pytest.approx(sum(rows[0][term] for term in terms))
+    assert rows[0]["discriminator"] > 0.5  # near 2 log 2 at the start, and no part of the student's loss
+
+
+def test_gradients_flow_to_the_student_and_the_projection_heads_only(classifier: Path) -> None:
+    torch.manual_seed(0)
+    losses = {**SEVEN, "imitation-illumination": 0.05}
+    method = MultiTeacher(build("compact-clarity", STUDENT), losses, **options(classifier)).train()
+    torch.stack(list(method(batch()).values())).sum().backward()
+    assert all(p.grad is not None for p in method.contrast.parameters())
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in method.network.parameters())
+    assert all(p.grad is None for p in method.adversary.parameters())
+    frozen = [*method.teachers.values(), method.terms["perceptual"]]
+    assert all(p.grad is None and not p.requires_grad for module in frozen for p in module.parameters())
+    before = [p.grad.clone() for p in method.network.parameters() if p.grad is not None]
+    method.adversary_loss(batch()).backward()
+    assert all(p.grad is not None for p in method.adversary.parameters() if p.requires_grad)
+    after = [p.grad for p in method.network.parameters() if p.grad is not None]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_frozen_modules_are_in_no_checkpoint_and_stay_in_evaluation_mode(classifier: Path) -> None:
+    method = MultiTeacher(build("compact-clarity", STUDENT), SEVEN, **options(classifier)).train()
+    assert not [name for name in method.state_dict() if "teacher" in name and "head" not in name]
+    assert not [name for name in method.state_dict() if "perceptual" in name]
+    assert not any(teacher.training for teacher in method.teachers.values())
+
+
+@pytest.mark.parametrize("term", sorted(SEVEN))
+def test_every_term_can_be_switched_off(classifier: Path, term: str) -> None:
+    losses = {**SEVEN, term: 0.0}
+    method = MultiTeacher(build("compact-clarity", STUDENT), losses, **options(classifier)).train()
+    assert set(method(batch())) == set(SEVEN) - {term}
+    assert (method.adversary is None) == (term == "adversarial")
+    assert ("structure" in method.teachers) == (term != "contrastive")
+
+
+def test_missing_weights_refuse_to_start_and_name_the_remedy(classifier: Path) -> None:
+    student = build("compact-clarity", STUDENT)
+    nameless = {**TEACHERS, "structure": {"network": "mirnet-v2"}}
+    with pytest.raises(ModelError, match=r"has no weights.*method_options\.teachers"):
+        MultiTeacher(student, SEVEN, **options(classifier, teachers=nameless))
+    with pytest.raises(ModelError, match=r"absent\.pth"):
+        MultiTeacher(student, SEVEN, **options(classifier, perceptual={"file": "absent.pth"}))
+    with pytest.raises(UsageError, match="no teacher is called"):
+        MultiTeacher(student, {"imitation-nobody": 1.0}, **options(classifier))
+    with pytest.raises(UsageError, match="too few"):
+        MultiTeacher(build("zero-dce"), {"contrastive": 1.0}, **options(classifier))
+
+
+def test_resume_in_the_middle_of_a_phase_restores_both_players(
+    recipe: Recipe, tiny_root: Path, tmp_path: Path
+) -> None:
+    train(recipe, tiny_root, tmp_path / "whole", device="cpu", quiet=True)
+    halved = tmp_path / "halved"
+    step = Trainer.train_step
+
+    def interrupted(trainer: Trainer, data: PairedCrops) -> dict[str, float]:
+        if trainer.step == 4:
+            raise KeyboardInterrupt
+        return step(trainer, data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "train_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tiny_root, halved, device="cpu", quiet=True)
+    saved = loop.load_checkpoint(halved)
+    assert saved["step"] == 4
+    assert saved["adversary"]["rate"]["waited"] + saved["adversary"]["rate"]["factor"] > 0
+    train(recipe, tiny_root, halved, device="cpu", quiet=True, resume=True)
+    whole, again = (load_file(run / "weights.safetensors") for run in (tmp_path / "whole", halved))
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    ends = [loop.load_checkpoint(run)["method"] for run in (tmp_path / "whole", halved)]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_pooled_features_are_computed_once_and_keyed_by_teacher_and_data(
+    tiny_root: Path, tmp_path: Path, classifier: Path
+) -> None:
+    pairs = load_pairs(training_and_validation(tiny_root, Data())[0])
+    data = PairedCrops(pairs, Data(), 0, 8)
+    cache = tmp_path / "cache"
+    chosen = options(classifier, contrastive={"teacher": "structure", "embedding": 8, "cache": str(cache)})
+
+    def prepared(seed: int) -> MultiTeacher:
+        torch.manual_seed(seed)
+        method = MultiTeacher(build("compact-clarity", STUDENT), {"contrastive": 1.0}, **chosen)
+        method.prepare(data)
+        return method
+
+    method = prepared(0)
+    first = method.contrast.pooled(data.batch(0, Phase(1, 32, 3)))
+    assert len(list(cache.iterdir())) == 1
+    stamp = next(cache.iterdir()).stat().st_mtime_ns
+    again = prepared(0).contrast.pooled(data.batch(0, Phase(1, 32, 3)))
+    assert next(cache.iterdir()).stat().st_mtime_ns == stamp
+    assert torch.equal(first, again)
+    assert first.shape == (3, 16)
+    prepared(1)  # another teacher
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_any_network_run_or_graph_can_teach(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(tiny_recipe, tiny_root, run, device="cpu", quiet=True)
+    images = batch(32)
+    teacher = load_teacher({"run": str(run)})
+    assert teacher.output(images).shape == (3, 3, 32, 32)
+    assert [maps.shape[1] for maps in teacher.features(images)] == list(teacher.feature_channels)
+    autoencoder = replace(
+        tiny_recipe,
+        network="iaml-autoencoder",
+        network_options={"widths": [8, 8, 8, 8, 8], "head": 8},
+        phases=(Phase(1, 32, 2),),
+    )
+    train(autoencoder, tiny_root, tmp_path / "other", device="cpu", quiet=True)
+    export_run(tmp_path / "other", "other", tmp_path, {"summary": "A test."})
+    graph, original = (
+        load_teacher({"onnx": str(tmp_path / "other.onnx")}),
+        load_teacher({"run": str(tmp_path / "other")}),
+    )
+    np.testing.assert_allclose(graph.output(images), original.output(images), atol=1 / 510)
+    assert graph.feature_channels == ()
+    with pytest.raises(UsageError, match="cannot be described"):
+        load_teacher({"path": "x"})
+
+
+def test_attention_fusion_sees_the_teacher(classifier: Path) -> None:
+    torch.manual_seed(0)
+    student = build("compact-clarity", {**STUDENT, "attention_fusion": 2, "teacher_width": 16})
+    torch.nn.init.ones_(student.conv_out.weight)  # it starts at zero, which would hide everything before it
+    method = MultiTeacher(student, {"charbonnier": 1.0}, **options(classifier, fusion="structure")).train()
+    torch.stack(list(method(batch(32)).values())).sum().backward()
+    assert student.fusion.out.weight.grad.abs().sum() > 0
+
+
+def test_the_recipe_is_the_thesiss_schedule_epoch_by_epoch() -> None:
+    recipe = get_recipe("compact-clarity")
+    table: list[tuple[int, int, int, int]] = []
+    for step in range(recipe.steps):
+        if recipe.ends_epoch(step):
+            phase = recipe.phase_at(step)
+            table.append((phase.crop, phase.batch, phase.accumulation, recipe.epoch_steps(phase)))
+    assert len(table) == 250
+    assert set(table[:40]) == {(64, 32, 2, 8)}
+    assert set(table[40:80]) == {(128, 16, 2, 16)}
+    assert set(table[80:]) == {(256, 4, 2, 61)}
+    assert recipe.losses == SEVEN
+    assert (recipe.optimizer.lr, recipe.optimizer.weight_decay) == (6.25e-6, 1e-5)
+    assert (recipe.adversary.lr, recipe.adversary.betas) == (1.56e-6, (0.5, 0.999))
+    assert {recipe.rate_factor(step) for step in (0, 400, 5000)} == {1.0}
+    assert override(recipe, ["epochs=41"]).steps == 40 * 8 + 16
+    json.dumps(recipe.method_options)
+
+
+def test_the_rate_changes_with_the_resolution_where_asked() -> None:
+    recipe = override(get_recipe("compact-clarity"), ["phases.1.rate_factor=0.5", "phases.2.rate_factor=0.5"])
+    assert [recipe.rate_factor(step) for step in (0, 40 * 8, 40 * 8 + 40 * 16)] == [1.0, 0.5, 0.25]
