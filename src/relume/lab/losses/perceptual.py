@@ -60,7 +60,7 @@ def _squeezenet1_1() -> list[nn.Module]:
 
 
 class _InvertedResidual(nn.Module):
-    """MobileNetV2's block: 1x1 convolution widens, 3x3 a channel, 1x1 narrows; residual where shapes allow."""
+    """MobileNetV2's block: 1x1 convolution widens, 3x3 a channel, 1x1 narrows; a residual where it fits."""
 
     def __init__(self, before: int, after: int, stride: int, expansion: int) -> None:
         super().__init__()
