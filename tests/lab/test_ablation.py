@@ -91,6 +91,25 @@ def test_every_grid_builds_every_cell() -> None:
         get_grid("x")
 
 
+def test_compact_claritys_grid_is_the_eight_configurations_of_the_thesis() -> None:
+    grid = GRIDS["compact-clarity"]
+    cells = {name: grid.cell(name, 0) for name in grid.cells}
+    assert len(cells) == 8
+    pixels = {
+        sum(phase.steps * phase.batch * phase.crop**2 for phase in recipe.phases) for recipe in cells.values()
+    }
+    assert len(pixels) == 1  # the same budget for each
+    terms = {name: set(recipe.losses) for name, recipe in cells.items()}
+    assert terms["baseline"] == terms["progressive"] == {"charbonnier"}
+    assert len(cells["baseline"].phases) == 1
+    assert len(cells["progressive"].phases) == 2
+    assert terms["fidelity"] == terms["full"] - {"contrastive", "adversarial"}
+    assert terms["contrastive"] == terms["full"] - {"adversarial"}
+    assert len(terms["full"]) == 7
+    assert cells["no-stretch"].network_options["stretch"] is False
+    assert "gradient" not in cells["no-stretch"].network_options
+
+
 def test_the_command_prints_checked_in_results(relume: Callable[..., Finished], tmp_path: Path) -> None:
     write_results([result("full", 0, 20.0), result("beta-0", 0, 19.0)], tmp_path / "r.csv")
     shown = relume("ablate", "iaml", "--show", str(tmp_path / "r.csv"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
 from relume.errors import UsageError
 from relume.lab.ablation import Grid
+from relume.lab.recipes.compact_clarity import LOSSES, compact_clarity_cpu
 from relume.lab.recipes.iaml import iaml_cpu
 from relume.lab.training.recipe import Phase, Recipe
 
@@ -22,7 +24,47 @@ def _narrow_iaml() -> Recipe:
     )
 
 
+def _small_compact_clarity() -> Recipe:
+    """`compact-clarity-cpu` with 0.13 M parameters and 600 steps of 65,536 pixels each.
+
+    The perceptual term looks through MobileNetV2; name the file of its weights by
+    `--set method_options.perceptual.file=FILE`.
+    """
+    recipe = compact_clarity_cpu()
+    return replace(
+        recipe,
+        network_options={"width": 16, "groups": [1, 2, 4], "blocks": 1, "checkpointing": False},
+        method_options={**recipe.method_options, "perceptual": {"backbone": "mobilenet_v2", "file": ""}},
+        phases=(Phase(300, 64, 16), Phase(300, 128, 4)),
+        average=0.99,
+        validate_every=300,
+        checkpoint_every=100,
+    )
+
+
+def _losses(*names: str) -> str:
+    return "losses=" + json.dumps({name: LOSSES[name] for name in names})
+
+
+_AT_ONCE = 'phases=[{"steps": 600, "crop": 128, "batch": 4}]'
+_FIDELITY = ("charbonnier", "frequency", "perceptual", "ms-ssim", "gradient")
+
 GRIDS: Mapping[str, Grid] = {
+    "compact-clarity": Grid(
+        name="compact-clarity",
+        question="What do progression, the loss terms, and the blocks for contrast and gradients contribute?",
+        recipe=_small_compact_clarity,
+        cells={
+            "baseline": [_losses("charbonnier"), _AT_ONCE],
+            "progressive": [_losses("charbonnier")],
+            "fidelity": [_losses(*_FIDELITY)],
+            "contrastive": [_losses(*_FIDELITY, "contrastive")],
+            "full": [],
+            "no-stretch": ["network_options.stretch=false"],
+            "no-gradient": ["network_options.gradient=false"],
+            "no-stretch-no-gradient": ["network_options.stretch=false", "network_options.gradient=false"],
+        },
+    ),
     "iaml": Grid(
         name="iaml",
         question="Does the illumination-aware mirror loss help, and does the teacher's average matter?",
