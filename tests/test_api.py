@@ -58,6 +58,19 @@ def test_strength_grows_evenly(enhancer: Enhancer, bits: int) -> None:
         assert np.abs(change - share * changes[-1]).max() <= 1.1
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32, np.float64])
+def test_auto_leaves_a_well_lit_photo_bit_for_bit(enhancer: Enhancer, dtype: type) -> None:
+    top = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1
+    array = (np.random.default_rng(0).random((30, 40, 3)) * top).astype(dtype)
+    np.testing.assert_array_equal(enhancer.enhance(array), array)
+    assert enhancer.enhance(Photo(dark() * 8)).rgb_HWC.mean() == (dark() * 8).mean()
+
+
+def test_auto_treats_a_dark_photo_wholly(enhancer: Enhancer) -> None:
+    np.testing.assert_array_equal(enhancer.enhance(dark()), enhancer.enhance(dark(), strength=1))
+    np.testing.assert_array_equal(relume.enhance(dark()), enhancer.enhance(dark(), strength="auto"))
+
+
 @pytest.mark.parametrize("strength", [-0.1, 1.01, float("nan"), float("inf")])
 def test_strengths_out_of_range(enhancer: Enhancer, strength: float) -> None:
     with pytest.raises(UsageError, match="strength"):
@@ -66,7 +79,21 @@ def test_strengths_out_of_range(enhancer: Enhancer, strength: float) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"strength": 2}, {"strength": -1}, {"threads": -1}, {"tile": -1}, {"device": "tpu"}, {"sharpness": 1}],
+    [
+        {"strength": 2},
+        {"strength": -1},
+        {"strength": "soft"},
+        {"denoise": 1.5},
+        {"exposure": -0.5},
+        {"exposure": "auto"},
+        {"highlight_guard": float("nan")},
+        {"colour_guard": 2},
+        {"colour_guard": None},
+        {"threads": -1},
+        {"tile": -1},
+        {"device": "tpu"},
+        {"sharpness": 1},
+    ],
 )
 def test_options_out_of_range(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as caught:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from relume.engine import OnnxEngine
 from relume.errors import UsageError
-from relume.options import DEFAULT_MODEL, DEFAULT_TILE, EnhanceOptions
+from relume.options import DEFAULT_MODEL, DEFAULT_TILE, Controls, EnhanceOptions, Strength
 from relume.photo import Photo, read_photo
 from relume.pipeline.enhance import enhance_photo
 from relume.zoo import Card, load_card, load_graph
 
 Array = npt.NDArray[Any]
+Image = TypeVar("Image", Photo, Array)
 
 
 class Enhancer:
@@ -46,33 +48,42 @@ class Enhancer:
         graph = load_graph(self.options.model, self.card, file_name)
         return OnnxEngine(graph, device=self.options.device, threads=self.options.threads)
 
-    @overload
-    def enhance(self, photo: Photo, *, strength: float = 1.0) -> Photo: ...
-    @overload
-    def enhance(self, photo: Array, *, strength: float = 1.0) -> Array: ...
-
-    def enhance(self, photo: Photo | Array, *, strength: float = 1.0) -> Photo | Array:
+    def enhance(
+        self,
+        photo: Image,
+        *,
+        strength: Strength = Controls.strength,
+        denoise: float = Controls.denoise,
+        exposure: float | None = Controls.exposure,
+        highlight_guard: float = Controls.highlight_guard,
+        colour_guard: float = Controls.colour_guard,
+    ) -> Image:
         """Enhance a photo; the result has the same size, depth and type.
 
         Args:
             photo: a `Photo`, or sRGB pixels H x W x 3 as uint8 or uint16 over their whole range, or as
                 floats in [0, 1] (computed in 16 bits).
-            strength: share of the change that is kept, from 0 (the input itself) to 1.
+            strength, denoise, exposure, highlight_guard, colour_guard: see `Controls`. Where the strength is
+                0, given or found by `auto`, the photo itself is returned.
 
         Raises:
-            UsageError: a strength out of range, or an array that is no image.
+            UsageError: an option out of range, or an array that is no image.
             InputTooLarge: more than memory holds.
         """
-        EnhanceOptions(strength=strength)
+        controls = Controls(strength, denoise, exposure, highlight_guard, colour_guard)
         if isinstance(photo, Photo):
-            return enhance_photo(
-                photo, self.card, self._global, self._local, strength=strength, tile=self.options.tile
-            )
-        pixels = _to_integers(photo)
-        if strength == 0:
+            return self._enhance(photo, controls)
+        before = Photo(_to_integers(photo))
+        after = self._enhance(before, controls)
+        if after is before:
             return photo
-        result = self.enhance(Photo(pixels), strength=strength).rgb_HWC
-        return (result / 65535).astype(photo.dtype) if photo.dtype.kind == "f" else result
+        pixels = after.rgb_HWC
+        return (pixels / 65535).astype(photo.dtype) if photo.dtype.kind == "f" else pixels
+
+    def _enhance(self, photo: Photo, controls: Controls) -> Photo:
+        return enhance_photo(
+            photo, self.card, self._global, self._local, controls=controls, tile=self.options.tile
+        )
 
 
 def _to_integers(image: object) -> Array:
@@ -117,5 +128,8 @@ def enhance(image: Path | str | Photo | Array, **options: Any) -> Photo | Array:
             str(error), f"Options are: {', '.join(EnhanceOptions.__dataclass_fields__)}."
         ) from None
     enhancer = Enhancer(chosen.model, device=chosen.device, threads=chosen.threads, tile=chosen.tile)
-    photo = read_photo(image) if isinstance(image, Path | str) else image
-    return enhancer.enhance(photo, strength=chosen.strength)
+    if isinstance(image, Path | str):
+        image = read_photo(image)
+    if isinstance(image, Photo):
+        return enhancer.enhance(image, **asdict(chosen.controls))
+    return enhancer.enhance(image, **asdict(chosen.controls))

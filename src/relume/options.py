@@ -2,22 +2,74 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Literal, TypeAlias
 
 from relume.errors import UsageError
 
 DEFAULT_MODEL = "lol"
 DEFAULT_TILE = 2048
 
+Strength: TypeAlias = float | Literal["auto"]
+
 
 @dataclass(frozen=True)
-class EnhanceOptions:
-    """How a photo is enhanced.
+class Controls:
+    """What a photo is to look like. The defaults are safe for any photo; `MODEL_ALONE` is the network itself.
+
+    A *gain* g brightens by `g x / (1 + (g - 1) x)`, which keeps black and white; log2 of it counts in stops.
+
+    Attributes:
+        strength: how much of the change is kept, from 0 (the input, bit for bit) to 1. `auto` keeps all of it
+            for a dark photo, none for a well-lit one, and something between for those between; it never
+            makes a photo darker. Where `exposure` is given, `auto` is 1.
+        denoise: how much of what the network does beyond brightening (it removes noise, restores colour and
+            brightens places differently) is kept: 1 all; 0 nothing, each channel is brightened by one gain
+            for the whole photo, to the mean that the network gives it.
+        exposure: mean brightness of the result at strength 1, from 0 to 1 (Rec. 601 luma of sRGB values),
+            met up to a few hundredths; None leaves it to the network. Out of reach are means that would need
+            clipping.
+        highlight_guard: how much of what is bright already stays as it is, from 0 (nothing) to 1. At 1 a
+            pixel whose largest channel is m keeps the share m^3 of itself, so what is not clipped stays so.
+        colour_guard: how far the channels may part, from 0 (as far as the network wants) to 1 (not at all:
+            grey stays grey). At c the channels' gains, in stops, differ by at most (1 - c) / c of their mean:
+            a third by default.
+
+    Raises:
+        UsageError: a value out of range.
+    """
+
+    strength: Strength = "auto"
+    denoise: float = 1.0
+    exposure: float | None = None
+    highlight_guard: float = 1.0
+    colour_guard: float = 0.75
+
+    def __post_init__(self) -> None:
+        for field in fields(Controls):
+            value = getattr(self, field.name)
+            if value != field.default:
+                _check_share(field.name, value)
+
+
+def _check_share(name: str, value: object) -> None:
+    if not isinstance(value, float | int) or not 0 <= value <= 1:
+        choice = " or auto" if name == "strength" else ""
+        shown = name.replace("_", "-")
+        raise UsageError(f"{shown} is {value}", f"Give a number from 0 to 1{choice}.")
+
+
+MODEL_ALONE = Controls(strength=1.0, highlight_guard=0.0, colour_guard=0.0)
+"""What the network returns and nothing else, as measurements of a model need it."""
+
+
+@dataclass(frozen=True)
+class EnhanceOptions(Controls):
+    """How a photo is enhanced: the `Controls`, and how they are computed.
 
     Attributes:
         model: name of a shipped model (`relume models` lists them), or the card (a `.json` file) of an
             exported one.
-        strength: how much of the change is kept, from 0 (the input, bit for bit) to 1.
         device: `auto`, `cpu`, `cuda`, `coreml` or `directml`, as far as ONNX Runtime has it.
         threads: CPU threads; 0 takes all.
         tile: side of the tiles that large photos are cut into, in pixels. It bounds memory and does not
@@ -28,15 +80,18 @@ class EnhanceOptions:
     """
 
     model: str = DEFAULT_MODEL
-    strength: float = 1.0
     device: str = "auto"
     threads: int = 0
     tile: int = DEFAULT_TILE
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise UsageError(f"strength is {self.strength}", "Give a strength from 0 to 1.")
+        super().__post_init__()
         if self.threads < 0:
             raise UsageError(f"threads is {self.threads}", "Give a number of threads, or 0 for all.")
         if self.tile < 0:
             raise UsageError(f"tile is {self.tile}", "Give a side in pixels, or 0 for the whole photo.")
+
+    @property
+    def controls(self) -> Controls:
+        """The part that says what the result looks like."""
+        return Controls(**{field.name: getattr(self, field.name) for field in fields(Controls)})

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from photo import samples
+from relume import Enhancer
 from relume.errors import ExitCode
 from relume.photo import FORMATS, Metadata, Photo, encode_photo, read_photo, write_photo
 from shared import Result, dark, digest
@@ -75,6 +76,38 @@ def test_strength_0_keeps_every_pixel(relume: Run, photo: Make, tmp_path: Path) 
     path = photo("night.png")
     assert relume("enhance", path, "--strength", 0).code == 0
     np.testing.assert_array_equal(read_photo(tmp_path / "night.relume.png").rgb_HWC, dark())
+
+
+def test_a_well_lit_photo_is_left_as_it_is(relume: Run, tmp_path: Path) -> None:
+    pixels = dark() * 8
+    write_photo(Photo(pixels), tmp_path / "day.png")
+    (line,) = relume("enhance", tmp_path / "day.png", "--json").lines
+    assert line["notes"] == ["pixels left as they are"]
+    np.testing.assert_array_equal(read_photo(tmp_path / "day.relume.png").rgb_HWC, pixels)
+    piped = relume("enhance", "-", "-o", "-", stdin=(tmp_path / "day.png").read_bytes())
+    np.testing.assert_array_equal(read_photo(piped.out).rgb_HWC, pixels)
+    assert piped.err == "pixels left as they are\n"
+
+
+def test_controls_change_the_result_as_in_python(relume: Run, photo: Make, tmp_path: Path) -> None:
+    options = {
+        "strength": 0.9,
+        "denoise": 0.5,
+        "exposure": 0.3,
+        "highlight_guard": 0.6,
+        "colour_guard": 0.9,
+    }
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+    path = photo("night.png")
+    assert relume("enhance", path, *words).code == 0
+    expected = Enhancer().enhance(read_photo(path), **options).rgb_HWC
+    np.testing.assert_array_equal(read_photo(tmp_path / "night.relume.png").rgb_HWC, expected)
+
+
+def test_help_names_the_controls(relume: Run) -> None:
+    text = relume("enhance", "--help").out.decode()
+    for option in ("--strength", "auto", "--denoise", "--exposure", "--highlight-guard", "--colour-guard"):
+        assert option in text
 
 
 @pytest.mark.parametrize("name", ["night", "night.dat", "night.jpg"])
@@ -174,6 +207,11 @@ def test_losses_are_noted(relume: Run, tmp_path: Path) -> None:
         (["--format", "gif"], ExitCode.OUTPUT_UNWRITABLE),
         (["--strength", "1.5"], ExitCode.USAGE),
         (["--strength", "nan"], ExitCode.USAGE),
+        (["--strength", "soft"], ExitCode.USAGE),
+        (["--denoise", "2"], ExitCode.USAGE),
+        (["--exposure", "-0.1"], ExitCode.USAGE),
+        (["--highlight-guard", "nan"], ExitCode.USAGE),
+        (["--colour-guard", "1.1"], ExitCode.USAGE),
         (["--quality", "0"], ExitCode.USAGE),
         (["--quality", "101"], ExitCode.USAGE),
         (["--tile", "-1"], ExitCode.USAGE),

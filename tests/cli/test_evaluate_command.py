@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,15 @@ from relume.photo import Photo, write_photo
 from shared import Result, dark
 
 Run = Callable[..., Result]
+STATISTICS = {
+    "mean_luma",
+    "contrast",
+    "clipped_shadows",
+    "clipped_highlights",
+    "mean_a",
+    "mean_b",
+    "noise_sigma",
+}
 SCORES = {"psnr", "ssim", "ssim_uniform7", "psnr_gt_mean"}
 
 
@@ -75,6 +85,8 @@ def test_only_what_a_split_holds_out(relume: Run, pairs: Path) -> None:
         (["--model", "none"], ExitCode.MODEL),
         (["--pred", "low", "--run", "low"], ExitCode.USAGE),
         (["--strength", "2"], ExitCode.USAGE),
+        (["--strength", "much"], ExitCode.USAGE),
+        (["--exposure", "3"], ExitCode.USAGE),
         (["--pred", "empty"], ExitCode.DATA),
         (["--pred", "missing"], ExitCode.DATA),
         (["--only", "missing.json"], ExitCode.INPUT_UNREADABLE),
@@ -109,6 +121,67 @@ def test_sizes_that_differ_are_named(relume: Run, pairs: Path) -> None:
     result = relume("evaluate", pairs / "low", pairs / "high")
     assert result.code == ExitCode.DATA
     assert "1.png" in result.err
+
+
+def test_a_model_is_scored_alone_unless_options_say_otherwise(relume: Run, pairs: Path) -> None:
+    def report(*options: object) -> object:
+        result = relume("evaluate", pairs / "low", pairs / "high", "--json", "-", *options)
+        return json.loads(result.out)["per_image"]
+
+    alone = report()
+    assert alone == report("--strength", 1, "--denoise", 1, "--highlight-guard", 0, "--colour-guard", 0)
+    assert alone != report("--exposure", 0.3)
+
+
+def test_statistics_without_targets(relume: Run, pairs: Path) -> None:
+    result = relume("evaluate", pairs / "low", "--json", "-", "--table", pairs / "table.csv")
+    assert (result.code, result.err) == (0, "")
+    report = json.loads(result.out)
+    assert report["n"] == 3
+    assert report["after"]["mean_luma"] > 2 * report["before"]["mean_luma"]
+    assert [row["name"] for row in report["per_image"]] == ["0.png", "1.png", "2.png"]
+    for row in report["per_image"]:
+        assert row["before"].keys() == row["after"].keys() == STATISTICS
+    rows = list(csv.DictReader((pairs / "table.csv").open()))
+    assert [row["name"] for row in rows] == ["0.png", "1.png", "2.png"]
+    assert float(rows[0]["after_noise_sigma"]) == report["per_image"][0]["after"]["noise_sigma"]
+
+
+def test_statistics_as_text_and_markdown(relume: Run, pairs: Path) -> None:
+    table = pairs / "table.md"
+    result = relume("evaluate", pairs / "low", "--strength", 0, "--images", "--table", table)
+    lines = result.out.decode().splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["image", "0.png", "after"]
+    before, after = (line.split() for line in lines[-3:-1])
+    assert (before[0], after[0]) == ("photos", "lol")
+    assert before[1:] == after[1:]
+    assert table.read_text().startswith("| mean of | images | luma |")
+
+
+def test_statistics_of_finished_results(relume: Run, pairs: Path) -> None:
+    result = relume("evaluate", pairs / "low", "--pred", pairs / "high", "--json", "-")
+    after = json.loads(result.out)["after"]
+    alone = relume("evaluate", pairs / "high", "--strength", 0, "--json", "-")
+    assert after == json.loads(alone.out)["before"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["missing"], ExitCode.INPUT_UNREADABLE),
+        (["low", "--only", "low/0.png"], ExitCode.USAGE),
+        (["low", "--table", "table.txt"], ExitCode.USAGE),
+        (["small.png"], ExitCode.DATA),
+    ],
+)
+def test_statistics_refused(
+    relume: Run, pairs: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: ExitCode
+) -> None:
+    monkeypatch.chdir(pairs)
+    write_photo(Photo(dark(2, 9)), Path("small.png"))
+    result = relume("evaluate", *arguments)
+    assert (result.code, result.out) == (code, b"")
+    assert result.err.count("\n") == 1
 
 
 def test_a_sheet_as_png(relume: Run, pairs: Path) -> None:

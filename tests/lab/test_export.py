@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from relume.lab.export import export_run, load_run
 from relume.lab.networks.two_pass import TwoPass, thumbnail
 from relume.lab.training.loop import train
 from relume.lab.training.recipe import Phase, Recipe
+from relume.options import MODEL_ALONE
 from relume.zoo import Card, load_card
 
 
@@ -90,7 +91,7 @@ def test_one_graph_serves_photos_of_any_size(whole: Path, size: tuple[int, int])
     with torch.inference_mode():
         expected = network(to_tensor(image))[0].permute(1, 2, 0).numpy() * 255
     # Tiles are ignored: a network that looks at the whole photo would break between them.
-    enhanced = Enhancer(str(whole), device="cpu", tile=32).enhance(image)
+    enhanced = Enhancer(str(whole), device="cpu", tile=32).enhance(image, **asdict(MODEL_ALONE))
     assert enhanced.shape == image.shape
     np.testing.assert_allclose(enhanced, expected, atol=1.0)
 
@@ -100,7 +101,7 @@ def test_one_graph_refuses_photos_that_memory_would_not_hold(
 ) -> None:
     monkeypatch.setattr("relume.pipeline.enhance.WHOLE_LIMIT", 100)
     with pytest.raises(InputTooLarge, match="works in tiles"):
-        Enhancer(str(whole), device="cpu").enhance(np.zeros((10, 11, 3), np.uint8))
+        Enhancer(str(whole), device="cpu").enhance(np.zeros((10, 11, 3), np.uint8), strength=1)
 
 
 def test_exported_models_are_checked_like_shipped_ones(whole: Path, tmp_path: Path) -> None:

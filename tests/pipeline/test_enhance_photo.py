@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from relume import Enhancer, Photo
+from relume.options import MODEL_ALONE
 from relume.photo import Metadata
 from relume.pipeline.enhance import enhance_photo
 from relume.zoo import load_card
@@ -67,9 +68,9 @@ def test_values_keep_their_range(dtype: type) -> None:
     every = np.arange(3 * 21888).reshape(144, 152, 3) % (top + 1)
     photo, card = Photo(every.astype(dtype)), load_card("lol")
     for tile in (0, 50):
-        same = enhance_photo(photo, card, Fixed(), Fixed(), tile=tile)
+        same = enhance_photo(photo, card, Fixed(), Fixed(), controls=MODEL_ALONE, tile=tile)
         np.testing.assert_array_equal(same.rgb_HWC, photo.rgb_HWC)
-    white = enhance_photo(photo, card, Fixed(), Fixed(1.0), strength=0.7)
+    white = enhance_photo(photo, card, Fixed(), Fixed(1.0), controls=replace(MODEL_ALONE, strength=0.7))
     assert white.rgb_HWC.max() == top
     np.testing.assert_allclose(white.rgb_HWC, 0.3 * photo.rgb_HWC + 0.7 * top, atol=0.6)
-    assert not enhance_photo(photo, card, Fixed(), Fixed(0.0)).rgb_HWC.any()
+    assert not enhance_photo(photo, card, Fixed(), Fixed(0.0), controls=MODEL_ALONE).rgb_HWC.any()

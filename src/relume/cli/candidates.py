@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from relume.errors import DataError, UsageError
-from relume.options import DEFAULT_MODEL
+from relume.options import DEFAULT_MODEL, MODEL_ALONE, Controls
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -61,10 +61,10 @@ def candidates(
     networks: Sequence[str] | None = None,
     folder: Path | None = None,
     *,
-    strength: float = 1.0,
+    controls: Controls = MODEL_ALONE,
     threads: int = 0,
 ) -> list[Candidate]:
-    """Everything that was named, or the default model.
+    """Everything that was named, or the default model; `controls` are those of models.
 
     Raises:
         UsageError: two of the same label, or no `NAME=FILE`.
@@ -75,21 +75,21 @@ def candidates(
     found += [_run(run) for run in runs or []]
     names = [name.strip() for name in (models or "").split(",") if name.strip()]
     for name in names if names or found else [DEFAULT_MODEL]:
-        found.append(_model(name, strength, threads))
+        found.append(_model(name, controls, threads))
     labels = [candidate.label for candidate in found]
     if len(set(labels)) < len(labels):
         raise UsageError(f"two of {', '.join(labels)} have one name", "Name each only once.")
     return found
 
 
-def _model(name: str, strength: float, threads: int) -> Candidate:
+def _model(name: str, controls: Controls, threads: int) -> Candidate:
     from relume.enhancer import Enhancer
 
     enhancer = Enhancer(name, threads=threads)
     return Candidate(
         enhancer.card.name,
         enhancer.card.params,
-        lambda _, pixels: enhancer.enhance(pixels, strength=strength),
+        lambda _, pixels: enhancer.enhance(pixels, **asdict(controls)),
     )
 
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relume.cli.controls import (
+    ColourOption,
+    DenoiseOption,
+    ExposureOption,
+    HighlightOption,
+    StrengthOption,
+    controls,
+)
 from relume.errors import UsageError
-from relume.options import DEFAULT_MODEL, DEFAULT_TILE, EnhanceOptions
+from relume.options import DEFAULT_MODEL, DEFAULT_TILE, Controls, EnhanceOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +46,11 @@ def enhance(
         ),
     ] = None,
     model: Annotated[str, typer.Option(help="Model to use; `relume models` lists them.")] = DEFAULT_MODEL,
-    strength: Annotated[float, typer.Option(help="How much of the change to keep, 0 to 1.")] = 1.0,
+    strength: StrengthOption = "auto",
+    denoise: DenoiseOption = Controls.denoise,
+    exposure: ExposureOption = Controls.exposure,
+    highlight_guard: HighlightOption = Controls.highlight_guard,
+    colour_guard: ColourOption = Controls.colour_guard,
     format: Annotated[str, typer.Option(help="Write jpeg, png, webp, tiff or avif.")] = "",  # noqa: A002
     quality: Annotated[int | None, typer.Option(help="Quality of JPEG, WebP and AVIF, 1 to 100.")] = None,
     recursive: Annotated[
@@ -70,7 +83,13 @@ def enhance(
     """
     from relume.pipeline.batch import Output
 
-    options = EnhanceOptions(model=model, strength=strength, device=device, threads=threads, tile=tile)
+    options = EnhanceOptions(
+        **asdict(controls(strength, denoise, exposure, highlight_guard, colour_guard)),
+        model=model,
+        device=device,
+        threads=threads,
+        tile=tile,
+    )
     if STDIO in paths:
         if len(paths) > 1 or recursive or in_place or skip_existing or as_json:
             raise UsageError(
@@ -99,20 +118,22 @@ def _through_pipe(options: EnhanceOptions, output: Output, quiet: bool) -> None:
     from relume.enhancer import Enhancer
     from relume.photo import encode_photo, read_photo, write_photo
     from relume.photo.read import MAX_BYTES
+    from relume.pipeline.batch import LEFT_ALONE
 
     if output.path is None and sys.stdout.isatty():
         raise UsageError("stdout is a terminal", "Add -o FILE, or redirect stdout.")
     # One byte beyond the limit is enough to be refused; an endless stream is not read to its end.
     photo = read_photo(sys.stdin.buffer.read(MAX_BYTES + 1), max_pixels=output.max_pixels)
     enhancer = Enhancer(options.model, device=options.device, threads=options.threads, tile=options.tile)
-    result = enhancer.enhance(photo, strength=options.strength)
+    result = enhancer.enhance(photo, **asdict(options.controls))
     how = {"format": output.format, "quality": output.quality, "strip": output.strip}
     if output.path is not None:
         notes = write_photo(result, output.path, **how)
     else:
         encoded, notes = encode_photo(result, **how)
         emit(encoded)
-    for note in () if quiet else (*photo.notes, *notes):
+    unchanged = (LEFT_ALONE,) if result is photo else ()
+    for note in () if quiet else (*photo.notes, *unchanged, *notes):
         stderr().print(note, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -128,7 +149,7 @@ def _batch(
     outcomes: list[Outcome] = []
     with progress(len(jobs), quiet=quiet or len(jobs) == 1) as advance:
         for outcome in run_batch(
-            jobs, output, lambda photo: enhancer.enhance(photo, strength=options.strength)
+            jobs, output, lambda photo: enhancer.enhance(photo, **asdict(options.controls))
         ):
             outcomes.append(outcome)
             if as_json:

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from relume.cli.candidates import Candidate, ModelsOption, NetworksOption, RunsOption, candidates
+from relume.cli.controls import (
+    ColourOption,
+    DenoiseOption,
+    ExposureOption,
+    HighlightOption,
+    StrengthOption,
+    controls,
+)
 from relume.cli.files import writing
 from relume.errors import DataError, UsageError
+from relume.options import MODEL_ALONE
 
 if TYPE_CHECKING:
     from relume.evaluate import Report
+    from relume.evaluate.noreference import Changes
     from relume.evaluate.pairs import Pair
 
 
 def evaluate(
     low: Annotated[Path, typer.Argument(help="Folder of dark photos, or one of them.")],
-    high: Annotated[Path, typer.Argument(help="Folder of targets with the same names, or one of them.")],
+    high: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of targets with the same names, or one of them.", show_default=False),
+    ] = None,
     models: ModelsOption = None,
     runs: RunsOption = None,
     networks: NetworksOption = None,
@@ -28,7 +42,11 @@ def evaluate(
     only: Annotated[
         Path | None, typer.Option(help="Score the images that this split file holds out.")
     ] = None,
-    strength: Annotated[float, typer.Option(help="As for enhance.")] = 1.0,
+    strength: StrengthOption = "1",
+    denoise: DenoiseOption = MODEL_ALONE.denoise,
+    exposure: ExposureOption = MODEL_ALONE.exposure,
+    highlight_guard: HighlightOption = MODEL_ALONE.highlight_guard,
+    colour_guard: ColourOption = MODEL_ALONE.colour_guard,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
     as_json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - is stdout.")
@@ -40,38 +58,69 @@ def evaluate(
 ) -> None:
     """Score results against targets: full resolution, 8 bits, plain PSNR and SSIM first.
 
+    Models are scored alone; `relume enhance` adds strength auto and its guards, which options add here too.
+
     [bold]relume evaluate eval15/low eval15/high[/bold] scores the default model.
 
     [bold]relume evaluate LOW HIGH --models lol --run runs/mine --network zero-dce=Epoch99.pth[/bold] scores
     several side by side; JSON then holds a report for each, by name.
-    """
-    from relume.evaluate import find_pairs
-    from relume.evaluate.report import format_csv, format_table, images_table, text_table
 
+    [bold]relume evaluate photos --strength auto[/bold] has no targets: it prints exposure, clipping, colour
+    cast and noise before and after.
+    """
+    _check(table, pred, runs, only, high)
+    chosen = controls(strength, denoise, exposure, highlight_guard, colour_guard)
+
+    def named() -> list[Candidate]:
+        return candidates(models, runs, networks, pred, controls=chosen, threads=threads)
+
+    output = _Output(as_json, table, images)
+    if high is None:
+        _describe(low, named, output)
+    else:
+        _score(low, high, only, named, output)
+
+
+@dataclass(frozen=True)
+class _Output:
+    """Where a report goes: options of the command."""
+
+    json_file: str | None
+    table: Path | None
+    images: bool
+
+
+def _check(
+    table: Path | None, pred: Path | None, runs: list[Path] | None, only: Path | None, high: Path | None
+) -> None:
     if table is not None and table.suffix not in (".md", ".csv"):
         raise UsageError(f"cannot write a table to '{table}'", "Give a name that ends in .md or .csv.")
     if pred is not None and runs:
         raise UsageError("--run excludes --pred", "Choose one of them.")
+    if only is not None and high is None:
+        raise UsageError("--only needs targets", "Name a folder of targets as well.")
+
+
+def _score(
+    low: Path, high: Path, only: Path | None, named: Callable[[], list[Candidate]], output: _Output
+) -> None:
+    from relume.evaluate import find_pairs
+    from relume.evaluate.report import format_csv, format_table, images_table, text_table
+
     pairs = find_pairs(low, high)
     if only is not None:
         names = _held_out(only)
         pairs = [pair for pair in pairs if pair.name in names]
-    found = candidates(models, runs, networks, pred, strength=strength, threads=threads)
-    reports = {candidate.label: _score(candidate, pairs) for candidate in found}
-    if table is not None:
-        _write(table, format_csv(reports) if table.suffix == ".csv" else format_table(reports))
-    if as_json is not None:
-        text = json.dumps(_as_json(reports), indent=2) + "\n"
-        if as_json == "-":
-            typer.echo(text, nl=False)
-            return
-        _write(Path(as_json), text)
-    for report in reports.values() if images else ():
-        typer.echo(images_table(report))
-    typer.echo(text_table(reports))
+    reports = {candidate.label: _report(candidate, pairs) for candidate in named()}
+    if output.table is not None:
+        _write(output.table, format_csv(reports) if output.table.suffix == ".csv" else format_table(reports))
+    if not _written_as_json({label: report.to_json() for label, report in reports.items()}, output):
+        for report in reports.values() if output.images else ():
+            typer.echo(images_table(report))
+        typer.echo(text_table(reports))
 
 
-def _score(candidate: Candidate, pairs: Sequence[Pair]) -> Report:
+def _report(candidate: Candidate, pairs: Sequence[Pair]) -> Report:
     from relume.cli.console import counting
     from relume.evaluate import evaluate_pairs, load_perceptual
     from relume.photo import read_photo
@@ -86,10 +135,46 @@ def _score(candidate: Candidate, pairs: Sequence[Pair]) -> Report:
         )
 
 
-def _as_json(reports: dict[str, Report]) -> Any:
-    """One report as it is; several by name."""
-    by_name = {label: report.to_json() for label, report in reports.items()}
-    return by_name if len(by_name) > 1 else next(iter(by_name.values()))
+def _describe(low: Path, named: Callable[[], list[Candidate]], output: _Output) -> None:
+    """Statistics of photos that have no targets, before and after."""
+    from relume.evaluate.report import changes_csv, changes_images_table, changes_table
+    from relume.pipeline.batch import find_inputs
+
+    photos = [path for path, _ in find_inputs([str(low)])]
+    changes = {candidate.label: _changes(candidate, photos) for candidate in named()}
+    if output.table is not None:
+        markdown = changes_table(changes, markdown=True)
+        _write(output.table, changes_csv(changes) if output.table.suffix == ".csv" else markdown)
+    if not _written_as_json({label: found.to_json() for label, found in changes.items()}, output):
+        for found in changes.values() if output.images else ():
+            typer.echo(changes_images_table(found))
+        typer.echo(changes_table(changes))
+
+
+def _changes(candidate: Candidate, photos: Sequence[Path]) -> Changes:
+    from relume.cli.console import counting
+    from relume.evaluate.noreference import measure_changes
+    from relume.photo import read_photo
+
+    with counting(candidate.label) as progress:
+        return measure_changes(
+            photos,
+            lambda path: read_photo(path).rgb_HWC,
+            lambda path, pixels: candidate.enhance(path.stem, pixels),
+            progress=progress,
+        )
+
+
+def _written_as_json(reports: dict[str, dict[str, Any]], output: _Output) -> bool:
+    """Write JSON where it is wanted: one report as it is, several by name. Whether it went to stdout."""
+    if output.json_file is None:
+        return False
+    text = json.dumps(reports if len(reports) > 1 else next(iter(reports.values())), indent=2) + "\n"
+    if output.json_file == "-":
+        typer.echo(text, nl=False)
+        return True
+    _write(Path(output.json_file), text)
+    return False
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Statistics of a photo that has no target: how bright, how contrasty, how clipped, how tinted, how noisy.
+"""Statistics of photos that have no target: how bright, how contrasty, how clipped, how tinted, how noisy.
 
 They describe; none of them is a score of quality.
 """
@@ -6,6 +6,9 @@ They describe; none of them is a score of quality.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,81 @@ _XYZ_FROM_RGB = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
 _WHITE_XYZ = _XYZ_FROM_RGB.sum(axis=1)
+
+
+@dataclass(frozen=True)
+class Change:
+    """`statistics` of one photo before and after."""
+
+    name: str
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a model did to photos: at least one, in their order."""
+
+    rows: tuple[Change, ...]
+
+    @property
+    def before(self) -> dict[str, float]:
+        """Means of the photos' statistics."""
+        return _means([row.before for row in self.rows])
+
+    @property
+    def after(self) -> dict[str, float]:
+        """Means of the results' statistics."""
+        return _means([row.after for row in self.rows])
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary that `json.dumps` takes: `n`, means `before` and `after`, `per_image`."""
+        rows = [
+            {"name": row.name, "before": _rounded(row.before), "after": _rounded(row.after)}
+            for row in self.rows
+        ]
+        means = {"before": _rounded(self.before), "after": _rounded(self.after)}
+        return {"n": len(rows), **means, "per_image": rows}
+
+
+def measure_changes(
+    photos: Sequence[Path],
+    read: Callable[[Path], Image],
+    enhance: Callable[[Path, Image], Image],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Changes:
+    """Measure photos before and after.
+
+    Args:
+        photos: files, at least one.
+        read: the pixels of a file, as `statistics` takes them.
+        enhance: the result for a file and its pixels.
+        progress: called with (done, total) after each photo.
+
+    Raises:
+        DataError: a photo is too small.
+        RelumeError: what `read` and `enhance` raise.
+    """
+    rows: list[Change] = []
+    for path in photos:
+        pixels = read(path)
+        try:
+            rows.append(Change(path.name, statistics(pixels), statistics(enhance(path, pixels))))
+        except DataError as error:
+            error.path = error.path or path
+            raise
+        if progress is not None:
+            progress(len(rows), len(photos))
+    return Changes(tuple(rows))
+
+
+def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in values.items()}
 
 
 def statistics(rgb_HWC: Image) -> dict[str, float]:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
+from relume.evaluate.noreference import Changes
 from relume.evaluate.protocol import Report, Scores
 
 ABSENT = "-"
@@ -22,9 +23,7 @@ def format_table(reports: Mapping[str, Report]) -> str:
     Args:
         reports: the reports by the name of the model.
     """
-    header, *rows = _summary(reports)
-    lines = [_markdown_row(header), _markdown_row(["---"] + ["---:"] * (len(header) - 1))]
-    return "\n".join(lines + [_markdown_row(row) for row in rows]) + "\n"
+    return _markdown(_summary(reports))
 
 
 def text_table(reports: Mapping[str, Report]) -> str:
@@ -61,6 +60,58 @@ def format_csv(reports: Mapping[str, Report]) -> str:
     return text.getvalue()
 
 
+_STATISTICS: tuple[tuple[str, str, float, int], ...] = (
+    ("mean_luma", "luma", 1, 3),
+    ("contrast", "contrast", 1, 3),
+    ("clipped_shadows", "black %", 100, 2),
+    ("clipped_highlights", "clipped %", 100, 2),
+    ("mean_a", "a*", 1, 1),
+    ("mean_b", "b*", 1, 1),
+    ("noise_sigma", "noise", 1, 4),
+)
+"""Statistics of `relume.evaluate.noreference`: name, title, factor and decimals in a table."""
+
+
+def changes_table(changes: Mapping[str, Changes], *, markdown: bool = False) -> str:
+    """Mean statistics of the photos before and after each model.
+
+    Args:
+        changes: what each model did, by its name.
+        markdown: Markdown instead of aligned columns of plain text.
+    """
+    before = next(iter(changes.values()))
+    rows = [["photos", str(len(before.rows)), *_statistics_row(before.before)]]
+    rows += [[model, str(len(each.rows)), *_statistics_row(each.after)] for model, each in changes.items()]
+    table = [["mean of", "images", *(title for _, title, _, _ in _STATISTICS)], *rows]
+    return _markdown(table) if markdown else _aligned(table)
+
+
+def changes_images_table(changes: Changes) -> str:
+    """Two rows a photo, before and after, in aligned columns of plain text."""
+    rows = [["image", "", *(title for _, title, _, _ in _STATISTICS)]]
+    for row in changes.rows:
+        rows.append([row.name, "before", *_statistics_row(row.before)])
+        rows.append(["", "after", *_statistics_row(row.after)])
+    return _aligned(rows)
+
+
+def changes_csv(changes: Mapping[str, Changes]) -> str:
+    """One line a photo and model; each statistic in two fields, `before_NAME` and `after_NAME`."""
+    names = [name for name, _, _, _ in _STATISTICS]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["model", "name", *(f"{when}_{name}" for when in ("before", "after") for name in names)])
+    for model, each in changes.items():
+        for row in each.rows:
+            values = [when[name] for when in (row.before, row.after) for name in names]
+            writer.writerow([model, row.name, *(f"{value:.6f}" for value in values)])
+    return text.getvalue()
+
+
+def _statistics_row(values: Mapping[str, float]) -> list[str]:
+    return [f"{factor * values[name]:.{decimals}f}" for name, _, factor, decimals in _STATISTICS]
+
+
 def _summary(reports: Mapping[str, Report]) -> list[list[str]]:
     columns = _columns(reports.values())
     rows = [["model", "params", "images", *(title for title, _ in columns)]]
@@ -89,6 +140,12 @@ def _lpips_of(backbone: str) -> Callable[[Report, Scores], str]:
         return f"{scores.lpips:.4f}" if measured else ABSENT
 
     return text
+
+
+def _markdown(table: Sequence[Sequence[str]]) -> str:
+    header, *rows = table
+    lines = [_markdown_row(header), _markdown_row(["---"] + ["---:"] * (len(header) - 1))]
+    return "\n".join(lines + [_markdown_row(row) for row in rows]) + "\n"
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

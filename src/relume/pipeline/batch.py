@@ -26,6 +26,9 @@ from relume.photo.formats import parse_format
 MARK = ".relume"
 """Stands before the suffix of a result that lies beside its input: `night.jpg` -> `night.relume.jpg`."""
 
+LEFT_ALONE = "pixels left as they are"
+"""Noted where the strength is 0, given or found."""
+
 _SUFFIXES = frozenset(suffix for form in FORMATS.values() for suffix in form.suffixes)
 
 
@@ -297,7 +300,8 @@ def _run(job: Job, output: Output, enhance: Callable[[Photo], Photo]) -> tuple[P
     by_source = output.in_place or job.target.suffix.lower() not in _SUFFIXES
     format_name = output.format or (photo.format if by_source else "")
     notes = write_photo(enhanced, job.target, format=format_name, quality=output.quality, strip=output.strip)
-    return enhanced, (*photo.notes, *notes)
+    unchanged = (LEFT_ALONE,) if enhanced is photo else ()
+    return enhanced, (*photo.notes, *unchanged, *notes)
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:

@@ -1,0 +1,49 @@
+"""The controls as options of a command; `Controls` says what each means."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+import typer
+
+from relume.options import Controls, Strength
+
+StrengthOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|0..1",
+        help="How much of the change to keep: 0 none, 1 all; auto: all for a dark photo, "
+        "none for a well-lit one.",
+    ),
+]
+DenoiseOption = Annotated[
+    float, typer.Option(help="How much to do beyond brightening (noise, colour): 0 nothing, 1 all.")
+]
+ExposureOption = Annotated[
+    float | None,
+    typer.Option(help="Mean brightness of the result, 0 to 1.", show_default="what the network chooses"),
+]
+HighlightOption = Annotated[
+    float, typer.Option(help="How much of what is bright already stays as it is: 0 to 1.")
+]
+ColourOption = Annotated[
+    float, typer.Option(help="How far grey stays grey: 0 as the network wants, 1 wholly.")
+]
+
+
+def controls(
+    strength: str, denoise: float, exposure: float | None, highlight_guard: float, colour_guard: float
+) -> Controls:
+    """The options as one value.
+
+    Raises:
+        UsageError: a value out of range.
+    """
+    return Controls(_strength(strength), denoise, exposure, highlight_guard, colour_guard)
+
+
+def _strength(text: str) -> Strength:
+    try:
+        return float(text)
+    except ValueError:
+        return cast(Strength, text)  # Controls refuses all but `auto`

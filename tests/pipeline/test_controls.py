@@ -1,0 +1,265 @@
+"""The controls, as users meet them: on photos, through the model, and through models that are made up."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.color import rgb2lab
+
+from relume import Enhancer, Photo
+from relume.options import MODEL_ALONE, Controls
+from relume.pipeline.controls import auto_strength, effective_gain, guard_colour
+from relume.pipeline.enhance import enhance_photo
+from relume.zoo import load_card
+from shared import dark
+
+SHARES = st.floats(0, 1).map(lambda value: round(value, 2))
+CONTROLS = st.builds(
+    Controls,
+    strength=st.one_of(st.just("auto"), SHARES),
+    denoise=SHARES,
+    exposure=st.one_of(st.none(), SHARES),
+    highlight_guard=SHARES,
+    colour_guard=SHARES,
+)
+
+
+@pytest.fixture(scope="module")
+def enhancer() -> Enhancer:
+    return Enhancer(tile=64)
+
+
+def scene(height: int = 120, width: int = 160) -> np.ndarray:
+    """A well-lit scene with colours, greys, texture and a lamp; floats in [0, 1]."""
+    rng = np.random.default_rng(3)
+    coarse = rng.uniform(0.1, 0.8, (6, 8, 3)).repeat(20, 0).repeat(20, 1)
+    coarse[40:80, 60:100] = 0.5
+    textured = coarse * rng.uniform(0.85, 1.15, (120, 160, 1))
+    textured[5:15, 140:150] = 1.0
+    return np.clip(textured, 0, 1)[:height, :width]
+
+
+def exposed(image: np.ndarray, factor: float, bits: int = 8) -> np.ndarray:
+    """The scene with its light, which is linear, multiplied; as sRGB integers."""
+    linear = np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4) * factor
+    encoded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(encoded * (2**bits - 1)).astype(f"uint{bits}")
+
+
+def room_with_a_window() -> np.ndarray:
+    room = dark(120, 160)
+    room[10:60, 20:80] = np.random.default_rng(1).integers(170, 250, (50, 60, 3))
+    return room
+
+
+def mean(pixels: np.ndarray) -> float:
+    return float((pixels @ np.array([0.299, 0.587, 0.114])).mean() / np.iinfo(pixels.dtype).max)
+
+
+# Strength
+
+
+def key_strength(pixels: np.ndarray) -> float:
+    return auto_strength((pixels / np.iinfo(pixels.dtype).max).transpose(2, 0, 1).astype(np.float32))
+
+
+def test_auto_falls_smoothly_from_dark_to_well_lit() -> None:
+    found = [key_strength(exposed(scene(), factor, 16)) for factor in np.geomspace(1 / 64, 1, 200)]
+    assert (found[0], found[-1]) == (1, 0)
+    for before, after in pairwise(found):
+        assert before - 0.05 < after <= before
+
+
+def test_auto_treats_a_dark_room_with_a_bright_window() -> None:
+    assert key_strength(room_with_a_window()) > 0.9
+    lamps = np.full((100, 100, 3), 6, np.uint8)
+    lamps[::10, ::10] = 255
+    assert key_strength(lamps) == 1
+
+
+@pytest.mark.parametrize("factor", [1, 0.7, 0.5, 0.3])
+def test_auto_makes_no_photo_darker(enhancer: Enhancer, factor: float) -> None:
+    photo = exposed(scene(), factor)
+    assert mean(enhancer.enhance(photo)) >= mean(photo) - 0.002
+
+
+def test_auto_makes_no_photo_darker_whatever_the_model_does() -> None:
+    photo = Photo(exposed(scene(), 0.1))
+    result = enhance_photo(photo, load_card("lol"), None, Curve(0.3), controls=Controls())
+    assert mean(result.rgb_HWC) >= mean(photo.rgb_HWC) - 0.002
+
+
+def test_a_ladder_of_exposures_ends_equally_bright(enhancer: Enhancer) -> None:
+    results = [enhancer.enhance(exposed(scene(), 0.5**step)) for step in range(1, 7)]
+    means = [mean(result) for result in results]
+    assert max(means) <= 1.2 * min(means)
+
+
+# All controls
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    controls=CONTROLS, size=st.sampled_from([(1, 70), (97, 129), (120, 160)]), bits=st.sampled_from([8, 16])
+)
+def test_tiles_do_not_change_what_controls_do(
+    enhancer: Enhancer, controls: Controls, size: tuple[int, int], bits: int
+) -> None:
+    photo = exposed(scene(*size), 0.1, bits)
+    tiled = enhancer.enhance(photo, **asdict(controls))
+    whole = Enhancer(tile=0).enhance(photo, **asdict(controls))
+    assert np.abs(tiled.astype(int) - whole).max() <= np.iinfo(photo.dtype).max // 255
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("strength", np.linspace(0, 1, 6)),
+        ("denoise", np.linspace(0, 1, 6)),
+        ("exposure", np.linspace(0.2, 0.7, 6)),
+        ("highlight_guard", np.linspace(0, 1, 6)),
+        ("colour_guard", np.linspace(0, 1, 6)),
+    ],
+)
+def test_a_little_more_of_a_control_changes_little(enhancer: Enhancer, name: str, values: np.ndarray) -> None:
+    photo = exposed(scene(60, 80), 0.1, 16)
+    for value in values:
+        near = value + (0.01 if value < 0.5 else -0.01)
+        results = [enhancer.enhance(photo, **{name: float(each)}).astype(int) for each in (value, near)]
+        assert np.abs(results[0] - results[1]).max() < 0.03 * 65535
+
+
+@pytest.mark.parametrize("options", [{"exposure": 0.4}, {"denoise": 0.3}, {"colour_guard": 1}])
+def test_controls_do_the_same_at_both_depths(enhancer: Enhancer, options: dict[str, float]) -> None:
+    photo = exposed(scene(60, 80), 0.1)
+    at_8 = enhancer.enhance(photo, **options).astype(int)
+    at_16 = enhancer.enhance(photo.astype(np.uint16) * 257, **options)
+    assert np.abs(at_8 * 257 - at_16).max() <= 129 + 64
+
+
+@settings(max_examples=8, deadline=None)
+@given(controls=CONTROLS, bits=st.sampled_from([8, 16]))
+def test_a_grey_photo_stays_grey_under_controls(enhancer: Enhancer, controls: Controls, bits: int) -> None:
+    grey = np.repeat(dark(40, 50, bits)[..., :1], 3, axis=2)
+    result = enhancer.enhance(Photo(grey, grey=True), **asdict(controls)).rgb_HWC
+    assert (result == result[..., :1]).all()
+
+
+# One control each
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.05])
+def test_exposure_is_met_and_rises(enhancer: Enhancer, factor: float) -> None:
+    photo = exposed(scene(), factor)
+    targets = [0.2, 0.35, 0.5, 0.65]
+    means = [mean(enhancer.enhance(photo, exposure=target)) for target in targets]
+    np.testing.assert_allclose(means, targets, atol=0.03)
+    assert means == sorted(means)
+
+
+def test_without_denoise_each_channel_is_brightened_by_one_curve(enhancer: Enhancer) -> None:
+    photo = exposed(scene(), 0.1)
+    network = enhancer.enhance(photo, **asdict(MODEL_ALONE))
+    plain = enhancer.enhance(photo, **asdict(replace(MODEL_ALONE, denoise=0)))
+    for channel in range(3):
+        order = np.argsort(photo[..., channel], axis=None)
+        assert (np.diff(plain[..., channel].ravel()[order].astype(int)) >= 0).all()
+    np.testing.assert_allclose(plain.mean((0, 1)), network.mean((0, 1)), atol=5)
+
+
+def test_what_is_not_clipped_stays_so() -> None:
+    photo = Photo(np.random.default_rng(0).integers(40, 256, (60, 70, 3), dtype=np.uint8))
+    white = enhance_photo(photo, load_card("lol"), None, Constant(1.0), controls=Controls(strength=1))
+    clipped = white.rgb_HWC.max(2) == 255
+    np.testing.assert_array_equal(clipped, photo.rgb_HWC.max(2) == 255)
+    np.testing.assert_array_equal(white.rgb_HWC[clipped], photo.rgb_HWC[clipped])
+
+
+def test_the_view_through_a_window_keeps_its_detail(enhancer: Enhancer) -> None:
+    photo = room_with_a_window()
+    window = np.s_[15:55, 25:75]
+    errors = [
+        np.abs(enhancer.enhance(photo, highlight_guard=guard)[window].astype(int) - photo[window]).mean()
+        for guard in (0, 0.5, 1)
+    ]
+    assert errors[0] > errors[1] > errors[2]
+    assert (enhancer.enhance(photo) == 255).mean() <= (photo == 255).mean() + 0.005
+
+
+def test_effective_gains_are_found_exactly() -> None:
+    image = np.random.default_rng(0).uniform(0.02, 0.9, (3, 20, 20)).astype(np.float32)
+    gain = np.array([0.5, 3.0, 40.0])
+    curve = gain[:, None, None] * image / (1 + (gain[:, None, None] - 1) * image)
+    np.testing.assert_allclose(effective_gain(image, curve.astype(np.float32)), gain, rtol=1e-2)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_gains_stay_finite(value: float) -> None:
+    image = np.full((3, 4, 4), value, np.float32)
+    for other in (0.0, 0.5, 1.0):
+        stops = np.log2(effective_gain(image, np.full_like(image, other)))
+        assert (np.abs(stops) <= 20).all()
+
+
+def test_the_colour_guard_brings_gains_together() -> None:
+    gain = np.exp2(np.array([4.0, 2.0, 3.0]))
+    spreads = [np.ptp(np.log2(gain * guard_colour(gain, guard))) for guard in np.linspace(0, 1, 101)]
+    assert spreads[0] == pytest.approx(2)
+    assert spreads[-1] == pytest.approx(0)
+    assert all(0 <= before - after < 0.2 for before, after in pairwise(spreads))
+    bound = (1 - 0.75) / 0.75 * np.log2(gain) @ np.array([0.299, 0.587, 0.114])
+    assert spreads[75] == pytest.approx(bound)
+
+
+def test_a_grey_card_keeps_its_colour_under_a_model_that_tints() -> None:
+    photo = Photo(exposed(scene(), 0.1))
+    card = np.s_[45:75, 65:95]
+
+    def chroma(guard: float) -> float:
+        controls = Controls(strength=1, colour_guard=guard)
+        result = enhance_photo(photo, load_card("lol"), None, Curve(6, 3, 6), controls=controls).rgb_HWC
+        return float(np.linalg.norm(rgb2lab(result[card])[..., 1:].mean((0, 1))))
+
+    chromas = [chroma(guard) for guard in (0, 0.8, 0.9, 1)]
+    assert chromas == sorted(chromas, reverse=True)
+    assert chromas[0] > 10
+    assert chromas[-1] < 1
+
+
+# Models of one graph
+
+
+@pytest.mark.parametrize("options", [{"exposure": 0.5}, {"denoise": 0.0}, {"colour_guard": 1.0}, {}])
+def test_controls_work_with_a_model_of_one_graph(options: dict[str, Any]) -> None:
+    card = replace(load_card("lol"), thumbnail_size=None, halo=None)
+    photo = Photo(exposed(scene(), 0.1))
+    result = enhance_photo(photo, card, None, Curve(4, 5, 6), controls=Controls(**options)).rgb_HWC
+    assert mean(result) > mean(photo.rgb_HWC) + 0.1
+    if "exposure" in options:
+        assert mean(result) == pytest.approx(options["exposure"], abs=0.02)
+
+
+class Curve:
+    """A model that brightens by the exposure curve, each channel by its gain."""
+
+    def __init__(self, *gain: float) -> None:
+        self.gain = np.array(gain, np.float32)[:, None, None]
+
+    def run(self, *, image: np.ndarray) -> np.ndarray:
+        return self.gain * image / (1 + (self.gain - 1) * image)
+
+
+class Constant:
+    """A model that returns one value everywhere."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def run(self, *, image: np.ndarray) -> np.ndarray:
+        return np.full_like(image, self.value)
