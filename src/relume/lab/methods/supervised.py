@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
+from relume.errors import UsageError
 from relume.lab.data.paired import Batch
 from relume.lab.losses import weighted_losses
+from relume.lab.losses.brightening import brightening
 from relume.lab.methods.base import Method
+from relume.lab.networks.two_pass import TwoPass
+
+BRIGHTENING = "brightening"
+"""A loss of this name is on the two-pass network's exposure curve instead of its output."""
 
 
 class Supervised(Method):
@@ -16,15 +23,30 @@ class Supervised(Method):
 
     Args:
         network: takes a dark image and, where it has a `thumbnail_size`, the thumbnail of its surroundings.
-        losses: weight of each named loss term.
+        losses: weight of each named loss term; `brightening` is for the two-pass network only.
+
+    Raises:
+        UsageError: `brightening` of another network.
     """
 
     def __init__(self, network: nn.Module, losses: Mapping[str, float]) -> None:
         super().__init__()
         self.network = network
-        self.weights = dict(losses)
+        self.weights = {name: weight for name, weight in losses.items() if name != BRIGHTENING}
+        self.brightening_weight = losses.get(BRIGHTENING, 0.0)
+        if self.brightening_weight and not isinstance(network, TwoPass):
+            raise UsageError(
+                "the network has no exposure curve", "Choose two-pass, or set losses.brightening=0."
+            )
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return each weighted loss term; what is minimised is their sum."""
-        prediction_BCHW = self.network(*batch.inputs(self.network))
-        return weighted_losses(self.weights, prediction_BCHW, batch.high_BCHW)
+        inputs = batch.inputs(self.network)
+        if not self.brightening_weight:
+            return weighted_losses(self.weights, self.network(*inputs), batch.high_BCHW)
+        network: Any = self.network
+        encoding = network.encode(*inputs)
+        height, width = batch.high_BCHW.shape[-2:]
+        output = network.render(encoding, network.decode(encoding))[..., :height, :width]
+        loss = self.brightening_weight * brightening(encoding.bright_BCHW, batch.high_BCHW)
+        return weighted_losses(self.weights, output, batch.high_BCHW) | {BRIGHTENING: loss}

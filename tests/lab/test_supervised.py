@@ -1,0 +1,53 @@
+"""Supervised training, and the loss that keeps brightening in the exposure curve."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from relume.errors import UsageError
+from relume.lab.data.paired import Batch
+from relume.lab.losses.brightening import brightening
+from relume.lab.methods.supervised import Supervised
+from relume.lab.networks import build
+
+SMALL = {"widths": [16, 16], "depths": [1, 1], "condition": 8, "global_width": 4, "thumbnail_size": 16}
+
+
+def test_brightening_by_hand() -> None:
+    random = np.random.default_rng(0)
+    bright, target = random.random((2, 3, 36, 40)), random.random((2, 3, 33, 40))
+    cells = [
+        abs(
+            (bright[:, :, y : min(y + 16, 33), x : x + 16] - target[:, :, y : y + 16, x : x + 16]).mean(
+                (2, 3)
+            )
+        )
+        for y in range(0, 33, 16)
+        for x in range(0, 40, 16)
+    ]
+    value = brightening(torch.from_numpy(bright).float(), torch.from_numpy(target).float())
+    assert value.item() == pytest.approx(np.mean(cells), rel=1e-4)
+
+
+def test_brightening_teaches_the_gains_and_leaves_the_output_terms_as_they_are() -> None:
+    torch.manual_seed(0)
+    network = build("two-pass", SMALL)
+    generator = torch.Generator().manual_seed(0)
+    high = torch.rand(2, 3, 36, 36, generator=generator)
+    batch = Batch(high * 0.1, high, high[..., :16, :16] * 0.1)
+    plain, both = Supervised(network, {"mse": 1.0}), Supervised(network, {"mse": 1.0, "brightening": 0.5})
+    torch.manual_seed(1)  # dropout
+    expected = plain(batch)["mse"].item()
+    torch.manual_seed(1)
+    losses = both(batch)
+    assert losses["mse"].item() == pytest.approx(expected, rel=1e-6)
+    losses["brightening"].backward()
+    assert network.global_pass.log_gain[-1].weight.grad.abs().sum() > 0
+    assert network.local_pass.head.weight.grad is None
+
+
+def test_brightening_needs_an_exposure_curve() -> None:
+    with pytest.raises(UsageError, match="no exposure curve"):
+        Supervised(build("zero-dce"), {"mse": 1.0, "brightening": 0.5})
