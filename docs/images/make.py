@@ -1,7 +1,10 @@
-"""Make the README's pictures: a free photograph darkened as a camera would, and the shipped model's result.
+"""Make the pictures: a free photograph darkened as a camera would and the shipped model's result, for the
+README, and samples of synthetic darkness, for docs/data.md.
 
-The photograph is `coffee` of scikit-image (Rachel Michetti, CC0). It is darkened in linear light by 4 stops,
-shot noise and read noise are added there, and it is stored as an 8-bit JPEG with EXIF, as a phone would.
+The first photograph is `coffee` of scikit-image (Rachel Michetti, CC0). It is darkened in linear light by 4
+stops, shot noise and read noise are added there, and it is stored as an 8-bit JPEG with EXIF, as a phone
+would. The samples show it, `chelsea` (Stefan van der Walt, CC0), `rocket` (SpaceX, CC0) and `astronaut`
+(NASA, public domain), all of scikit-image.
 """
 
 from __future__ import annotations
@@ -32,14 +35,37 @@ def darken(rgb_HWC: npt.NDArray[np.uint8], seed: int = 0) -> npt.NDArray[np.uint
     return np.rint(encoded * 255).astype(np.uint8)
 
 
+def darkened_samples(seed: int = 1, height: int = 148, width: int = 212) -> npt.NDArray[np.uint8]:
+    """A row for each photograph: clean, then darkened by five draws."""
+    import torch
+
+    from relume.lab.data.synthesis import darken
+
+    random = np.random.default_rng(seed)
+    rows: list[npt.NDArray[np.uint8]] = []
+    for photo in (data.coffee(), data.chelsea(), data.rocket(), data.astronaut()):
+        # Half size, and of that the middle.
+        small = np.asarray(photo[: photo.shape[0] // 2 * 2, : photo.shape[1] // 2 * 2], np.float32)
+        small = small.reshape(small.shape[0] // 2, 2, small.shape[1] // 2, 2, 3).mean((1, 3))
+        top, left = max(0, (small.shape[0] - height) // 3), max(0, (small.shape[1] - width) // 2)
+        clean_HWC = np.rint(small[top : top + height, left : left + width]).astype(np.uint8)
+        clean_CHW = torch.from_numpy(clean_HWC).permute(2, 0, 1).float() / 255
+        darks = darken(clean_CHW.expand(5, -1, -1, -1), random)
+        images = [clean_HWC, *((darks * 255).round().byte().permute(0, 2, 3, 1).numpy())]
+        padded = [np.pad(x, ((0, 6), (0, 6), (0, 0)), constant_values=255) for x in images]
+        rows.append(np.concatenate(padded, axis=1))
+    return np.concatenate(rows)[:-6, :-6]
+
+
 def main() -> None:
-    """Write `night.jpg` (the input of `make enhance`) and `before_after.jpg`."""
+    """Write `night.jpg` (the input of `make enhance`), `before_after.jpg` and `darkened.jpg`."""
     night = HERE / "night.jpg"
     write_photo(Photo(darken(data.coffee())), night, quality=92)
     before = relume.read_photo(night).rgb_HWC
     after = relume.enhance(night).rgb_HWC
     gap = np.full((before.shape[0], 12, 3), 255, np.uint8)
     write_photo(Photo(np.concatenate([before, gap, after], axis=1)), HERE / "before_after.jpg", quality=88)
+    write_photo(Photo(darkened_samples()), HERE / "darkened.jpg", quality=85)
 
 
 if __name__ == "__main__":

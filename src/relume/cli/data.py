@@ -1,4 +1,4 @@
-"""`relume data`: check, describe, unpack, split and compare data sets."""
+"""`relume data`: check, describe, unpack, split, compare and show data sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from relume.lab.data.manifest import Findings, Manifest
 
 app = typer.Typer(
-    help="Check, describe, unpack, split and compare data sets.",
+    help="Check, describe, unpack, split, compare and show data sets.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
@@ -103,7 +103,7 @@ def unpack(
 
 @app.command()
 def split(
-    folder: Annotated[Path, typer.Argument(help="Folder with low/ and high/.")],
+    folder: Annotated[Path, typer.Argument(help="Folder with low/ and high/, or with pairs.csv.")],
     share: Annotated[float, typer.Option(help="Part of the images to hold out, between 0 and 1.")] = 0.1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A .json file; stdout otherwise.")] = None,
@@ -159,6 +159,40 @@ def leakage(
         raise DataError(
             f"{len(found.matches)} pairs show one scene", "Keep whole scenes on one side.", path=first
         )
+
+
+@app.command()
+def samples(
+    recipe: Annotated[str, typer.Option(help="Name of a recipe, or a recipe.json of a run.")] = "photo",
+    data: Annotated[
+        Path | None, typer.Option(help="Data root; the environment variable RELUME_DATA otherwise.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .png file.")] = Path("samples.png"),
+    count: Annotated[int, typer.Option(min=1, help="Number of samples.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+    crop: Annotated[int, typer.Option(min=16, help="Side of a sample in pixels.")] = 256,
+) -> None:
+    """Draw what a recipe's training sees: inputs, the same as bright as the target, and targets.
+
+    Above each stand its source and what was drawn: exposure, photoelectrons of a white pixel, and more.
+
+    [bold]relume data samples --recipe photo --count 24 -o samples.png[/bold]
+    """
+    from relume.cli.files import read_text, writing
+    from relume.cli.laboratory import data_root, require_laboratory
+
+    require_laboratory()
+    from relume.evaluate.sheet import comparison_png
+    from relume.lab.data.samples import COLUMNS, sample_rows
+    from relume.lab.recipes import get_recipe
+    from relume.lab.training.recipe import from_json
+
+    chosen = from_json(read_text(Path(recipe))) if recipe.endswith(".json") else get_recipe(recipe)
+    rows = sample_rows(data_root(data), chosen.data, count=count, seed=seed, crop=crop)
+    page = comparison_png(rows, COLUMNS, title=f"Training samples of {chosen.name}", cell_width=crop)
+    with writing(out):
+        out.write_bytes(page)
+    typer.echo(f"wrote {out}", err=True)
 
 
 def _sets(root: Path, name: str | None) -> list[tuple[Path, Manifest]]:

@@ -21,7 +21,7 @@ from relume.lab.training.checkpoint import CHECKPOINT, WEIGHTS
 from relume.lab.training.loop import train
 from relume.lab.training.recipe import Recipe, override
 from relume.lab.training.tracker import read_metrics
-from relume.lab.training.validation import validate
+from relume.lab.training.validation import SCORES, validate
 
 RESULT = "result.json"
 
@@ -108,6 +108,7 @@ def _run(recipe: Recipe, cell: str, root: Path, run: Path, device: str, quiet: b
 def _score(recipe: Recipe, cell: str, root: Path, run: Path) -> Result:
     _, network = load_run(run)
     pairs = load_pairs(training_and_validation(root, recipe.data)[1])
+    scores = validate(network, pairs, torch.device("cpu"))
     environment = json.loads((run / "environment.json").read_text())
     return Result(
         cell,
@@ -115,7 +116,7 @@ def _score(recipe: Recipe, cell: str, root: Path, run: Path) -> Result:
         recipe.steps,
         read_metrics(run)[-1]["seconds"],
         images=len(pairs),
-        **validate(network, pairs, torch.device("cpu")),
+        **{name: scores[name] for name in SCORES},
         **{key: environment[key] for key in ("processor", "threads", "torch")},
     )
 

@@ -43,6 +43,11 @@ def _among(*names: str) -> Callable[[str], bool]:
     return lambda name: name in names
 
 
+def _plain_psnr(name: str) -> bool:
+    """Of all images, with GT-mean beside it; of single sources plain only."""
+    return name.startswith("psnr") and not name.startswith("psnr_gt_mean_")
+
+
 def _loss_ratio(row: Mapping[str, Any], _: str) -> float:
     return row["loss"] / row["discriminator"]
 
@@ -53,7 +58,7 @@ PANELS = (
         "Fidelity terms, weighted",
         "loss",
         "train",
-        _among("charbonnier", "mse", "ssim", "ms-ssim", "perceptual"),
+        _among("charbonnier", "mse", "ssim", "ms-ssim", "perceptual", "brightening"),
     ),
     Panel("Detail terms, weighted", "loss", "train", _among("frequency", "gradient")),
     Panel("Adversarial and distillation terms", "loss", "train", _among("adversarial", "contrastive")),
@@ -64,8 +69,8 @@ PANELS = (
         "train",
         lambda name: name.startswith("mirror_"),
     ),
-    Panel("Validation PSNR", "dB", "validation", _among("psnr", "psnr_gt_mean")),
-    Panel("Validation SSIM", "SSIM", "validation", _among("ssim")),
+    Panel("Validation PSNR", "dB", "validation", _plain_psnr),
+    Panel("Validation SSIM", "SSIM", "validation", lambda name: name.startswith("ssim")),
     Panel("Learning rate", "learning rate", "train", lambda name: name.startswith("lr"), log=True),
     Panel(
         "Generator loss / discriminator loss", "ratio", "train", _among("discriminator"), value=_loss_ratio

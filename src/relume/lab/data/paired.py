@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +18,11 @@ from torch.nn import functional as F
 from relume.errors import DataError
 from relume.evaluate.pairs import Pair, find_pairs
 from relume.evaluate.protocol import to_8_bits
+from relume.lab.data.darkness import Degradation, draw
+from relume.lab.data.sources import SourcedPair, mixed_sources
 from relume.lab.data.splits import read_split
-from relume.lab.training.recipe import Data, Phase
+from relume.lab.data.synthesis import WHOLE, Area, degrade, degrade_thumbnail
+from relume.lab.training.recipe import Data, Phase, Source
 from relume.photo import read_photo
 
 Progress = Callable[[int, int], None]
@@ -29,12 +35,15 @@ class LoadedPair:
     Attributes:
         half_BCHW: the dark image at half size, float32 in [0, 1]: thumbnails of regions are taken from it,
             four times faster than from whole pixels.
+        source: where it comes from, if the recipe mixes sources. For training, the dark image of one to be
+            darkened is the clean one.
     """
 
     name: str
     low_HWC: npt.NDArray[np.uint8]
     high_HWC: npt.NDArray[np.uint8]
     half_BCHW: Tensor
+    source: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -45,12 +54,14 @@ class Batch:
         low_BCHW, high_BCHW: matching crops.
         thumbnail_BCSS: area average of the dark region around each crop, to `S` pixels a side.
         names: of the images that the crops are from.
+        degradations: what made each of them dark, None for photographed ones.
     """
 
     low_BCHW: Tensor
     high_BCHW: Tensor
     thumbnail_BCSS: Tensor
     names: tuple[str, ...] = ()
+    degradations: tuple[Degradation | None, ...] = ()
 
     def inputs(self, network: nn.Module) -> tuple[Tensor, ...]:
         """What a network takes: the dark crop, and its thumbnail where the network has a `thumbnail_size`."""
@@ -59,9 +70,8 @@ class Batch:
         )
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(
-            self.low_BCHW.to(device), self.high_BCHW.to(device), self.thumbnail_BCSS.to(device), self.names
-        )
+        low, high, small = (x.to(device) for x in (self.low_BCHW, self.high_BCHW, self.thumbnail_BCSS))
+        return Batch(low, high, small, self.names, self.degradations)
 
 
 def read_8_bits(path: Path) -> npt.NDArray[np.uint8]:
@@ -69,27 +79,49 @@ def read_8_bits(path: Path) -> npt.NDArray[np.uint8]:
     return to_8_bits(read_photo(path).rgb_HWC)
 
 
-def load_pair(pair: Pair) -> LoadedPair:
-    """Read both images of a pair.
+class _Files:
+    """Frames by path, each read once: a well-lit frame may serve several sources."""
+
+    def __init__(self) -> None:
+        self.pixels = cache(read_8_bits)
+        self.half = cache(lambda path: _half(self.pixels(path)))
+
+
+def load_pair(pair: Pair, files: _Files | None = None) -> LoadedPair:
+    """Read both images of a pair; a held-out one to be darkened is darkened here, always in the same way.
 
     Raises:
         DataError: their sizes differ.
     """
-    low, high = (read_8_bits(path) for path in (pair.low, pair.high))
+    files = files or _Files()
+    low, high = (files.pixels(path) for path in (pair.low, pair.high))
     if low.shape != high.shape:
         raise DataError(
             f"its shape is {low.shape}, but that of its partner {pair.high} is {high.shape}",
             "Pairs must show the same pixels.",
             path=pair.low,
         )
-    return LoadedPair(pair.name, low, high, F.avg_pool2d(to_tensor(low), 2, ceil_mode=True))
+    source = pair.source if isinstance(pair, SourcedPair) else None
+    if isinstance(pair, SourcedPair) and pair.held_out and pair.source.kind == "darkened":
+        random = np.random.default_rng(zlib.crc32(pair.name.encode()))
+        dark_CHW = degrade(to_tensor(high)[0], draw(pair.source.darkness, random))
+        low = (dark_CHW.permute(1, 2, 0) * 255).round().byte().numpy()
+        return LoadedPair(pair.name, low, high, _half(low), source)
+    return LoadedPair(pair.name, low, high, files.half(pair.low), source)
 
 
 def load_pairs(pairs: Sequence[Pair], progress: Progress | None = None) -> list[LoadedPair]:
-    """Read all pairs into memory; 485 pairs of 600 x 400 take 700 MB."""
+    """Read all pairs into memory, but for those below their source's `least_mean`.
+
+    485 pairs of 600 x 400 take 1 GB.
+    """
+    files = _Files()
     loaded: list[LoadedPair] = []
     for index, pair in enumerate(pairs, start=1):
-        loaded.append(load_pair(pair))
+        one = load_pair(pair, files)
+        least = one.source.least_mean if one.source else 0.0
+        if not least or one.high_HWC.mean() >= 255 * least:
+            loaded.append(one)
         if progress:
             progress(index, len(pairs))
     return loaded
@@ -103,6 +135,8 @@ def training_and_validation(root: Path, data: Data) -> tuple[list[Pair], list[Pa
     Raises:
         DataError: the folder or a pair named by the split is missing.
     """
+    if data.sources:
+        return mixed_sources(root, data)
     folder = root / data.pairs
     pairs = {pair.name: pair for pair in find_pairs(folder / "low", folder / "high")}
     held_out = read_split(data.split)
@@ -120,8 +154,14 @@ def to_tensor(image_HWC: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image_HWC)).permute(2, 0, 1)[None].float() / 255
 
 
+def _half(image_HWC: npt.NDArray[np.uint8]) -> Tensor:
+    return F.avg_pool2d(to_tensor(image_HWC), 2, ceil_mode=True)
+
+
 class PairedCrops:
     """Random crops of pairs; batch `index` depends on the seed and `index` alone, so a run resumes exactly.
+
+    With mixed sources, each sample's source is drawn by its share first, then an image of it.
 
     A crop lies inside a random *context*, a region of its image; the thumbnail shows the context. Flips and
     quarter turns act on the crop, the thumbnail is only mirrored, since photographs have an upright.
@@ -138,6 +178,10 @@ class PairedCrops:
         self.data = data
         self.seed = seed
         self.thumbnail_size = thumbnail_size
+        self.members: dict[Source, list[int]] = {}
+        for position, pair in enumerate(pairs):
+            if pair.source is not None:
+                self.members.setdefault(pair.source, []).append(position)
 
     def batch(self, index: int, phase: Phase) -> Batch:
         """The batch with that number, at the phase's crop and batch size.
@@ -146,14 +190,51 @@ class PairedCrops:
             DataError: an image is smaller than the crop.
         """
         random = np.random.default_rng((self.seed, index))
-        chosen = random.choice(len(self.pairs), phase.batch, replace=phase.batch > len(self.pairs))
-        samples = [self._sample(self.pairs[position], phase.crop, random) for position in chosen]
-        low, high, small = (torch.cat(images) for images in zip(*samples, strict=True))
-        return Batch(low, high, small, tuple(self.pairs[position].name for position in chosen))
+        chosen = self._chosen(phase.batch, random)
+        *images, degradations = zip(
+            *(self._sample(self.pairs[position], phase.crop, random) for position in chosen), strict=True
+        )
+        low, high, small = (torch.cat(image) for image in images)
+        names = tuple(self.pairs[position].name for position in chosen)
+        return Batch(low, high, small, names, tuple(degradations))
+
+    def _chosen(self, count: int, random: np.random.Generator) -> list[int]:
+        """Positions of a batch's pairs."""
+        if not self.members:
+            return random.choice(len(self.pairs), count, replace=count > len(self.pairs)).tolist()
+        shares = np.array([source.share for source in self.members])
+        groups = list(self.members.values())
+        drawn = random.choice(len(groups), count, p=shares / shares.sum())
+        return [groups[group][random.integers(len(groups[group]))] for group in drawn]
 
     def _sample(
         self, pair: LoadedPair, crop: int, random: np.random.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Degradation | None]:
+        """Dark crop, well-lit crop and thumbnail, 1 x 3 each, and what darkened them."""
+        kind = pair.source.kind if pair.source else "pairs"
+        context, window = self._places(pair, crop, random)
+        low, high, small = self._cut(pair, crop, context, window)
+        factor = (1 + self.data.exposure_jitter) ** random.uniform(-1, 1)
+        how = None
+        if pair.source is not None and kind == "darkened":
+            how = draw(pair.source.darkness, random)
+            seen = WHOLE if self.data.framing == "resize" else window.area(pair)
+            low = degrade(low[0], how, seen)[None]
+            small = degrade_thumbnail(small[0], how, context.area(pair))[None]
+        turns, mirrored, mirrored_small = random.integers(4), random.random() < 0.5, random.random() < 0.5
+        turns = int(turns) if self.data.quarter_turns else 0
+        low, high = (_turned(image, turns, bool(mirrored)) for image in (low, high))
+        small = small.flip(-1) if mirrored_small else small
+        if kind != "pairs":
+            return low, high, small, how
+        if self.data.colour_jitter:
+            jitter = torch.from_numpy(random.uniform(-1, 1, (3, 1, 1)))
+            colours = ((1 + self.data.colour_jitter) ** jitter).float()
+            low, small, high = low * colours, small * colours, (high * colours).clamp(max=1)
+        return (low * factor).clamp(max=1), high, (small * factor).clamp(max=1), None
+
+    def _places(self, pair: LoadedPair, crop: int, random: np.random.Generator) -> tuple[_Window, _Window]:
+        """A random context, and the place of a crop inside it."""
         height, width = pair.low_HWC.shape[:2]
         if min(height, width) < crop:
             raise DataError(
@@ -163,27 +244,38 @@ class PairedCrops:
         share = random.uniform(self.data.context, 1)
         rows = _interval(range(height), max(crop, round(share * height)), random)
         columns = _interval(range(width), max(crop, round(share * width)), random)
-        context = pair.half_BCHW[
-            ..., rows.start // 2 : -(-rows.stop // 2), columns.start // 2 : -(-columns.stop // 2)
-        ]
         inner_rows, inner_columns = _interval(rows, crop, random), _interval(columns, crop, random)
-        window = np.s_[inner_rows.start : inner_rows.stop, inner_columns.start : inner_columns.stop]
+        return _Window(rows, columns), _Window(inner_rows, inner_columns)
+
+    def _cut(
+        self, pair: LoadedPair, crop: int, context: _Window, window: _Window
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Both crops, or the whole images shrunk to their size, and the thumbnail."""
+        images = (pair.low_HWC, pair.high_HWC)
         if self.data.framing == "resize":
-            low, high = (F.adaptive_avg_pool2d(to_tensor(x), crop) for x in (pair.low_HWC, pair.high_HWC))
+            low, high = (F.adaptive_avg_pool2d(to_tensor(image), crop) for image in images)
         else:
-            low, high = to_tensor(pair.low_HWC[window]), to_tensor(pair.high_HWC[window])
-        factor = (1 + self.data.exposure_jitter) ** random.uniform(-1, 1)
-        small = F.adaptive_avg_pool2d(context, self.thumbnail_size)
-        turns, mirrored, mirrored_small = random.integers(4), random.random() < 0.5, random.random() < 0.5
-        turns = int(turns) if self.data.quarter_turns else 0
-        low, high = (_turned(image, turns, bool(mirrored)) for image in (low, high))
-        small = small.flip(-1) if mirrored_small else small
-        if self.data.colour_jitter:
-            colours = (1 + self.data.colour_jitter) ** torch.from_numpy(
-                random.uniform(-1, 1, (3, 1, 1))
-            ).float()
-            low, small, high = low * colours, small * colours, (high * colours).clamp(max=1)
-        return (low * factor).clamp(max=1), high, (small * factor).clamp(max=1)
+            low, high = (to_tensor(image[window.slices()]) for image in images)
+        around = pair.half_BCHW[..., *context.slices(2)]
+        return low, high, F.adaptive_avg_pool2d(around, self.thumbnail_size)
+
+
+class _Window(NamedTuple):
+    """Rows and columns of an image."""
+
+    rows: range
+    columns: range
+
+    def slices(self, scale: int = 1) -> tuple[slice, slice]:
+        """Where they are in the image shrunk by `scale`; whatever they touch counts."""
+        rows, columns = (slice(run.start // scale, -(-run.stop // scale)) for run in self)
+        return rows, columns
+
+    def area(self, pair: LoadedPair) -> Area:
+        """The share of the image that they cover."""
+        height, width = pair.low_HWC.shape[:2]
+        rows, columns = self
+        return Area(rows.start / height, rows.stop / height, columns.start / width, columns.stop / width)
 
 
 def _interval(within: range, size: int, random: np.random.Generator) -> range:

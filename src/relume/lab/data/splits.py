@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from relume.errors import DataError
-from relume.evaluate.pairs import find_pairs
 from relume.lab.data.duplicates import SAME_SCENE, Progress, scenes, similarity_matrix
+from relume.lab.data.listing import list_pairs
 
 _FOLDER = resources.files("relume.lab.data") / "splits"
 
@@ -36,14 +36,14 @@ def make_split(folder: Path, share: float, seed: int, progress: Progress | None 
     that no single room decides the score.
 
     Args:
-        folder: holds `low/` and `high/`; scenes are found on the well-lit images.
+        folder: holds `low/` and `high/`, or a `pairs.csv`; scenes are found on the well-lit images.
         share: wanted part of the images, in (0, 1).
         seed: of the draw.
 
     Returns:
         JSON-ready description: method, threshold, seed, counts and the sorted names held out.
     """
-    pairs = find_pairs(folder / "low", folder / "high")
+    pairs = list_pairs(folder)
     groups = scenes(similarity_matrix([pair.high for pair in pairs], progress) >= SAME_SCENE)
     held_out = _draw(groups, round(share * len(pairs)), seed)
     return {

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from relume.errors import UsageError
 from relume.lab.recipes.compact_clarity import compact_clarity, compact_clarity_cpu
 from relume.lab.recipes.iaml import iaml, iaml_cpu
-from relume.lab.recipes.lol import lol
+from relume.lab.recipes.lol import lol, lol_mirror
+from relume.lab.recipes.photo import photo
 from relume.lab.recipes.zero_dce import zero_dce
 from relume.lab.training.recipe import Recipe
 
@@ -17,6 +18,8 @@ RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "iaml": iaml,
     "iaml-cpu": iaml_cpu,
     "lol": lol,
+    "lol-mirror": lol_mirror,
+    "photo": photo,
     "zero-dce": zero_dce,
 }
 

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from relume.errors import UsageError
+from relume.lab.data.darkness import Darkness
 
 _STRICT_KEYS = ConfigDict(extra="forbid")
 
@@ -46,10 +47,42 @@ class Phase:
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)
+class Source:
+    """One of several kinds of training samples.
+
+    Attributes:
+        name: under which validation scores it (`psnr_<name>`); sources of one name are scored together.
+        kind: `pairs` as photographed; `darkened`, well-lit frames made dark by `darkness`; `identity`,
+            well-lit frames as both input and target.
+        path: folder below the data root, with `low/` and `high/` or with `pairs.csv` and `frames/`.
+        share: weight of the probability that a sample comes from here.
+        split: name of the committed scene split.
+        skip: names of pairs that are left out.
+        least_mean: leave out pairs whose well-lit frame has a lower mean, in [0, 1].
+        darkness: what is drawn for `darkened`.
+    """
+
+    name: str
+    kind: Literal["pairs", "darkened", "identity"]
+    path: str
+    share: float
+    split: str
+    skip: tuple[str, ...] = ()
+    least_mean: float = 0.0
+    darkness: Darkness = field(default_factory=Darkness)
+
+    def __post_init__(self) -> None:
+        if self.share <= 0:
+            raise ValueError("the share of a source must be above 0")
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
 class Data:
     """What is trained on.
 
     Attributes:
+        sources: mixed sources of samples; they replace `pairs` and `split`. The jitters act on those of kind
+            `pairs` alone.
         pairs: folder with `low/` and `high/`, below the data root.
         subset: `train` (without the validation scenes) or `all`; validation always uses the held-out scenes.
         split: name of the committed scene split.
@@ -59,9 +92,10 @@ class Data:
         quarter_turns: turn crops by random multiples of 90 degrees; all are mirrored at random.
         epoch: how many images count as an epoch.
         context: smallest side of the random region that a crop's thumbnail shows, as a share of the image's.
-        limit: use this many pairs only (0: all), for short runs and tests.
+        limit: use this many pairs only (0: all; of each source), for short runs and tests.
     """
 
+    sources: tuple[Source, ...] = ()
     pairs: str = "lol_v1/our485"
     subset: Literal["train", "all"] = "train"
     split: str = "our485_scenes"

@@ -12,6 +12,9 @@ from torch import nn
 from relume.evaluate.metrics import psnr, psnr_gt_mean, ssim
 from relume.lab.data.paired import LoadedPair, to_tensor
 
+SCORES = ("psnr", "psnr_gt_mean", "ssim")
+"""What validation measures of each image."""
+
 
 @torch.inference_mode()
 def enhance_array(
@@ -23,11 +26,20 @@ def enhance_array(
 
 
 def validate(network: nn.Module, pairs: Sequence[LoadedPair], device: torch.device) -> dict[str, float]:
-    """Mean PSNR and GT-mean PSNR in dB, and SSIM (Gaussian window), over whole images."""
+    """Mean PSNR and GT-mean PSNR in dB, and SSIM (Gaussian window), over whole images.
+
+    Where pairs come from several sources, the means of each follow, as `psnr_NAME` and so on.
+    """
     rows = []
     for pair in pairs:
         enhanced = enhance_array(network, pair.low_HWC, device)
         target = pair.high_HWC
         rows.append((psnr(enhanced, target), psnr_gt_mean(enhanced, target), ssim(enhanced, target)))
-    means = np.mean(rows, axis=0)
-    return dict(zip(("psnr", "psnr_gt_mean", "ssim"), map(float, means), strict=True))
+    scores = dict(zip(SCORES, np.mean(rows, axis=0).tolist(), strict=True))
+    for source in dict.fromkeys(pair.source.name for pair in pairs if pair.source):
+        own = [
+            row for row, pair in zip(rows, pairs, strict=True) if pair.source and pair.source.name == source
+        ]
+        means = np.mean(own, axis=0).tolist()
+        scores |= {f"{name}_{source}": mean for name, mean in zip(SCORES, means, strict=True)}
+    return scores
