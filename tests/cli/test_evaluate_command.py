@@ -219,3 +219,28 @@ def test_compare_refusals(
     assert result.code == code
     assert result.err.count("\n") == 1
     assert sorted(pairs.rglob("*")) == before
+
+
+def test_a_set_of_pairs_brings_its_own_targets(relume: Run, pairs: Path) -> None:
+    both = json.loads(relume("evaluate", pairs / "low", pairs / "high", "--json", "-").out)
+    assert json.loads(relume("evaluate", pairs, "--json", "-").out) == both
+    listed = pairs / "listed"
+    (pairs / "high").rename(pairs / "targets")
+    listed.mkdir()
+    (listed / "frames").symlink_to(pairs)
+    (listed / "pairs.csv").write_text("scene,low,high\n0,low/1.png,targets/1.png\n")
+    assert json.loads(relume("evaluate", listed, "--json", "-").out)["n"] == 1
+    assert relume("compare", listed, "-o", pairs / "page.html").code == 0
+    assert "target" in (pairs / "page.html").read_text()
+
+
+def test_several_candidates_stand_in_one_table(relume: Run, pairs: Path) -> None:
+    table = pairs / "table.md"
+    done = relume("evaluate", pairs, "--classical", "input,gamma", "--models", "lol", "--table", table)
+    assert done.code == 0
+    assert [line.split(" | ")[0] for line in table.read_text().splitlines()[2:]] == [
+        "| input",
+        "| gamma",
+        "| lol",
+    ]
+    assert relume("evaluate", pairs, "--classical", "magic").code == ExitCode.USAGE

@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from relume.cli.data import app
 from relume.errors import DataError, UsageError
+from relume.evaluate.pairs import list_pairs
 from relume.lab.data.agreement import USABLE, agreement
-from relume.lab.data.listing import list_pairs
 from relume.lab.data.paired import PairedCrops, load_pairs, read_8_bits, training_and_validation
 from relume.lab.data.samples import COLUMNS, sample_rows
 from relume.lab.data.sources import SourcedPair

@@ -30,6 +30,9 @@ ModelsOption = Annotated[
 RunsOption = Annotated[
     list[Path] | None, typer.Option("--run", help="A finished run of the laboratory; may be repeated.")
 ]
+ClassicalOption = Annotated[
+    str | None, typer.Option(help="Methods without a network, separated by commas: input, gamma, clahe.")
+]
 NetworksOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -60,6 +63,7 @@ def candidates(
     runs: Sequence[Path] | None = None,
     networks: Sequence[str] | None = None,
     folder: Path | None = None,
+    classical: str | None = None,
     *,
     controls: Controls = MODEL_ALONE,
     threads: int = 0,
@@ -70,16 +74,29 @@ def candidates(
         UsageError: two of the same label, or no `NAME=FILE`.
         RelumeError: what cannot be loaded.
     """
-    found = [_finished(folder)] if folder is not None else []
+    found = [_classical(name) for name in _names(classical)]
+    found += [_finished(folder)] if folder is not None else []
     found += [_network(assignment) for assignment in networks or []]
     found += [_run(run) for run in runs or []]
-    names = [name.strip() for name in (models or "").split(",") if name.strip()]
+    names = _names(models)
     for name in names if names or found else [DEFAULT_MODEL]:
         found.append(_model(name, controls, threads))
     labels = [candidate.label for candidate in found]
     if len(set(labels)) < len(labels):
         raise UsageError(f"two of {', '.join(labels)} have one name", "Name each only once.")
     return found
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _classical(name: str) -> Candidate:
+    from relume.evaluate.classical import CLASSICAL, apply_classical
+
+    if name not in CLASSICAL:
+        raise UsageError(f"no method is called '{name}'", f"Choose from: {', '.join(CLASSICAL)}.")
+    return Candidate(name, 0, lambda _, pixels: apply_classical(name, pixels))
 
 
 def _model(name: str, controls: Controls, threads: int) -> Candidate:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
 
-from relume.cli.candidates import Candidate, ModelsOption, NetworksOption, RunsOption, candidates
+from relume.cli.candidates import (
+    Candidate,
+    ClassicalOption,
+    ModelsOption,
+    NetworksOption,
+    RunsOption,
+    candidates,
+)
 from relume.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +34,7 @@ def compare(
     models: ModelsOption = None,
     runs: RunsOption = None,
     networks: NetworksOption = None,
+    classical: ClassicalOption = None,
     features: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Draw the feature maps of this run of the mirror method instead."),
@@ -47,7 +55,7 @@ def compare(
     if out.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"cannot draw '{out}'", "Give --out a name that ends in .png or .html.")
     if features is None:
-        found = candidates(models, runs, networks)
+        found = candidates(models, runs, networks, classical=classical)
         title, columns, rows = _results(low, high, found, limit)
     else:
         title, columns, rows = _features(low, high, features, limit)
@@ -68,8 +76,8 @@ def _results(low: Path, high: Path | None, found: Sequence[Candidate], limit: in
         return comparison_row(name, pixels, results, None if target is None else read_photo(target).rgb_HWC)
 
     names = [candidate.label for candidate in found]
-    columns = ["input", *names, *(["target"] if high is not None else [])]
     scenes = _scenes(low, high, limit)
+    columns = ["input", *names, *(["target"] if scenes[0][2] else [])]
     return f"relume: {', '.join(names)}", columns, (row(*scene) for scene in _counted(scenes))
 
 
@@ -81,10 +89,10 @@ def _features(low: Path, high: Path | None, run: Path, limit: int) -> Sheet:
     from relume.lab.data.paired import load_pair
     from relume.lab.features import COLUMNS, feature_rows, load_mirror
 
-    if high is None:
+    scenes = [Pair(name, dark, target) for name, dark, target in _scenes(low, high, limit) if target]
+    if not scenes:
         raise UsageError("--features needs targets: the teacher sees the clean image", "Name both folders.")
     method = load_mirror(run)
-    scenes = [Pair(name, dark, target) for name, dark, target in _scenes(low, high, limit) if target]
     loaded = (load_pair(pair) for pair in _counted(scenes))
     rows = (row for pair in loaded for row in feature_rows(method, pair.name, pair.low_HWC, pair.high_HWC))
     return f"relume: feature maps of {run.name}", list(COLUMNS), rows
@@ -92,12 +100,13 @@ def _features(low: Path, high: Path | None, run: Path, limit: int) -> Sheet:
 
 def _scenes(low: Path, high: Path | None, limit: int) -> list[tuple[str, Path, Path | None]]:
     """Name, dark photo and target of each scene."""
-    from relume.evaluate import find_pairs
+    from relume.evaluate.pairs import find_pairs, holds_pairs, list_pairs
     from relume.pipeline.batch import find_inputs
 
     scenes: list[tuple[str, Path, Path | None]]
-    if high is not None:
-        scenes = [(pair.name, pair.low, pair.high) for pair in find_pairs(low, high)]
+    if high is not None or holds_pairs(low):
+        pairs = list_pairs(low) if high is None else find_pairs(low, high)
+        scenes = [(pair.name, pair.low, pair.high) for pair in pairs]
     else:
         scenes = [(path.name, path, None) for path, _ in find_inputs([str(low)])]
     return scenes[:limit] if limit else scenes

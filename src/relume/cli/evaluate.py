@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relume.cli.candidates import Candidate, ModelsOption, NetworksOption, RunsOption, candidates
+from relume.cli.candidates import (
+    Candidate,
+    ClassicalOption,
+    ModelsOption,
+    NetworksOption,
+    RunsOption,
+    candidates,
+)
 from relume.cli.controls import (
     ColourOption,
     DenoiseOption,
@@ -30,7 +37,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    low: Annotated[Path, typer.Argument(help="Folder of dark photos, or one of them.")],
+    low: Annotated[
+        Path, typer.Argument(help="Folder of dark photos, or one of them; or a set of pairs, both sides.")
+    ],
     high: Annotated[
         Path | None,
         typer.Argument(help="Folder of targets with the same names, or one of them.", show_default=False),
@@ -38,6 +47,7 @@ def evaluate(
     models: ModelsOption = None,
     runs: RunsOption = None,
     networks: NetworksOption = None,
+    classical: ClassicalOption = None,
     pred: Annotated[Path | None, typer.Option(help="Score these finished results instead.")] = None,
     only: Annotated[
         Path | None, typer.Option(help="Score the images that this split file holds out.")
@@ -62,23 +72,27 @@ def evaluate(
 
     [bold]relume evaluate eval15/low eval15/high[/bold] scores the default model.
 
-    [bold]relume evaluate LOW HIGH --models lol --run runs/mine --network zero-dce=Epoch99.pth[/bold] scores
+    [bold]relume evaluate lol_v1/eval15[/bold] does the same: a set of pairs has folders low and high, or a
+    pairs.csv that lists its frames.
+
+    [bold]relume evaluate LOW HIGH --models lol --run runs/mine --classical input,gamma,clahe[/bold] scores
     several side by side; JSON then holds a report for each, by name.
 
     [bold]relume evaluate photos --strength auto[/bold] has no targets: it prints exposure, clipping, colour
     cast and noise before and after.
     """
-    _check(table, pred, runs, only, high)
+    pairs = _pairs(low, high)
+    _check(table, pred, runs, only, pairs is not None)
     chosen = controls(strength, denoise, exposure, highlight_guard, colour_guard)
 
     def named() -> list[Candidate]:
-        return candidates(models, runs, networks, pred, controls=chosen, threads=threads)
+        return candidates(models, runs, networks, pred, classical, controls=chosen, threads=threads)
 
     output = _Output(as_json, table, images)
-    if high is None:
+    if pairs is None:
         _describe(low, named, output)
     else:
-        _score(low, high, only, named, output)
+        _score(pairs, only, named, output)
 
 
 @dataclass(frozen=True)
@@ -91,23 +105,30 @@ class _Output:
 
 
 def _check(
-    table: Path | None, pred: Path | None, runs: list[Path] | None, only: Path | None, high: Path | None
+    table: Path | None, pred: Path | None, runs: list[Path] | None, only: Path | None, targets: bool
 ) -> None:
     if table is not None and table.suffix not in (".md", ".csv"):
         raise UsageError(f"cannot write a table to '{table}'", "Give a name that ends in .md or .csv.")
     if pred is not None and runs:
         raise UsageError("--run excludes --pred", "Choose one of them.")
-    if only is not None and high is None:
+    if only is not None and not targets:
         raise UsageError("--only needs targets", "Name a folder of targets as well.")
 
 
+def _pairs(low: Path, high: Path | None) -> list[Pair] | None:
+    """What has targets: two folders or files, or a set of pairs; None for photos alone."""
+    from relume.evaluate.pairs import find_pairs, holds_pairs, list_pairs
+
+    if high is not None:
+        return find_pairs(low, high)
+    return list_pairs(low) if holds_pairs(low) else None
+
+
 def _score(
-    low: Path, high: Path, only: Path | None, named: Callable[[], list[Candidate]], output: _Output
+    pairs: list[Pair], only: Path | None, named: Callable[[], list[Candidate]], output: _Output
 ) -> None:
-    from relume.evaluate import find_pairs
     from relume.evaluate.report import format_csv, format_table, images_table, text_table
 
-    pairs = find_pairs(low, high)
     if only is not None:
         names = _held_out(only)
         pairs = [pair for pair in pairs if pair.name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from relume.photo import FORMATS
 _OTHER_SUFFIXES = (
     ".arw .bmp .cr2 .cr3 .dib .dng .gif .heic .heif .hif .j2k .jp2 .jxl .nef .orf .pgm .ppm .raf .rw2"
 )
+LIST = "pairs.csv"
+"""In a set of pairs, the file that lists its frames as `scene,low,high`."""
+
 IMAGE_SUFFIXES = frozenset(_OTHER_SUFFIXES.split(" ")).union(*(each.suffixes for each in FORMATS.values()))
 """Suffixes, in lower case, of the files that a folder of images is searched for.
 
@@ -66,6 +70,33 @@ def find_pairs(low: Path, high: Path) -> list[Pair]:
     _require_partners(lows, highs, high)
     _require_partners(highs, lows, low)
     return [Pair(name, lows[name], highs[name]) for name in sorted(lows, key=natural_key)]
+
+
+def holds_pairs(folder: Path) -> bool:
+    """Whether a folder is a set of pairs, for `list_pairs`."""
+    return (folder / LIST).is_file() or all((folder / side).is_dir() for side in ("low", "high"))
+
+
+def list_pairs(folder: Path) -> list[Pair]:
+    """Pairs of a set: those that its `pairs.csv` lists (called after the dark frame), or those of its `low/`
+    and `high/`.
+
+    Raises:
+        DataError: an image, a column or all of them are missing.
+    """
+    file = folder / LIST
+    if not file.is_file():
+        return find_pairs(folder / "low", folder / "high")
+    with file.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    if not rows or not {"low", "high"} <= rows[0].keys():
+        raise DataError("it lists no pairs", "It needs a heading `scene,low,high`, and lines.", path=file)
+    frames = folder / "frames"
+    pairs = [Pair(Path(row["low"]).stem, frames / row["low"], frames / row["high"]) for row in rows]
+    for path in (path for pair in pairs for path in (pair.low, pair.high)):
+        if not path.is_file():
+            raise DataError("the list names an image that is not there", "Get the set again.", path=path)
+    return pairs
 
 
 def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relume.errors import DataError
-from relume.evaluate.pairs import Pair
-from relume.lab.data.listing import list_pairs
+from relume.evaluate.pairs import Pair, list_pairs
 from relume.lab.data.splits import read_split
 from relume.lab.training.recipe import Data, Source
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from relume.errors import DataError
+from relume.evaluate.pairs import list_pairs
 from relume.lab.data.duplicates import SAME_SCENE, Progress, scenes, similarity_matrix
-from relume.lab.data.listing import list_pairs
 
 _FOLDER = resources.files("relume.lab.data") / "splits"
 
