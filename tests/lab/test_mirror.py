@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from relume.lab.networks.autoencoder import Autoencoder
 from relume.lab.networks.cost import count_macs, count_parameters
 from relume.lab.training.loop import train
 from relume.lab.training.recipe import Phase, Recipe
+from relume.lab.training.tracker import read_metrics
+from shared import Result
 
 NARROW = {"widths": [8, 16, 16, 24, 24], "head": 8}
 LOSSES = {"mse": 1.0, "ssim": 1.0, "mirror": 0.8}
@@ -195,3 +198,18 @@ def test_resume_restores_the_teacher(tiny_root: Path, tiny_recipe: Recipe, tmp_p
     expected = load_file(tmp_path / "whole" / "weights.safetensors")
     average = resumed.average.network.state_dict()
     assert all(torch.equal(expected[name], average[name]) for name in expected)
+
+
+def test_a_short_run_of_the_recipe(tiny_root: Path, tmp_path: Path, relume: Callable[..., Result]) -> None:
+    short = 'phases=[{"steps": 2, "crop": 32, "batch": 2}]'
+    run = tmp_path / "run"
+    done = relume("train", "iaml-cpu", "--data", tiny_root, "-o", run, "-q", "--set", short)
+    assert done.code == 0, done.err
+    assert sum(value.numel() for value in load_file(run / "weights.safetensors").values()) > 9.6e6
+    terms = {"mse", "ssim", *(f"mirror_{scale}" for scale in range(1, 5))}
+    assert terms <= set(read_metrics(run)[0])
+
+
+def test_crops_that_the_levels_do_not_divide_are_refused() -> None:
+    with pytest.raises(UsageError, match="multiples of 32"):
+        method()(batch(48))

@@ -73,8 +73,15 @@ class Mirror(Method):
         self.teacher_projections = copy.deepcopy(self.projections).requires_grad_(False)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Return each weighted term; the mirror terms by scale, `mirror_1` the coarsest."""
+        """Return each weighted term; the mirror terms by scale, `mirror_1` the coarsest.
+
+        Raises:
+            UsageError: crops that the network's levels do not divide.
+        """
         network = cast(EncoderDecoder, self.network)
+        multiple = getattr(network, "size_multiple", 1)
+        if any(size % multiple for size in batch.low_BCHW.shape[-2:]):
+            raise UsageError(f"the network takes crops of multiples of {multiple}", "Change phases.N.crop.")
         encoding = network.encode(*batch.inputs(self.network))
         maps = network.decode(encoding)
         losses = weighted_losses(self.image_weights, network.render(encoding, maps), batch.high_BCHW)
