@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from relume.engine import OnnxEngine
 from relume.errors import UsageError
-from relume.options import DEFAULT_MODEL, DEFAULT_TILE, Controls, EnhanceOptions, Strength
+from relume.options import DEFAULT_MODEL, DEFAULT_TILE, Controls, Downsample, EnhanceOptions, Strength
 from relume.photo import Photo, read_photo
 from relume.pipeline.enhance import enhance_photo
 from relume.zoo import Card, load_card, load_graph
@@ -28,7 +28,7 @@ class Enhancer:
 
     Args:
         model: name of a shipped model, or the card (a `.json` file) of an exported one.
-        device, threads, tile: see `EnhanceOptions`.
+        device, threads, tile, downsample: see `EnhanceOptions`.
 
     Raises:
         ModelError: no such model, or its files are damaged.
@@ -36,9 +36,17 @@ class Enhancer:
     """
 
     def __init__(
-        self, model: str = DEFAULT_MODEL, *, device: str = "auto", threads: int = 0, tile: int = DEFAULT_TILE
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        device: str = "auto",
+        threads: int = 0,
+        tile: int = DEFAULT_TILE,
+        downsample: Downsample = "auto",
     ) -> None:
-        self.options = EnhanceOptions(model=model, device=device, threads=threads, tile=tile)
+        self.options = EnhanceOptions(
+            model=model, device=device, threads=threads, tile=tile, downsample=downsample
+        )
         self.card: Card = load_card(model)
         first = self.card.global_graph
         self._global = self._load(first) if first else None
@@ -82,7 +90,14 @@ class Enhancer:
 
     def _enhance(self, photo: Photo, controls: Controls) -> Photo:
         return enhance_photo(
-            photo, self.card, self._global, self._local, controls=controls, tile=self.options.tile
+            photo,
+            self.card,
+            self._global,
+            self._local,
+            controls=controls,
+            tile=self.options.tile,
+            downsample=self.options.downsample,
+            threads=self.options.threads,
         )
 
 
@@ -127,7 +142,13 @@ def enhance(image: Path | str | Photo | Array, **options: Any) -> Photo | Array:
         raise UsageError(
             str(error), f"Options are: {', '.join(EnhanceOptions.__dataclass_fields__)}."
         ) from None
-    enhancer = Enhancer(chosen.model, device=chosen.device, threads=chosen.threads, tile=chosen.tile)
+    enhancer = Enhancer(
+        chosen.model,
+        device=chosen.device,
+        threads=chosen.threads,
+        tile=chosen.tile,
+        downsample=chosen.downsample,
+    )
     if isinstance(image, Path | str):
         image = read_photo(image)
     if isinstance(image, Photo):

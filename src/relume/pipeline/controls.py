@@ -105,7 +105,9 @@ def effective_gain(before_3SS: Array, after_3SS: Array) -> Gains:
     """The gains that bring each channel of `before` to its mean in `after`, between 2^-20 and 2^20."""
     before, after = (np.clip(image, _DARKEST, 1 - _DARKEST) for image in (before_3SS, after_3SS))
     wanted_C = after.mean((1, 2), dtype=np.float64)
-    return np.exp2(_bisect(lambda stops_C: _curve(before, np.exp2(stops_C)).mean((1, 2)) < wanted_C, 3))
+    return np.exp2(
+        _bisect(lambda stops_C: exposure_curve(before, np.exp2(stops_C)).mean((1, 2)) < wanted_C, 3)
+    )
 
 
 def guard_colour(gain_C: Gains, guard: float) -> Gains:
@@ -162,10 +164,10 @@ def adjust(image_3HW: Array, enhanced_3HW: Array, adjustment: Adjustment) -> Non
         adjustment: from `settle`.
     """
     if adjustment.denoise < 1:
-        bright_3HW = _curve(image_3HW, adjustment.gain_C)
+        bright_3HW = exposure_curve(image_3HW, adjustment.gain_C)
         _blend(bright_3HW, enhanced_3HW, np.float32(adjustment.denoise))
     if (adjustment.correction_C != 1).any():
-        enhanced_3HW[...] = _curve(enhanced_3HW, adjustment.correction_C)
+        enhanced_3HW[...] = exposure_curve(enhanced_3HW, adjustment.correction_C)
     if adjustment.highlight_guard > 0:
         _blend(image_3HW, enhanced_3HW, _kept(image_3HW, adjustment))
     elif adjustment.strength < 1:
@@ -193,7 +195,7 @@ def _blend(start_3HW: Array, end_3HW: Array, share: Array | np.float32) -> None:
     np.add(end_3HW, start_3HW, out=end_3HW)
 
 
-def _curve(image_3HW: Array, gain_C: Gains) -> Array:
+def exposure_curve(image_3HW: Array, gain_C: Gains) -> Array:
     """The exposure curve `g x / (1 + (g - 1) x)`, divided through by g as in the network."""
     inverse_C11 = (1 / gain_C).astype(np.float32)[:, None, None]
     slope_3HW = image_3HW * (1 - inverse_C11)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +14,10 @@ import numpy.typing as npt
 
 from relume.engine import Engine
 from relume.errors import InputTooLarge
-from relume.options import Controls
+from relume.options import Controls, Downsample
 from relume.photo import Photo, Pixels
-from relume.pipeline.controls import LUMA_C, Adjustment, adjust, settle
+from relume.pipeline.controls import LUMA_C, Adjustment, Gains, adjust, effective_gain, settle
+from relume.pipeline.reduced import REACH, area_mean, automatic_factor, transfer
 from relume.pipeline.thumbnail import thumbnail
 from relume.pipeline.tiles import Tile, tiles
 from relume.zoo import Card
@@ -27,7 +32,7 @@ PREVIEW = 160
 """Side of the thumbnail that a model of one graph is judged by, in pixels; others bring their own."""
 
 _ROWS = 32
-"""Rows finished at a time, so that they stay in the processor's cache."""
+"""Rows converted or finished at a time, so that they stay in the processor's cache."""
 
 
 def enhance_photo(
@@ -38,6 +43,8 @@ def enhance_photo(
     *,
     controls: Controls,
     tile: int = 0,
+    downsample: Downsample = 1,
+    threads: int = 0,
 ) -> Photo:
     """Enhance a photo; size, depth and everything but its colours stay.
 
@@ -47,59 +54,114 @@ def enhance_photo(
         global_pass: engine of `card.global_graph`, if it has one.
         local_pass: engine of `card.local_graph`.
         controls: what the result is to look like; a strength of 0, given or found, returns the photo itself.
-        tile: side of a tile in pixels, 0 for the whole photo at once; changes memory, not the result. Models
-            without a `halo` always take the whole photo.
+        tile: side of a tile in pixels of the local pass, 0 for the whole photo at once; changes memory, not
+            the result. Models without a `halo` always take the whole photo.
+        downsample: see `EnhanceOptions`.
+        threads: CPU threads of what surrounds the network, 0 for all.
 
     Raises:
         InputTooLarge: the photo must be taken whole, and is too large for that.
     """
     if controls.strength == 0:
         return photo
-    pixels = photo.rgb_HWC
-    overview = thumbnail(pixels, card.thumbnail_size or PREVIEW)
+    overview = thumbnail(photo.rgb_HWC, card.thumbnail_size or PREVIEW)
     conditioning = {} if global_pass is None else {"conditioning": global_pass.run(thumbnail=overview)}
-    adjustment = settle(controls, overview[0], lambda: local_pass.run(image=overview, **conditioning)[0])
+    preview = cache(lambda: local_pass.run(image=overview, **conditioning)[0])
+    adjustment = settle(controls, overview[0], preview)
     if adjustment.strength == 0:
         return photo
-    result = np.empty_like(pixels)
-    for part in _parts(photo, card, tile):
-        image = _to_network(pixels[part.rows.outer, part.columns.outer])
-        enhanced = local_pass.run(image=image, **conditioning)
-        kept = np.s_[0, :, part.rows.kept, part.columns.kept]
-        shown = result[part.rows.inner, part.columns.inner]
-        _finish(image[kept], enhanced[kept], adjustment, photo.grey, shown)
+    factor = automatic_factor(photo) if downsample == "auto" else downsample
+    gain_C = effective_gain(overview[0], preview()) if factor > 1 else np.ones(3)
+    result = np.empty_like(photo.rgb_HWC)
+    finish = _Finish(adjustment, gain_C, photo.grey, result)
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        for where in _parts(photo, card, tile, factor):
+            part = _Part(photo.rgb_HWC, where, factor)
+            image = np.empty((1, 3, *part.shape), np.float32)
+            _in_strips(pool, where.rows.outer, factor, partial(part.read, image[0]))
+            enhanced = local_pass.run(image=image, **conditioning)
+            write = partial(part.write, image[0], enhanced[0], finish)
+            _in_strips(pool, where.rows.inner, factor, write)
     return photo.with_pixels(result)
 
 
-def _finish(
-    image_3HW: Array, enhanced_3HW: Array, adjustment: Adjustment, grey: bool, pixels_HWC: Pixels
-) -> None:
-    """Apply the controls to a tile and write it into `pixels_HWC`; `enhanced_3HW` is used up."""
-    for start in range(0, image_3HW.shape[1], _ROWS):
-        rows = np.s_[start : start + _ROWS]
-        strip_3HW = enhanced_3HW[:, rows]
-        adjust(image_3HW[:, rows], strip_3HW, adjustment)
-        _from_network(_as_grey(strip_3HW) if grey else strip_3HW, pixels_HWC[rows])
+def _in_strips(pool: Executor, rows: slice, factor: int, work: Callable[[slice], None]) -> None:
+    """Do the work for all rows, given in pixels of the reduced photo, some at a time and in parallel."""
+    step = max(1, _ROWS // factor)
+    starts = range(rows.start, rows.stop, step)
+    for _ in pool.map(lambda start: work(slice(start, min(start + step, rows.stop))), starts):
+        pass  # raises what the work raised
 
 
-def _parts(photo: Photo, card: Card, tile: int) -> Iterator[Tile]:
+@dataclass(frozen=True)
+class _Finish:
+    """What becomes of the network's result, in the whole photo.
+
+    Attributes:
+        adjustment: the controls, settled.
+        gain_C: gains of the guide, see `relume.pipeline.reduced`.
+        grey: whether the photo is grey.
+        result_HWC: where the result goes.
+    """
+
+    adjustment: Adjustment
+    gain_C: Gains
+    grey: bool
+    result_HWC: Pixels
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A tile of a photo, in pixels of the photo reduced by `factor`."""
+
+    pixels_HWC: Pixels
+    tile: Tile
+    factor: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns that the local pass sees."""
+        rows, columns = self.tile.rows.outer, self.tile.columns.outer
+        return rows.stop - rows.start, columns.stop - columns.start
+
+    def read(self, image_3HW: Array, rows: slice) -> None:
+        """Fill rows of what the local pass sees; they count from the photo's top."""
+        pixels = self.pixels_HWC[self._full(rows), self._full(self.tile.columns.outer)]
+        image_3HW[:, _moved(rows, self.tile.rows.outer)] = area_mean(pixels, self.factor)
+
+    def write(self, image_3HW: Array, enhanced_3HW: Array, finish: _Finish, rows: slice) -> None:
+        """Finish rows: back to full resolution, apply the controls, write them into the result."""
+        here = np.s_[self._full(rows), self._full(self.tile.columns.inner)]
+        before = area_mean(self.pixels_HWC[here], 1)
+        kept = _moved(rows, self.tile.rows.outer), self.tile.columns.kept
+        if self.factor == 1:
+            after = enhanced_3HW[:, *kept]
+        else:
+            after = transfer(before, image_3HW, enhanced_3HW, self.factor, finish.gain_C, *kept)
+        adjust(before, after, finish.adjustment)
+        _from_network(_as_grey(after) if finish.grey else after, finish.result_HWC[here])
+
+    def _full(self, part: slice) -> slice:
+        """The same part at full resolution; the last pixel may reach beyond the photo."""
+        return slice(part.start * self.factor, part.stop * self.factor)
+
+
+def _moved(part: slice, origin: slice) -> slice:
+    """A part of `origin`, counted from its start."""
+    return slice(part.start - origin.start, part.stop - origin.start)
+
+
+def _parts(photo: Photo, card: Card, tile: int, factor: int) -> Iterator[Tile]:
+    height, width = (-(-side // factor) for side in (photo.height, photo.width))
     if card.halo is not None:
-        return tiles(photo.height, photo.width, tile, card.halo, card.size_multiple)
-    if photo.height * photo.width > WHOLE_LIMIT:
+        reach = 0 if factor == 1 else -(-REACH // card.size_multiple) * card.size_multiple
+        return tiles(height, width, tile, card.halo + reach, card.size_multiple)
+    if height * width > WHOLE_LIMIT:
         raise InputTooLarge(
             f"model '{card.name}' takes whole photos of at most {WHOLE_LIMIT // 1_000_000} megapixels",
             "Make the photo smaller, or choose a model that works in tiles, such as the default.",
         )
-    return tiles(photo.height, photo.width, 0, 0, card.size_multiple)
-
-
-def _to_network(pixels_HWC: Pixels) -> Array:
-    """Integers over their whole range, H x W x 3 -> float32 in [0, 1], 1 x 3 x H x W."""
-    image = np.empty((1, 3, *pixels_HWC.shape[:2]), np.float32)
-    scale = np.float32(1 / np.iinfo(pixels_HWC.dtype).max)
-    for channel in range(3):
-        np.multiply(pixels_HWC[..., channel], scale, out=image[0, channel], casting="unsafe")
-    return image
+    return tiles(height, width, 0, 0, card.size_multiple)
 
 
 def _from_network(image_3HW: Array, pixels_HWC: npt.NDArray[Any]) -> None:
