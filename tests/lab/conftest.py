@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from relume.lab.data.splits import read_split
-from relume.lab.training.recipe import Data, Optimizer, Phase, Recipe
+from relume.lab.recipe import Data, Optimizer, Phase, Recipe
 from relume.photo import Photo, write_photo
 
 

@@ -11,8 +11,8 @@ import pytest
 from relume.errors import DataError, UsageError
 from relume.lab import ablation
 from relume.lab.ablation import Grid, Result, read_results, run_grid, table, write_results
+from relume.lab.recipe import Recipe
 from relume.lab.recipes.ablations import GRIDS, get_grid
-from relume.lab.training.recipe import Recipe
 from shared import Result as Finished
 
 

@@ -15,10 +15,11 @@ from relume import Enhancer
 from relume.engine import OnnxEngine
 from relume.errors import InputTooLarge, ModelError
 from relume.lab.data.paired import to_tensor
-from relume.lab.export import export_run, load_run
+from relume.lab.export import export_run
 from relume.lab.networks.two_pass import TwoPass, thumbnail
+from relume.lab.recipe import Phase, Recipe
+from relume.lab.run import load_run
 from relume.lab.training.loop import train
-from relume.lab.training.recipe import Phase, Recipe
 from relume.options import MODEL_ALONE
 from relume.zoo import Card, load_card
 

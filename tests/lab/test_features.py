@@ -15,8 +15,8 @@ from relume.errors import ModelError
 from relume.lab.features import COLUMNS, feature_rows, load_mirror
 from relume.lab.methods.mirror import Mirror
 from relume.lab.networks import build
+from relume.lab.recipe import Phase, Recipe
 from relume.lab.training.loop import train
-from relume.lab.training.recipe import Phase, Recipe
 from shared import Result
 
 NARROW = {"widths": [8, 16, 16, 24, 24], "head": 8}

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from relume.lab.data.paired import PairedCrops, load_pairs, to_tensor, training_and_validation
-from relume.lab.training.recipe import Data, Phase
+from relume.lab.recipe import Data, Phase
 
 
 def test_resizing_shows_the_whole_image_in_both_orientations_only(tiny_root: Path) -> None:

@@ -18,8 +18,8 @@ from relume.lab.methods.mirror import Mirror
 from relume.lab.networks import build
 from relume.lab.networks.autoencoder import Autoencoder
 from relume.lab.networks.cost import count_macs, count_parameters
+from relume.lab.recipe import Phase, Recipe
 from relume.lab.training.loop import train
-from relume.lab.training.recipe import Phase, Recipe
 from relume.lab.training.tracker import read_metrics
 from shared import Result
 

@@ -18,11 +18,11 @@ from relume.lab.export import export_run
 from relume.lab.losses.perceptual import Perceptual
 from relume.lab.methods.multi_teacher import MultiTeacher
 from relume.lab.networks import build
+from relume.lab.recipe import Data, Optimizer, Phase, Recipe, override
 from relume.lab.recipes import get_recipe
 from relume.lab.teachers import load_teacher
 from relume.lab.training import loop
 from relume.lab.training.loop import Trainer, train
-from relume.lab.training.recipe import Data, Optimizer, Phase, Recipe, override
 from relume.lab.training.tracker import read_metrics
 
 STUDENT = {"width": 16, "groups": [1, 1, 1], "blocks": 1}

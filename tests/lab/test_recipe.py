@@ -7,8 +7,8 @@ import json
 import pytest
 
 from relume.errors import UsageError
+from relume.lab.recipe import Optimizer, from_json, override, to_json
 from relume.lab.recipes import RECIPES, get_recipe
-from relume.lab.training.recipe import Optimizer, from_json, override, to_json
 from relume.lab.training.schedule import LearningRate
 
 

@@ -25,9 +25,9 @@ from relume.lab.data.paired import PairedCrops, load_pairs, read_8_bits, trainin
 from relume.lab.data.samples import COLUMNS, sample_rows
 from relume.lab.data.sources import SourcedPair
 from relume.lab.data.splits import make_split, read_split
+from relume.lab.recipe import Data, Phase, Recipe, Source, from_json, override, to_json
 from relume.lab.recipes.photo import photo
 from relume.lab.training.loop import train
-from relume.lab.training.recipe import Data, Phase, Recipe, Source, from_json, override, to_json
 from relume.photo import Photo, write_photo
 
 LOL = ("lol_v1/our485", "our485_scenes")

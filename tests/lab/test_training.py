@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from relume.errors import DataError, ModelError, OutputExists, UsageError
 from relume.lab.data.paired import PairedCrops, load_pairs, training_and_validation
 from relume.lab.plots import plot_runs
+from relume.lab.recipe import Data, Phase, Recipe
 from relume.lab.training import loop
 from relume.lab.training.average import MovingAverage
 from relume.lab.training.checkpoint import load_checkpoint
 from relume.lab.training.loop import train
-from relume.lab.training.recipe import Data, Phase, Recipe
 from relume.lab.training.tracker import read_metrics
 
 

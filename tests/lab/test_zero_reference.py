@@ -21,9 +21,9 @@ from relume.lab.losses.zero_reference import (
 from relume.lab.methods import METHODS
 from relume.lab.methods.zero_reference import TERMS, ZeroReference
 from relume.lab.networks import build
+from relume.lab.recipe import Optimizer, Phase, Recipe
 from relume.lab.recipes import get_recipe
 from relume.lab.training.loop import Trainer, train
-from relume.lab.training.recipe import Optimizer, Phase, Recipe
 
 WEIGHTS = {"spatial": 1.0, "exposure": 10.0, "colour": 5.0, "smoothness": 200.0}
 
@@ -154,7 +154,7 @@ def test_the_recipe_builds_the_published_training() -> None:
     trainer = Trainer(recipe, torch.device("cpu"))
     assert isinstance(trainer.method, METHODS["zero-reference"])
     assert trainer.method.weights == WEIGHTS
-    assert trainer.rate.at(0) == trainer.rate.at(recipe.steps) == 1e-4
+    assert trainer.learner.rate_at(0) == trainer.learner.rate_at(recipe.steps) == 1e-4
 
 
 def test_a_run_trains_and_writes_its_weights(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:

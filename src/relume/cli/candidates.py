@@ -114,7 +114,7 @@ def _run(run: Path) -> Candidate:
     from relume.cli.laboratory import require_laboratory
 
     require_laboratory()
-    from relume.lab.export import load_run
+    from relume.lab.run import load_run
 
     return _of_network(run.name, load_run(run)[1])
 

@@ -184,8 +184,8 @@ def samples(
     require_laboratory()
     from relume.evaluate.sheet import comparison_png
     from relume.lab.data.samples import COLUMNS, sample_rows
+    from relume.lab.recipe import from_json
     from relume.lab.recipes import get_recipe
-    from relume.lab.training.recipe import from_json
 
     chosen = from_json(read_text(Path(recipe))) if recipe.endswith(".json") else get_recipe(recipe)
     rows = sample_rows(data_root(data), chosen.data, count=count, seed=seed, crop=crop)

@@ -34,9 +34,9 @@ def train(
     [bold]relume train lol --set phases.0.steps=100 --set optimizer.lr=5e-4 -o runs/try[/bold]
     """
     require_laboratory()
+    from relume.lab.recipe import from_json, override, to_json
     from relume.lab.recipes import get_recipe
     from relume.lab.training.loop import train as run_training
-    from relume.lab.training.recipe import from_json, override, to_json
 
     chosen = from_json(read_text(Path(recipe))) if recipe.endswith(".json") else get_recipe(recipe)
     chosen = override(chosen, changes or [])

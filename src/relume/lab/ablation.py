@@ -16,10 +16,10 @@ import torch
 
 from relume.errors import DataError
 from relume.lab.data.paired import load_pairs, training_and_validation
-from relume.lab.export import load_run
+from relume.lab.recipe import Recipe, override
+from relume.lab.run import load_run
 from relume.lab.training.checkpoint import CHECKPOINT, WEIGHTS
 from relume.lab.training.loop import train
-from relume.lab.training.recipe import Recipe, override
 from relume.lab.training.tracker import read_metrics
 from relume.lab.training.validation import SCORES, validate
 

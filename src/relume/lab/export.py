@@ -15,30 +15,13 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from relume.errors import ModelError
-from relume.lab.networks import build
 from relume.lab.networks.cost import count_macs, count_parameters
 from relume.lab.networks.two_pass import TwoPass
-from relume.lab.training.checkpoint import WEIGHTS, load_weights
-from relume.lab.training.recipe import Recipe, from_json
+from relume.lab.run import RECIPE, load_run
 from relume.zoo import Card
 
 OPSET = 18
 _WORDS = ("summary", "data", "terms", "limits", "metrics")
-
-
-def load_run(run: Path) -> tuple[Recipe, nn.Module]:
-    """The recipe and the trained network of a finished run.
-
-    Raises:
-        ModelError: the folder holds no finished run.
-    """
-    if not (run / WEIGHTS).exists():
-        raise ModelError("holds no finished run", "Train to the end first, or go on with --resume.", path=run)
-    recipe = from_json((run / "recipe.json").read_text())
-    network = build(recipe.network, recipe.network_options).eval()
-    load_weights(run / WEIGHTS, network)
-    return recipe, network
 
 
 def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> Card:
@@ -64,7 +47,7 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
         gmacs_256=round(count_macs(network, 256) / 1e9, 3),
         **_tiling(network),
         files={file_name: hashlib.sha256(graph).hexdigest() for file_name, graph in graphs.items()},
-        recipe=json.loads((run / "recipe.json").read_text()),
+        recipe=json.loads((run / RECIPE).read_text()),
         environment=json.loads((run / "environment.json").read_text()),
         **{key: about[key] for key in _WORDS if key in about},
     )

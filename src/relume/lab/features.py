@@ -19,9 +19,8 @@ from relume.lab.methods import METHODS
 from relume.lab.methods.mirror import Mirror
 from relume.lab.networks import build
 from relume.lab.networks.two_pass import thumbnail
+from relume.lab.run import load_recipe
 from relume.lab.training.checkpoint import load_checkpoint
-from relume.lab.training.loop import RECIPE
-from relume.lab.training.recipe import from_json
 
 SIZE_RULE = 32
 """Sizes that every encoder-decoder takes are multiples of this."""
@@ -36,10 +35,7 @@ def load_mirror(run: Path) -> Mirror:
     Raises:
         ModelError: the folder holds no run, no checkpoint, or a run of another method.
     """
-    path = run / RECIPE
-    if not path.exists():
-        raise ModelError("holds no run", "Name the folder of a training run.", path=run)
-    recipe = from_json(path.read_text())
+    recipe = load_recipe(run)
     method = METHODS[recipe.method](
         build(recipe.network, recipe.network_options), recipe.losses, **recipe.method_options
     )

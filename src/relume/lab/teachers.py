@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from relume.engine import OnnxEngine
 from relume.errors import ModelError, UsageError
 from relume.lab.data.paired import Batch
-from relume.lab.export import load_run
 from relume.lab.networks import build
+from relume.lab.run import load_run
 from relume.lab.training.checkpoint import load_weights
 
 RANDOM = "random"

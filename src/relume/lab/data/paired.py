@@ -22,7 +22,7 @@ from relume.lab.data.darkness import Degradation, draw
 from relume.lab.data.sources import SourcedPair, mixed_sources
 from relume.lab.data.splits import read_split
 from relume.lab.data.synthesis import WHOLE, Area, degrade, degrade_thumbnail
-from relume.lab.training.recipe import Data, Phase, Source
+from relume.lab.recipe import Data, Phase, Source
 from relume.photo import read_photo
 
 Progress = Callable[[int, int], None]

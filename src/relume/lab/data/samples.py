@@ -13,7 +13,7 @@ from relume.evaluate.pairs import Pair
 from relume.evaluate.sheet import Cell, SheetRow
 from relume.lab.data.paired import PairedCrops, load_pairs, training_and_validation
 from relume.lab.data.sources import SourcedPair
-from relume.lab.training.recipe import Data, Phase
+from relume.lab.recipe import Data, Phase
 
 COLUMNS = ("input", "input, brightened", "target")
 

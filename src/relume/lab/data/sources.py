@@ -9,7 +9,7 @@ from pathlib import Path
 from relume.errors import DataError
 from relume.evaluate.pairs import Pair, list_pairs
 from relume.lab.data.splits import read_split
-from relume.lab.training.recipe import Data, Source
+from relume.lab.recipe import Data, Source
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from relume.errors import UsageError
+from relume.lab.recipe import Recipe
 from relume.lab.recipes.compact_clarity import compact_clarity, compact_clarity_cpu
 from relume.lab.recipes.iaml import iaml, iaml_cpu
 from relume.lab.recipes.lol import lol, lol_mirror
 from relume.lab.recipes.photo import photo
 from relume.lab.recipes.zero_dce import zero_dce
-from relume.lab.training.recipe import Recipe
 
 RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "compact-clarity": compact_clarity,

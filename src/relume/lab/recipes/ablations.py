@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from relume.errors import UsageError
 from relume.lab.ablation import Grid
+from relume.lab.recipe import Phase, Recipe
 from relume.lab.recipes.compact_clarity import LOSSES, compact_clarity_cpu
 from relume.lab.recipes.iaml import iaml_cpu
-from relume.lab.training.recipe import Phase, Recipe
 
 
 def _narrow_iaml() -> Recipe:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from relume.lab.networks.compact_clarity import SMALL
-from relume.lab.training.recipe import Data, Optimizer, Phase, Recipe
+from relume.lab.recipe import Data, Optimizer, Phase, Recipe
 
 LOSSES = {
     "charbonnier": 0.55,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relume.lab.training.recipe import Data, Optimizer, Phase, Recipe
+from relume.lab.recipe import Data, Optimizer, Phase, Recipe
 
 LOSSES = {"mse": 1.0, "ssim": 1.0, "mirror": 0.8}
 MIRROR = {"projections": [32, 64, 128, 256], "beta": 0.6, "decay": 0.999}

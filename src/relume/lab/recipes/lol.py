@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from relume.lab.training.recipe import Data, Optimizer, Phase, Recipe
+from relume.lab.recipe import Data, Optimizer, Phase, Recipe
 
 
 def lol() -> Recipe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relume.lab.data.darkness import DAYLIGHT, Darkness
-from relume.lab.training.recipe import Data, Optimizer, Phase, Recipe, Source
+from relume.lab.recipe import Data, Optimizer, Phase, Recipe, Source
 
 _LOL = ("lol_v1/our485", "our485_scenes")
 _SICE = ("sice_part1", "sice_scenes")

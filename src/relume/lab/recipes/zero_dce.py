@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relume.lab.training.recipe import Data, Optimizer, Phase, Recipe
+from relume.lab.recipe import Data, Optimizer, Phase, Recipe
 
 
 def zero_dce() -> Recipe:

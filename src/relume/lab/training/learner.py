@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relume.lab.training.recipe import Optimizer, Recipe
+from relume.lab.recipe import Optimizer, Recipe
 from relume.lab.training.schedule import LearningRate
 
 

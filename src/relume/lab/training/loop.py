@@ -15,6 +15,8 @@ from relume.errors import OutputExists, UsageError
 from relume.lab.data.paired import Batch, LoadedPair, PairedCrops, load_pairs, training_and_validation
 from relume.lab.methods import METHODS
 from relume.lab.networks import build
+from relume.lab.recipe import Recipe, to_json
+from relume.lab.run import RECIPE, load_recipe
 from relume.lab.training.average import MovingAverage
 from relume.lab.training.checkpoint import (
     CHECKPOINT,
@@ -25,13 +27,10 @@ from relume.lab.training.checkpoint import (
 )
 from relume.lab.training.device import autocast, pick_device
 from relume.lab.training.learner import Learner
-from relume.lab.training.recipe import Recipe, from_json, to_json
 from relume.lab.training.tracker import Tracker
 from relume.lab.training.validation import enhance_array, validate
 from relume.photo import Photo, write_photo
 from relume.version import __version__
-
-RECIPE = "recipe.json"
 
 
 @dataclass
@@ -197,7 +196,7 @@ def _validates(recipe: Recipe, step: int) -> bool:
 def _prepare(run: Path, recipe: Recipe, resume: bool) -> None:
     path = run / RECIPE
     if resume and path.exists():
-        if from_json(path.read_text()) != recipe:
+        if load_recipe(run) != recipe:
             raise UsageError("the run was started with another recipe", "Resume without changes.", path=path)
         return
     if (run / CHECKPOINT).exists():

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from relume.lab.training.recipe import Optimizer
+from relume.lab.recipe import Optimizer
 
 
 @dataclass

@@ -1,0 +1,41 @@
+"""What a finished run leaves: its recipe and its trained network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from relume.errors import ModelError
+from relume.lab.networks import build
+from relume.lab.recipe import Recipe, from_json
+from relume.lab.training.checkpoint import WEIGHTS, load_weights
+
+RECIPE = "recipe.json"
+"""The file of a run folder that holds its recipe."""
+
+
+def load_recipe(run: Path) -> Recipe:
+    """The recipe of a run, finished or not.
+
+    Raises:
+        ModelError: the folder holds no run.
+    """
+    path = run / RECIPE
+    if not path.exists():
+        raise ModelError("holds no run", "Name the folder of a training run.", path=run)
+    return from_json(path.read_text())
+
+
+def load_run(run: Path) -> tuple[Recipe, nn.Module]:
+    """The recipe and the trained network of a finished run.
+
+    Raises:
+        ModelError: the folder holds no finished run.
+    """
+    if not (run / WEIGHTS).exists():
+        raise ModelError("holds no finished run", "Train to the end first, or go on with --resume.", path=run)
+    recipe = load_recipe(run)
+    network = build(recipe.network, recipe.network_options).eval()
+    load_weights(run / WEIGHTS, network)
+    return recipe, network
