@@ -4,7 +4,8 @@
 
 Both networks run in turn, round by round, so that a drift of the machine's speed falls on both; medians and
 their ratio count. Reading and writing files is left out of the times; relume's own conversions, thumbnail and
-tiling are in them, Zero-DCE gets a ready tensor. Memory is the peak of a whole process from file to file.
+tiling are in them, Zero-DCE gets a ready tensor. Memory is the peak of a whole process from file to file; its
+time, loading the model included, stands beside that of decoding the photo and encoding the result alone.
 """
 
 from __future__ import annotations
@@ -88,7 +89,9 @@ def measure_times(repeats: int, threads: int, folder: Path) -> list[dict[str, An
 _PROBE = """
 import sys, time
 from pathlib import Path
+from statistics import median
 from relume.cli.app import app
+from relume.photo import read_photo, write_photo
 started = time.perf_counter()
 try:
     app(sys.argv[1:], standalone_mode=False)
@@ -97,12 +100,19 @@ except SystemExit:
 seconds = time.perf_counter() - started
 # VmHWM belongs to this program alone; getrusage would count what the parent held when it forked.
 peak = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
-print(seconds, int(peak) / 1024)
+source, target = (Path(sys.argv[index]) for index in (2, 4))
+result, codec = read_photo(target), []
+for _ in range(5):
+    started = time.perf_counter()
+    read_photo(source)
+    write_photo(result, target)
+    codec.append(time.perf_counter() - started)
+print(seconds, int(peak) / 1024, median(codec))
 """
 
 
 def measure_memory(threads: int, folder: Path) -> list[dict[str, Any]]:
-    """One row a large photo: seconds and peak MiB of a process that enhances it from JPEG to JPEG."""
+    """One row a large photo: a process that enhances it from JPEG to JPEG, beside the codec alone."""
     rows = []
     for width, height in LARGE:
         source = folder / f"{width}x{height}.jpg"
@@ -111,13 +121,15 @@ def measure_memory(threads: int, folder: Path) -> list[dict[str, Any]]:
         done = subprocess.run(
             [sys.executable, "-c", _PROBE, *command], capture_output=True, text=True, check=True
         )
-        seconds, peak = map(float, done.stdout.split()[-2:])
+        seconds, peak, codec = map(float, done.stdout.split()[-3:])
         rows.append(
             {
                 "width": width,
                 "height": height,
                 "megapixels": round(width * height / 1e6, 1),
                 "seconds": round(seconds, 2),
+                "codec_seconds": round(codec, 3),
+                "ratio": round(seconds / codec, 2),
                 "peak_mib": round(peak),
                 "threads": threads,
             }

@@ -76,7 +76,7 @@ class EnhanceOptions(Controls):
         tile: side of the tiles that large photos are cut into, in pixels that the network sees. It bounds
             memory and does not change the result; 0 takes the whole photo at once.
         downsample: factor by which the network sees the photo reduced, 1 to 4; its result is brought to full
-            resolution by a guided filter. 2 takes about a third of the time of 1. `auto` is 2 from 8
+            resolution by a guided filter. 2 takes less than half the time of 1. `auto` is 2 from 8
             megapixels on, 1 below.
 
     Raises:
@@ -95,7 +95,7 @@ class EnhanceOptions(Controls):
             raise UsageError(f"threads is {self.threads}", "Give a number of threads, or 0 for all.")
         if self.tile < 0:
             raise UsageError(f"tile is {self.tile}", "Give a side in pixels, or 0 for the whole photo.")
-        if self.downsample not in ("auto", 1, 2, 3, 4):
+        if self.downsample not in ("auto", 1, 2, 3, 4) or isinstance(self.downsample, bool | float):
             raise UsageError(f"downsample is {self.downsample}", "Give auto, 1, 2, 3 or 4.")
 
     @property

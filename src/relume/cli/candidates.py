@@ -68,7 +68,7 @@ def candidates(
     controls: Controls = MODEL_ALONE,
     threads: int = 0,
 ) -> list[Candidate]:
-    """Everything that was named, or the default model; `controls` are those of models.
+    """Everything that was named, or the default model; `controls` are those of models, which see every pixel.
 
     Raises:
         UsageError: two of the same label, or no `NAME=FILE`.
@@ -102,7 +102,7 @@ def _classical(name: str) -> Candidate:
 def _model(name: str, controls: Controls, threads: int) -> Candidate:
     from relume.enhancer import Enhancer
 
-    enhancer = Enhancer(name, threads=threads)
+    enhancer = Enhancer(name, threads=threads, downsample=1)
     return Candidate(
         enhancer.card.name,
         enhancer.card.params,

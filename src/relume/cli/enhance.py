@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -19,11 +19,12 @@ from relume.cli.controls import (
     controls,
 )
 from relume.errors import UsageError
-from relume.options import DEFAULT_MODEL, DEFAULT_TILE, Controls, EnhanceOptions
+from relume.options import DEFAULT_MODEL, DEFAULT_TILE, Controls, Downsample, EnhanceOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from relume.enhancer import Enhancer
     from relume.pipeline.batch import Outcome, Output
 
 STDIO = "-"
@@ -68,6 +69,13 @@ def enhance(
     tile: Annotated[
         int, typer.Option(help="Side of tiles in pixels: memory, not the result; 0: no tiles.")
     ] = DEFAULT_TILE,
+    downsample: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|1..4",
+            help="Factor by which the network sees the photo reduced; auto: 2 from 8 megapixels on.",
+        ),
+    ] = "auto",
     max_pixels: Annotated[int, typer.Option(help="Refuse photos with more pixels.")] = 200_000_000,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a photo on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report errors only.")] = False,
@@ -89,6 +97,7 @@ def enhance(
         device=device,
         threads=threads,
         tile=tile,
+        downsample=int(downsample) if downsample.isdecimal() else cast(Downsample, downsample),
     )
     if STDIO in paths:
         if len(paths) > 1 or recursive or in_place or skip_existing or as_json:
@@ -113,9 +122,20 @@ def enhance(
     )
 
 
+def _load(options: EnhanceOptions) -> Enhancer:
+    from relume.enhancer import Enhancer
+
+    return Enhancer(
+        options.model,
+        device=options.device,
+        threads=options.threads,
+        tile=options.tile,
+        downsample=options.downsample,
+    )
+
+
 def _through_pipe(options: EnhanceOptions, output: Output, quiet: bool) -> None:
     from relume.cli.console import emit, stderr
-    from relume.enhancer import Enhancer
     from relume.photo import encode_photo, read_photo, write_photo
     from relume.photo.read import MAX_BYTES
     from relume.pipeline.batch import LEFT_ALONE
@@ -124,7 +144,7 @@ def _through_pipe(options: EnhanceOptions, output: Output, quiet: bool) -> None:
         raise UsageError("stdout is a terminal", "Add -o FILE, or redirect stdout.")
     # One byte beyond the limit is enough to be refused; an endless stream is not read to its end.
     photo = read_photo(sys.stdin.buffer.read(MAX_BYTES + 1), max_pixels=output.max_pixels)
-    enhancer = Enhancer(options.model, device=options.device, threads=options.threads, tile=options.tile)
+    enhancer = _load(options)
     result = enhancer.enhance(photo, **asdict(options.controls))
     how = {"format": output.format, "quality": output.quality, "strip": output.strip}
     if output.path is not None:
@@ -141,11 +161,10 @@ def _batch(
     paths: list[str], recursive: bool, options: EnhanceOptions, output: Output, as_json: bool, quiet: bool
 ) -> None:
     from relume.cli.console import emit, progress, stderr
-    from relume.enhancer import Enhancer
     from relume.pipeline.batch import exit_code, find_inputs, plan, run_batch
 
     jobs = plan(find_inputs(paths, recursive=recursive, results=output.path), output)
-    enhancer = Enhancer(options.model, device=options.device, threads=options.threads, tile=options.tile)
+    enhancer = _load(options)
     outcomes: list[Outcome] = []
     with progress(len(jobs), quiet=quiet or len(jobs) == 1) as advance:
         for outcome in run_batch(

@@ -96,7 +96,7 @@ def auto_strength(image_3HW: Array) -> float:
     lamps lift although the room is dark, and the log-average luminance, which black surroundings spoil
     (Reinhard et al., "Photographic Tone Reproduction for Digital Images", SIGGRAPH 2002).
     """
-    key = float(np.sqrt(_luma(image_3HW)).mean()) ** 2
+    key = float(np.sqrt(luma(image_3HW)).mean()) ** 2
     share = min(max((LIT_KEY - key) / (LIT_KEY - DARK_KEY), 0.0), 1.0)
     return share * share * (3 - 2 * share)
 
@@ -203,9 +203,10 @@ def exposure_curve(image_3HW: Array, gain_C: Gains) -> Array:
     return np.divide(image_3HW, slope_3HW, out=slope_3HW)
 
 
-def _luma(image_3HW: Array) -> Array:
+def luma(image_3HW: Array) -> Array:
+    """Rec. 601 luma, H x W."""
     return np.tensordot(LUMA_C, image_3HW, axes=(0, 0))
 
 
 def _mean_luma(image_3HW: Array) -> float:
-    return float(_luma(image_3HW).mean(dtype=np.float64))
+    return float(luma(image_3HW).mean(dtype=np.float64))

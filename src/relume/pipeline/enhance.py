@@ -16,7 +16,7 @@ from relume.engine import Engine
 from relume.errors import InputTooLarge
 from relume.options import Controls, Downsample
 from relume.photo import Photo, Pixels
-from relume.pipeline.controls import LUMA_C, Adjustment, Gains, adjust, effective_gain, settle
+from relume.pipeline.controls import Adjustment, Gains, adjust, effective_gain, luma, settle
 from relume.pipeline.reduced import REACH, area_mean, automatic_factor, transfer
 from relume.pipeline.thumbnail import thumbnail
 from relume.pipeline.tiles import Tile, tiles
@@ -31,7 +31,7 @@ WHOLE_LIMIT = 16_000_000
 PREVIEW = 160
 """Side of the thumbnail that a model of one graph is judged by, in pixels; others bring their own."""
 
-_ROWS = 32
+_ROWS = 64
 """Rows converted or finished at a time, so that they stay in the processor's cache."""
 
 
@@ -179,5 +179,5 @@ def _from_network(image_3HW: Array, pixels_HWC: npt.NDArray[Any]) -> None:
 
 def _as_grey(image_3HW: Array) -> Array:
     """A grey photo stays grey: the luma of the result, in all three channels."""
-    luma_HW = np.tensordot(LUMA_C, image_3HW, axes=(0, 0))
+    luma_HW = luma(image_3HW)
     return np.broadcast_to(luma_HW, image_3HW.shape)

@@ -1,11 +1,11 @@
 """The local pass on a reduced photo, and its way back to full resolution.
 
-What the network makes of the area average is carried over as a local linear model, one a channel and pixel of
-the reduced photo: `result = slope * guide + offset`, where the guide is the photo after the exposure curve.
-The slope is that of a guided filter with 3x3 windows, and, as in the fast guided filter, it is fitted on the
-reduced photo and interpolated: near 1 at edges, whose detail then comes from the photo itself, and near 0
-where the network removed noise, which then stays removed. The offset makes the model exact on the reduced
-photo, so coarse structure is the network's own.
+What the network makes of the area average is carried over as a linear model at each pixel of the reduced
+photo, `result = slope * guide + offset`, where the guide is the photo after the exposure curve. The slope is
+that of a guided filter with 3x3 windows, and, as in the fast guided filter, it is fitted on the reduced photo
+and interpolated: near 1 at edges, whose detail then comes from the photo itself, and near 0 where the network
+removed noise, which then stays removed. The offset is not averaged as there: it makes the model exact on the
+reduced photo, so coarse structure is the network's own.
 
 He, Sun and Tang, "Guided Image Filtering", IEEE TPAMI 35 (2013); He and Sun, "Fast Guided Filter",
 arXiv:1505.00996 (2015).
@@ -19,22 +19,21 @@ import numpy as np
 import numpy.typing as npt
 
 from relume.photo import Photo, Pixels
-from relume.pipeline.controls import Gains, exposure_curve
+from relume.pipeline.controls import Gains, exposure_curve, luma
 
 Array = npt.NDArray[np.float32]
 
 REACH = 2
-"""Pixels of the reduced photo that a result depends on, beside the network's halo: window and interpolation."""
+"""Pixels of the reduced photo that the window and the interpolation reach beyond a pixel's own."""
 
 _NOISE = np.float32(0.002)
 """Variance of the brightened photo, in units of full range squared, below which a window counts as flat."""
-
 
 AUTOMATIC = 2
 """The factor that `auto` takes for large photos."""
 
 LARGE = 8_000_000
-"""Pixels from which on a photo counts as large: a screen shows it reduced by two or more."""
+"""Pixels from which on a photo counts as large: its detail and noise are taken to span several pixels."""
 
 
 def automatic_factor(photo: Photo) -> int:
@@ -50,10 +49,11 @@ def area_mean(pixels_HWC: Pixels, factor: int) -> Array:
         that starts at a multiple of `factor` has the very values of the whole.
     """
     missing = [(0, -side % factor) for side in pixels_HWC.shape[:2]]
+    full: npt.NDArray[Any] = pixels_HWC
     if any(after for _, after in missing):
-        pixels_HWC = np.pad(pixels_HWC, [*missing, (0, 0)], mode="edge")
-    rows = pixels_HWC if factor == 1 else _sum([pixels_HWC[row::factor] for row in range(factor)])
-    height, width = (side // factor for side in pixels_HWC.shape[:2])
+        full = np.pad(pixels_HWC, [*missing, (0, 0)], mode="edge")
+    rows = _sum([full[row::factor] for row in range(factor)])
+    height, width = (side // factor for side in full.shape[:2])
     scale = np.float32(1 / (factor * factor * np.iinfo(pixels_HWC.dtype).max))
     means = np.empty((3, height, width), np.float32)
     for channel in range(3):
@@ -107,33 +107,40 @@ def transfer(
 
 
 def slope_and_offset(guide_3HW: Array, result_3HW: Array) -> tuple[Array, Array]:
-    """Fit `result = slope * guide + offset` around each pixel of the reduced photo; slopes lie in [0, 1]."""
-    guide_mean, result_mean = _mean_3x3(guide_3HW), _mean_3x3(result_3HW)
-    variance = _mean_3x3(guide_3HW * guide_3HW) - guide_mean * guide_mean
-    covariance = _mean_3x3(guide_3HW * result_3HW) - guide_mean * result_mean
-    slope_3HW = np.clip(covariance / (np.maximum(variance, 0) + _NOISE), 0, 1)
-    return slope_3HW, result_3HW - slope_3HW * guide_3HW
+    """Fit `result = slope * guide + offset` around each pixel of the reduced photo.
+
+    Returns:
+        Slopes in [0, 1], 1 x H x W, fitted to luma; offsets, 3 x H x W.
+    """
+    guide_HW, result_HW = luma(guide_3HW), luma(result_3HW)
+    guide_mean = _mean_3x3(guide_HW)
+    variance = _mean_3x3(guide_HW * guide_HW) - guide_mean * guide_mean
+    covariance = _mean_3x3(guide_HW * result_HW) - guide_mean * _mean_3x3(result_HW)
+    slope_HW = np.divide(covariance, np.maximum(variance, 0) + _NOISE, out=covariance)
+    np.clip(slope_HW, 0, 1, out=slope_HW)
+    return slope_HW[None], result_3HW - slope_HW * guide_3HW
 
 
-def _mean_3x3(image_3HW: Array) -> Array:
+def _mean_3x3(image_HW: Array) -> Array:
     """Mean of each pixel's 3x3 neighbourhood, edges repeated."""
-    padded = np.pad(image_3HW, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
-    return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) * np.float32(1 / 9)
+    padded: Array = np.pad(image_HW, 1, mode="edge")
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    sums = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    return np.multiply(sums, np.float32(1 / 9), out=sums)
 
 
-def enlarge(image_3HW: Array, factor: int, rows: slice, columns: slice) -> Array:
+def enlarge(image_CHW: Array, factor: int, rows: slice, columns: slice) -> Array:
     """Part of an image, `factor` times as large by bilinear interpolation between the pixels' centres.
 
     Args:
-        image_3HW: the reduced image; its edges are repeated.
+        image_CHW: the reduced image; its edges are repeated.
         factor: whole number.
         rows, columns: the part, in pixels of the reduced image.
 
     Returns:
-        3 x factor * rows x factor * columns.
+        C x factor * rows x factor * columns.
     """
-    padded = np.pad(image_3HW, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    padded = np.pad(image_CHW, ((0, 0), (1, 1), (1, 1)), mode="edge")
     tall = _enlarge_rows(padded, factor, rows)
     return _enlarge_rows(tall.swapaxes(1, 2), factor, columns).swapaxes(1, 2)
 
@@ -141,7 +148,7 @@ def enlarge(image_3HW: Array, factor: int, rows: slice, columns: slice) -> Array
 def _enlarge_rows(padded: Array, factor: int, rows: slice) -> Array:
     """As `enlarge`, along the second axis only, of an image with one more pixel on each side."""
     before, centre, after = (padded[:, rows.start + shift : rows.stop + shift] for shift in range(3))
-    shape = (3, factor * centre.shape[1], padded.shape[2])
+    shape = (len(padded), factor * centre.shape[1], padded.shape[2])
     enlarged = np.empty_like(padded, shape=shape)  # in the order of axes in memory, swapped or not
     for phase in range(factor):
         offset = (phase + 0.5) / factor - 0.5

@@ -35,7 +35,7 @@ def validate(network: nn.Module, pairs: Sequence[LoadedPair], device: torch.devi
         enhanced = enhance_array(network, pair.low_HWC, device)
         target = pair.high_HWC
         rows.append((psnr(enhanced, target), psnr_gt_mean(enhanced, target), ssim(enhanced, target)))
-    scores = dict(zip(SCORES, np.mean(rows, axis=0).tolist(), strict=True))
+    scores: dict[str, float] = dict(zip(SCORES, np.mean(rows, axis=0).tolist(), strict=True))
     for source in dict.fromkeys(pair.source.name for pair in pairs if pair.source):
         own = [
             row for row, pair in zip(rows, pairs, strict=True) if pair.source and pair.source.name == source

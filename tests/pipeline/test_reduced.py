@@ -1,0 +1,179 @@
+"""The local pass on a reduced photo: exact in tiles, continuous, faithful to the network and to the photo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relume import Enhancer, Photo, read_photo
+from relume.errors import ExitCode, UsageError
+from relume.options import MODEL_ALONE, Downsample
+from relume.pipeline import enhance
+from relume.pipeline.controls import exposure_curve
+from relume.pipeline.enhance import enhance_photo
+from relume.pipeline.reduced import LARGE, area_mean, automatic_factor, enlarge, slope_and_offset, transfer
+from relume.zoo import load_card
+from shared import Result, dark
+
+FACTORS = st.integers(1, 4)
+GAIN_C = np.array([4.0, 5.0, 6.0])
+
+
+@given(height=st.integers(1, 30), width=st.integers(1, 30), factor=FACTORS, bits=st.sampled_from([8, 16]))
+def test_area_means(height: int, width: int, factor: int, bits: int) -> None:
+    pixels = dark(height, width, bits)
+    missing = [(0, -side % factor) for side in (height, width)]
+    padded = np.pad(pixels, [*missing, (0, 0)], mode="edge")
+    squares = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor, 3)
+    expected = squares.mean((1, 3)).transpose(2, 0, 1) / (2**bits - 1)
+    np.testing.assert_allclose(area_mean(pixels, factor), expected, rtol=1e-6)
+
+
+@given(factor=FACTORS)
+def test_a_ramp_is_enlarged_to_a_ramp(factor: int) -> None:
+    down, right = np.mgrid[0:9, 0:7].astype(np.float32)
+    image = np.stack([down, right, down + 2 * right])
+    y, x = ((np.mgrid[0 : 9 * factor, 0 : 7 * factor] + 0.5) / factor - 0.5).astype(np.float32)
+    here = np.s_[:, factor : 8 * factor, factor : 6 * factor]
+    whole = enlarge(image, factor, slice(0, 9), slice(0, 7))
+    np.testing.assert_allclose(whole[here], np.stack([y, x, y + 2 * x])[here], atol=1e-5)
+    assert whole.min() == 0
+    part = enlarge(image, factor, slice(2, 5), slice(3, 7))
+    np.testing.assert_array_equal(part, whole[:, 2 * factor : 5 * factor, 3 * factor :])
+
+
+def test_the_fit_is_exact_on_the_reduced_photo() -> None:
+    guide, result = np.random.default_rng(0).random((2, 3, 20, 30), np.float32)
+    slope, offset = slope_and_offset(guide, result)
+    assert slope.min() >= 0
+    assert slope.max() <= 1
+    np.testing.assert_allclose(slope * guide + offset, result, atol=1e-6)
+
+
+def sharp(height: int, width: int) -> np.ndarray:
+    """Dark with sharp edges, 8 bits."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.repeat(np.where((x // 7 + y // 5) % 2, 12, 50).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_edges_stay_sharp_where_the_network_only_brightens(factor: int) -> None:
+    photo = area_mean(sharp(60, 70), 1)
+    reduced = area_mean(sharp(60, 70), factor)
+    every = (slice(0, side) for side in reduced.shape[1:])
+    result = transfer(photo, reduced, exposure_curve(reduced, GAIN_C), factor, GAIN_C, *every)
+    wanted = exposure_curve(photo, GAIN_C)
+    assert np.abs(result - wanted).mean() < 0.25 * np.abs(wanted - wanted.mean()).mean()
+
+
+def test_removed_noise_stays_removed() -> None:
+    photo = dark(96, 128, 16)
+    whole = Enhancer(downsample=1).enhance(photo).astype(float)
+    reduced = Enhancer(downsample=2).enhance(photo).astype(float)
+    noise = [np.abs(np.diff(image, axis=1)).mean() for image in (whole, reduced)]
+    assert noise[1] < 1.2 * noise[0]
+    assert abs(reduced.mean() / whole.mean() - 1) < 0.05
+
+
+def both_ways(photo: np.ndarray, side: int, factor: int) -> int:
+    """Largest difference between a photo in tiles and at once."""
+    whole, tiled = (Enhancer(tile=tile, downsample=factor).enhance(photo) for tile in (0, side))
+    assert tiled.shape == whole.shape == photo.shape
+    assert tiled.dtype == whole.dtype == photo.dtype
+    return int(np.abs(tiled.astype(int) - whole).max()) * 255 // int(np.iinfo(photo.dtype).max)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("size", [(1, 1), (1, 131), (3, 2), (95, 129), (200, 301)])
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_tiles_of_odd_sizes(size: tuple[int, int], bits: int, factor: int) -> None:
+    assert both_ways(dark(*size, bits), 32, factor) <= 1
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(300, 700), st.integers(300, 700), st.integers(32, 130), st.integers(2, 4))
+def test_tiles_do_not_change_the_result(height: int, width: int, side: int, factor: int) -> None:
+    assert both_ways(dark(height, width), side, factor) <= 1
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_strips_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch, rows: int, factor: int) -> None:
+    enhancer = Enhancer(tile=48, downsample=factor)
+    expected = enhancer.enhance(dark(75, 91))
+    monkeypatch.setattr(enhance, "_ROWS", rows)
+    np.testing.assert_array_equal(enhancer.enhance(dark(75, 91)), expected)
+
+
+def test_controls_apply_at_full_resolution() -> None:
+    enhancer, photo = Enhancer(downsample=2), dark(64, 80, 16)
+    assert enhancer.enhance(photo, strength=0) is photo
+    for denoise in (0.0, 0.999, 1.0):
+        steps = [enhancer.enhance(photo, strength=s, denoise=denoise) for s in (1e-4, 0.5, 0.5001, 1.0)]
+        assert np.abs(steps[0].astype(int) - photo).max() < 30
+        assert np.abs(steps[1].astype(int) - steps[2]).max() < 30
+    near, full = (enhancer.enhance(photo, denoise=denoise).astype(int) for denoise in (0.999, 1.0))
+    assert np.abs(near - full).max() < 150
+    first, second = (Enhancer(downsample=factor).enhance(photo, denoise=0) for factor in (1, 2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_grey_photo_stays_grey() -> None:
+    pixels = np.repeat(dark(40, 50)[..., :1], 3, axis=2)
+    result = Enhancer(downsample=2).enhance(Photo(pixels, grey=True)).rgb_HWC
+    assert (result == result[..., :1]).all()
+
+
+def test_automatic_leaves_small_photos_alone() -> None:
+    pixels = np.broadcast_to(np.uint8(0), (1, LARGE, 3))
+    assert automatic_factor(Photo(pixels[:, :-1])) == 1
+    assert automatic_factor(Photo(pixels)) == 2
+    np.testing.assert_array_equal(Enhancer().enhance(dark()), Enhancer(downsample=1).enhance(dark()))
+
+
+class Watched:
+    """Stands for the local pass; remembers the most pixels it saw at once."""
+
+    most = 0
+
+    def run(self, **inputs: np.ndarray) -> np.ndarray:
+        image = inputs["image"]
+        self.most = max(self.most, image[0, 0].size)
+        return image
+
+
+class Nothing:
+    """Stands for the global pass."""
+
+    def run(self, **inputs: np.ndarray) -> np.ndarray:
+        assert inputs
+        return np.ones((1, 67), np.float32)
+
+
+def test_tiles_bound_what_the_network_sees() -> None:
+    card, watched = load_card("lol"), Watched()
+    assert card.halo is not None
+    photo = Photo(dark(1400, 1700))
+    enhance_photo(photo, card, Nothing(), watched, controls=MODEL_ALONE, tile=64, downsample=2)
+    assert watched.most <= (64 + 2 * (card.halo + card.size_multiple)) ** 2
+
+
+@pytest.mark.parametrize("value", [0, 5, -1, 1.5, "half"])
+def test_other_factors_are_refused(value: Downsample) -> None:
+    with pytest.raises(UsageError, match="downsample is"):
+        Enhancer(downsample=value)
+
+
+def test_the_command_line_has_it(photo: Callable[..., Path], relume: Callable[..., Result]) -> None:
+    source = photo("a.png")
+    target = source.with_name("b.png")
+    assert relume("enhance", source, "-o", target, "--downsample", 2).code == 0
+    expected = Enhancer(downsample=2).enhance(read_photo(source)).rgb_HWC
+    np.testing.assert_array_equal(read_photo(target).rgb_HWC, expected)
+    for value in (9, "half"):
+        assert relume("enhance", source, "-o", target, "--downsample", value).code == ExitCode.USAGE
