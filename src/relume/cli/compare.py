@@ -100,12 +100,12 @@ def _features(low: Path, high: Path | None, run: Path, limit: int) -> Sheet:
 
 def _scenes(low: Path, high: Path | None, limit: int) -> list[tuple[str, Path, Path | None]]:
     """Name, dark photo and target of each scene."""
-    from relume.evaluate.pairs import find_pairs, holds_pairs, list_pairs
+    from relume.evaluate.pairs import pairs_of
     from relume.pipeline.batch import find_inputs
 
     scenes: list[tuple[str, Path, Path | None]]
-    if high is not None or holds_pairs(low):
-        pairs = list_pairs(low) if high is None else find_pairs(low, high)
+    pairs = pairs_of(low, high)
+    if pairs is not None:
         scenes = [(pair.name, pair.low, pair.high) for pair in pairs]
     else:
         scenes = [(path.name, path, None) for path, _ in find_inputs([str(low)])]

@@ -81,7 +81,9 @@ def evaluate(
     [bold]relume evaluate photos --strength auto[/bold] has no targets: it prints exposure, clipping, colour
     cast and noise before and after.
     """
-    pairs = _pairs(low, high)
+    from relume.evaluate.pairs import pairs_of
+
+    pairs = pairs_of(low, high)
     _check(table, pred, runs, only, pairs is not None)
     chosen = controls(strength, denoise, exposure, highlight_guard, colour_guard)
 
@@ -113,15 +115,6 @@ def _check(
         raise UsageError("--run excludes --pred", "Choose one of them.")
     if only is not None and not targets:
         raise UsageError("--only needs targets", "Name a folder of targets as well.")
-
-
-def _pairs(low: Path, high: Path | None) -> list[Pair] | None:
-    """What has targets: two folders or files, or a set of pairs; None for photos alone."""
-    from relume.evaluate.pairs import find_pairs, holds_pairs, list_pairs
-
-    if high is not None:
-        return find_pairs(low, high)
-    return list_pairs(low) if holds_pairs(low) else None
 
 
 def _score(

@@ -72,9 +72,16 @@ def find_pairs(low: Path, high: Path) -> list[Pair]:
     return [Pair(name, lows[name], highs[name]) for name in sorted(lows, key=natural_key)]
 
 
-def holds_pairs(folder: Path) -> bool:
-    """Whether a folder is a set of pairs, for `list_pairs`."""
-    return (folder / LIST).is_file() or all((folder / side).is_dir() for side in ("low", "high"))
+def pairs_of(low: Path, high: Path | None) -> list[Pair] | None:
+    """Pairs of two folders or files, or of one set of pairs; None for photos without targets.
+
+    Raises:
+        DataError: as `find_pairs` and `list_pairs`.
+    """
+    if high is not None:
+        return find_pairs(low, high)
+    is_set = (low / LIST).is_file() or all((low / side).is_dir() for side in ("low", "high"))
+    return list_pairs(low) if is_set else None
 
 
 def list_pairs(folder: Path) -> list[Pair]:

@@ -23,7 +23,7 @@ def format_table(reports: Mapping[str, Report]) -> str:
     Args:
         reports: the reports by the name of the model.
     """
-    return _markdown(_summary(reports))
+    return markdown_table(_summary(reports))
 
 
 def text_table(reports: Mapping[str, Report]) -> str:
@@ -83,7 +83,7 @@ def changes_table(changes: Mapping[str, Changes], *, markdown: bool = False) -> 
     rows = [["photos", str(len(before.rows)), *_statistics_row(before.before)]]
     rows += [[model, str(len(each.rows)), *_statistics_row(each.after)] for model, each in changes.items()]
     table = [["mean of", "images", *(title for _, title, _, _ in _STATISTICS)], *rows]
-    return _markdown(table) if markdown else _aligned(table)
+    return markdown_table(table) if markdown else _aligned(table)
 
 
 def changes_images_table(changes: Changes) -> str:
@@ -142,7 +142,8 @@ def _lpips_of(backbone: str) -> Callable[[Report, Scores], str]:
     return text
 
 
-def _markdown(table: Sequence[Sequence[str]]) -> str:
+def markdown_table(table: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as Markdown, the first row the heading; all columns but the first flush right."""
     header, *rows = table
     lines = [_markdown_row(header), _markdown_row(["---"] + ["---:"] * (len(header) - 1))]
     return "\n".join(lines + [_markdown_row(row) for row in rows]) + "\n"

@@ -15,6 +15,7 @@ from statistics import mean, stdev
 import torch
 
 from relume.errors import DataError
+from relume.evaluate.report import markdown_table
 from relume.lab.data.paired import load_pairs, training_and_validation
 from relume.lab.recipe import Recipe, override
 from relume.lab.run import load_run
@@ -156,7 +157,7 @@ def table(results: Sequence[Result]) -> str:
     scores = {cell: {r.seed: r for r in results if r.cell == cell} for cell in cells}
     baseline = scores[cells[0]] if cells else {}
     header = ["cell", "seeds", "PSNR dB", "GT-mean PSNR dB", "SSIM", f"PSNR - {cells[0]}" if cells else ""]
-    rows = [header, ["---", *["---:"] * 5]]
+    rows = [header]
     for cell in cells:
         runs = list(scores[cell].values())
         shared = [seed for seed in scores[cell] if seed in baseline]
@@ -171,7 +172,7 @@ def table(results: Sequence[Result]) -> str:
                 "" if cell == cells[0] else _spread(differences, 2, signed=True),
             ]
         )
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+    return markdown_table(rows)
 
 
 def _spread(values: Sequence[float], digits: int, *, signed: bool = False) -> str:

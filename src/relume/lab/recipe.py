@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import field
+from itertools import accumulate
 from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -192,8 +193,9 @@ class Recipe:
 
     def rate_factor(self, step: int) -> float:
         """Product of the factors on the learning rate of the phases begun so far."""
-        begun = self.phases[: self.phases.index(self.phase_at(step)) + 1]
-        return math.prod(phase.rate_factor for phase in begun)
+        starts = accumulate((steps for _, steps in self._lengths()), initial=0)
+        begun = zip(self.phases, starts, strict=False)
+        return math.prod(phase.rate_factor for phase, start in begun if start <= step)
 
     def _lengths(self) -> list[tuple[Phase, int]]:
         """Each phase with its steps, cut off after `epochs`."""

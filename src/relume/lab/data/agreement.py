@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from relume.evaluate.metrics import LUMA_REC601
+
 USABLE = 0.7
 """Least agreement of a pair worth training on."""
 
@@ -21,7 +23,7 @@ def agreement(low_HWC: npt.NDArray[np.uint8], high_HWC: npt.NDArray[np.uint8]) -
 
 
 def _local_contrast(image_HWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    luma_HW = image_HWC @ np.array([0.299, 0.587, 0.114])
+    luma_HW = image_HWC @ np.array(LUMA_REC601)
     values = _box(np.sqrt(luma_HW + 1), 1)
     mean = _box(values, 8)
     deviation = np.sqrt(np.maximum(_box(values**2, 8) - mean**2, 0))

@@ -61,7 +61,9 @@ class MultiTeacher(Method):
         self.network = network
         weights = {name: weight for name, weight in losses.items() if weight}
         self.imitation = {
-            name.removeprefix(IMITATION): weights.pop(name) for name in list(weights) if IMITATION in name
+            name.removeprefix(IMITATION): weights.pop(name)
+            for name in list(weights)
+            if name.startswith(IMITATION)
         }
         self.adversarial_weight = weights.pop("adversarial", 0.0)
         self.contrastive_weight = weights.pop("contrastive", 0.0)

@@ -34,19 +34,14 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from relume.lab.networks.mirnet_v2 import GROUPS, RCB, SLOPE
+from relume.lab.networks.padding import repeated
+from relume.lab.networks.zeroed import zeroed
 
 SMALL: dict[str, Any] = {"width": 32, "blocks": 1, "checkpointing": False}
 """Options of a network that two processor cores can train."""
 
 WINDOW = 8
 """Side of Attention Fusion's windows; sizes are padded to multiples of it, with the fusion or without."""
-
-
-def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
-    """Start a convolution at zero, so that what it adds to starts unchanged."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer
 
 
 def _conv3(before: int, after: int) -> nn.Conv2d:
@@ -266,7 +261,7 @@ class AttentionFusion(nn.Module):
         self.query = nn.Conv2d(width, width, 1)
         self.key = nn.Conv2d(teacher_width, width, 1)
         self.value = nn.Conv2d(teacher_width, width, 1)
-        self.out = _zeroed(nn.Conv2d(width, width, 1))
+        self.out = zeroed(nn.Conv2d(width, width, 1))
 
     def forward(self, student_BCHW: Tensor, teacher_BCHW: Tensor) -> Tensor:
         """Both maps of one size, a multiple of the windows'."""
@@ -315,7 +310,7 @@ class CompactClarity(nn.Module):
         self.gradient = GradientGuide(width) if gradient else nn.Identity()
         self.body = nn.ModuleList(RRG(width, count, blocks) for count in groups)
         self.fusion = AttentionFusion(width, teacher_width) if attention_fusion else None
-        self.conv_out = _zeroed(_conv3(width, 3))
+        self.conv_out = zeroed(_conv3(width, 3))
         self.feature_channels = (width,) * len(groups)
 
     def _group(self, index: int, x_BCHW: Tensor) -> Tensor:
@@ -329,10 +324,7 @@ class CompactClarity(nn.Module):
         """Bring a map of an image of the given size to the size rule."""
         if x_BCHW.shape[-2:] != (height, width):
             x_BCHW = F.interpolate(x_BCHW, (height, width), mode="bilinear")
-        multiple = self.size_multiple
-        # Written so that the exporter sees that the sum of size and missing pixels is a multiple.
-        below, right = ((size + multiple - 1) // multiple * multiple - size for size in (height, width))
-        return F.pad(x_BCHW, (0, right, 0, below), mode="replicate")
+        return repeated(x_BCHW, self.size_multiple)
 
     def output_and_features(
         self, x_BCHW: Tensor, teacher_BCHW: Tensor | None = None

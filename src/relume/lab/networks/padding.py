@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def reflected(x_BCHW: Tensor, multiple: int) -> Tensor:
@@ -16,6 +17,13 @@ def reflected(x_BCHW: Tensor, multiple: int) -> Tensor:
     rows = _back_and_forth(height, height + -height % multiple, x_BCHW.device)
     columns = _back_and_forth(width, width + -width % multiple, x_BCHW.device)
     return x_BCHW[:, :, rows][:, :, :, columns]
+
+
+def repeated(x_BCHW: Tensor, multiple: int) -> Tensor:
+    """Repeat the last row and column until both sizes are multiples."""
+    # Written so that the exporter sees that the sum of size and missing pixels is a multiple.
+    below, right = ((size + multiple - 1) // multiple * multiple - size for size in x_BCHW.shape[-2:])
+    return F.pad(x_BCHW, (0, right, 0, below), mode="replicate")
 
 
 def _back_and_forth(length: int, padded: int, device: torch.device) -> Tensor:

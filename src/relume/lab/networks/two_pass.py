@@ -17,11 +17,14 @@ Three properties come from the structure rather than from training:
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from relume.lab.networks.padding import repeated
+from relume.lab.networks.zeroed import zeroed
 
 TARGET_MEAN = 0.45
 """Mean brightness that an untrained network aims at; about the mean of well-exposed photographs."""
@@ -73,24 +76,6 @@ def views(overview_BCNN: Tensor, size: int) -> Tensor:
     return torch.cat([thumbnails, thumbnails.flip(-1)])
 
 
-def _padded(x_BCHW: Tensor, multiple: int) -> Tensor:
-    """Repeat the last row and column until both sizes are multiples."""
-    height, width = x_BCHW.shape[-2:]
-    missing = [(size + multiple - 1) // multiple * multiple - size for size in (width, height)]
-    return F.pad(x_BCHW, (0, missing[0], 0, missing[1]), mode="replicate")
-
-
-Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
-
-
-def _zeroed(layer: Layer) -> Layer:
-    """Start a layer at zero, so that what it adds to starts unchanged."""
-    nn.init.zeros_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
-
-
 class GlobalPass(nn.Module):
     """Thumbnail of the whole photo -> gain per channel and condition vector.
 
@@ -114,7 +99,7 @@ class GlobalPass(nn.Module):
             nn.Linear(pooled, 2 * condition),
             nn.ReLU(),
             nn.Dropout(dropout),
-            _zeroed(nn.Linear(2 * condition, 3)),
+            zeroed(nn.Linear(2 * condition, 3)),
         )
         self.condition = nn.Sequential(
             nn.Linear(pooled + 1, 2 * condition), nn.ReLU(), nn.Linear(2 * condition, condition), nn.ReLU()
@@ -157,7 +142,7 @@ class Block(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        self.film = _zeroed(nn.Linear(condition, 2 * width)) if condition else None
+        self.film = zeroed(nn.Linear(condition, 2 * width)) if condition else None
 
     def forward(self, x_BCHW: Tensor, condition_BK: Tensor) -> Tensor:
         inner = self.first(x_BCHW)
@@ -202,7 +187,7 @@ class LocalPass(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in coarser)
         self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in coarser)
         self.decoder = nn.ModuleList(level(index) for index in range(len(widths) - 1))
-        self.head = _zeroed(nn.Conv2d(widths[0], 12, 3, padding=1))
+        self.head = zeroed(nn.Conv2d(widths[0], 12, 3, padding=1))
 
     @property
     def halo(self) -> int:
@@ -234,7 +219,7 @@ class LocalPass(nn.Module):
             conditioning_BK: what `GlobalPass` returned for the whole photo.
         """
         gain_BC, condition_BK = conditioning_BK[:, :3], conditioning_BK[:, 3:]
-        bright = exposure_curve(_padded(x_BCHW, self.size_multiple), gain_BC[:, :, None, None])
+        bright = exposure_curve(repeated(x_BCHW, self.size_multiple), gain_BC[:, :, None, None])
         hidden = F.conv2d(bright, self._stem_kernel(), self.stem.bias, stride=2, padding=2)
         levels: list[Tensor] = []
         for index, blocks in enumerate(self.encoder):
