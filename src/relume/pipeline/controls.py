@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -60,22 +61,39 @@ class Adjustment:
     correction_C: Gains = field(default_factory=lambda: np.ones(3))
 
 
-def settle(controls: Controls, before_3SS: Array, preview: Callable[[], Array]) -> Adjustment:
-    """Decide what to do with a photo.
+class Preview:
+    """A thumbnail of the photo before and after the network, which runs only where that matters, and once.
 
     Args:
-        controls: what the user wants.
-        before_3SS: thumbnail of the photo.
-        preview: computes what the network makes of the thumbnail; called only where that matters.
+        before_3SS: the thumbnail.
+        network: returns what the network makes of it.
     """
+
+    def __init__(self, before_3SS: Array, network: Callable[[], Array]) -> None:
+        self.before = before_3SS
+        self._network = network
+
+    @cached_property
+    def after(self) -> Array:
+        """What the network makes of the thumbnail, 3 x S x S."""
+        return self._network()
+
+    @cached_property
+    def gains(self) -> Gains:
+        """The network's effective gains."""
+        return effective_gain(self.before, self.after)
+
+
+def settle(controls: Controls, preview: Preview) -> Adjustment:
+    """Decide what to do with a photo: what the user wants, seen on the preview."""
+    before_3SS = preview.before
     automatic = controls.strength == "auto" and controls.exposure is None
     strength = auto_strength(before_3SS) if automatic else _number(controls.strength)
     plain = Adjustment(strength, controls.denoise, controls.highlight_guard)
     network_alone = controls.denoise == 1 and controls.colour_guard == 0 and controls.exposure is None
     if strength == 0 or (network_alone and not automatic):
         return plain
-    after_3SS = preview()
-    gain_C = effective_gain(before_3SS, after_3SS)
+    after_3SS, gain_C = preview.after, preview.gains
     guarded = replace(plain, gain_C=gain_C, correction_C=guard_colour(gain_C, controls.colour_guard))
     if controls.exposure is not None:
         return _expose(guarded, before_3SS, after_3SS, controls.exposure)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from relume.engine import Engine
 from relume.errors import InputTooLarge
 from relume.options import Controls, Downsample
 from relume.photo import Photo, Pixels
-from relume.pipeline.controls import Adjustment, Gains, adjust, effective_gain, luma, settle
+from relume.pipeline.controls import Adjustment, Gains, Preview, adjust, luma, settle
 from relume.pipeline.reduced import REACH, area_mean, automatic_factor, transfer
 from relume.pipeline.thumbnail import thumbnail
 from relume.pipeline.tiles import Tile, tiles
@@ -66,12 +66,12 @@ def enhance_photo(
         return photo
     overview = thumbnail(photo.rgb_HWC, card.thumbnail_size or PREVIEW)
     conditioning = {} if global_pass is None else {"conditioning": global_pass.run(thumbnail=overview)}
-    preview = cache(lambda: local_pass.run(image=overview, **conditioning)[0])
-    adjustment = settle(controls, overview[0], preview)
+    preview = Preview(overview[0], lambda: local_pass.run(image=overview, **conditioning)[0])
+    adjustment = settle(controls, preview)
     if adjustment.strength == 0:
         return photo
     factor = automatic_factor(photo) if downsample == "auto" else downsample
-    gain_C = effective_gain(overview[0], preview()) if factor > 1 else np.ones(3)
+    gain_C = preview.gains if factor > 1 else np.ones(3)
     result = np.empty_like(photo.rgb_HWC)
     finish = _Finish(adjustment, gain_C, photo.grey, result)
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
@@ -132,11 +132,11 @@ class _Part:
     def write(self, image_3HW: Array, enhanced_3HW: Array, finish: _Finish, rows: slice) -> None:
         """Finish rows: back to full resolution, apply the controls, write them into the result."""
         here = np.s_[self._full(rows), self._full(self.tile.columns.inner)]
-        before = area_mean(self.pixels_HWC[here], 1)
         kept = _moved(rows, self.tile.rows.outer), self.tile.columns.kept
         if self.factor == 1:
-            after = enhanced_3HW[:, *kept]
+            before, after = image_3HW[:, *kept], enhanced_3HW[:, *kept]
         else:
+            before = area_mean(self.pixels_HWC[here], 1)
             after = transfer(before, image_3HW, enhanced_3HW, self.factor, finish.gain_C, *kept)
         adjust(before, after, finish.adjustment)
         _from_network(_as_grey(after) if finish.grey else after, finish.result_HWC[here])

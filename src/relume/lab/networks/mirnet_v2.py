@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from relume.errors import ModelError
+from relume.lab.networks.padding import reflected
 
 SLOPE = 0.2
 """Negative slope of every leaky ReLU."""
@@ -192,12 +193,10 @@ class MIRNetV2(nn.Module):
     def output_and_features(self, x_BCHW: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What `forward` and `features` return, from one pass.
 
-        Sizes are padded to multiples of 4 by reflection, by repetition where the image is too small.
+        Sizes are padded to multiples of 4 by reflection.
         """
         height, width = x_BCHW.shape[-2:]
-        below, right = -height % self.size_multiple, -width % self.size_multiple
-        mode = "reflect" if below < height and right < width else "replicate"
-        padded = F.pad(x_BCHW, (0, right, 0, below), mode=mode)
+        padded = reflected(x_BCHW, self.size_multiple)
         maps = [self.conv_in(padded)]
         for group in self.body:
             maps.append(group(maps[-1]))
