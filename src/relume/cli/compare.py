@@ -27,7 +27,9 @@ Sheet: TypeAlias = "tuple[str, list[str], Iterator[SheetRow]]"
 
 
 def compare(
-    low: Annotated[Path, typer.Argument(help="Folder of dark photos, or one of them.")],
+    low: Annotated[
+        Path, typer.Argument(help="Folder of dark photos, or one of them; or a set of pairs, both sides.")
+    ],
     high: Annotated[
         Path | None, typer.Argument(help="Targets with the same names, if there are any.")
     ] = None,
