@@ -25,7 +25,7 @@ def photo() -> Recipe:
     return Recipe(
         name="photo",
         losses={"charbonnier": 1.0, "ssim": 0.5, "brightening": 0.2},
-        phases=(Phase(8000, 128, 16), Phase(6000, 192, 12), Phase(4000, 256, 8)),
+        phases=(Phase(6000, 128, 16), Phase(3000, 192, 12), Phase(2000, 256, 8)),
         data=Data(
             exposure_jitter=0.5,
             sources=(
