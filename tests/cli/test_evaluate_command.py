@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -200,9 +201,31 @@ def test_a_sheet_as_html(relume: Run, pairs: Path) -> None:
     assert page.count("data:image/webp") == 4  # two scenes, each before and after
 
 
+def test_a_sheet_of_what_a_split_holds_out_as_enhance_would_make_it(relume: Run, pairs: Path) -> None:
+    split = pairs / "split.json"
+    split.write_text('{"validation": ["1"]}')
+    page, untouched = pairs / "sheet.html", pairs / "untouched.html"
+    assert relume("compare", pairs, "--only", split, "--strength", "auto", "-o", page).code == 0
+    assert relume("compare", pairs, "--only", split, "--strength", 0, "-o", untouched).code == 0
+    assert page.read_text().count("data:image/webp") == 3  # input, result and target
+    shown = [set(re.findall('data:image/webp[^"]+', file.read_text())) for file in (page, untouched)]
+    assert [len(pictures) for pictures in shown] == [3, 2]  # at strength 0 the result is the input
+
+
+def test_a_reduced_photo_is_scored_at_full_resolution(relume: Run, pairs: Path) -> None:
+    whole, reduced = (
+        json.loads(relume("evaluate", pairs, "--downsample", factor, "--json", "-").out) for factor in (1, 2)
+    )
+    assert whole["n"] == reduced["n"]
+    assert whole["psnr"] != reduced["psnr"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
+        (["low", "--only", "split.json"], ExitCode.USAGE),
+        (["low", "high", "--only", "missing.json"], ExitCode.INPUT_UNREADABLE),
+        (["low", "high", "--downsample", "9"], ExitCode.USAGE),
         (["low", "high", "-o", "sheet.jpg"], ExitCode.USAGE),
         (["low", "high", "-o", "missing/sheet.png"], ExitCode.OUTPUT_UNWRITABLE),
         (["low", "high", "--models", "lol,none"], ExitCode.MODEL),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from relume.errors import DataError, UsageError
-from relume.options import DEFAULT_MODEL, MODEL_ALONE, Controls
+from relume.options import DEFAULT_MODEL, MODEL_ALONE, Controls, Downsample
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -66,9 +66,10 @@ def candidates(
     classical: str | None = None,
     *,
     controls: Controls = MODEL_ALONE,
+    downsample: Downsample = 1,
     threads: int = 0,
 ) -> list[Candidate]:
-    """Everything that was named, or the default model; `controls` are those of models, which see every pixel.
+    """Everything that was named, or the default model; controls and the factor are those of models.
 
     Raises:
         UsageError: two of the same label, or no `NAME=FILE`.
@@ -80,7 +81,7 @@ def candidates(
     found += [_run(run) for run in runs or []]
     names = _names(models)
     for name in names if names or found else [DEFAULT_MODEL]:
-        found.append(_model(name, controls, threads))
+        found.append(_model(name, controls, downsample, threads))
     labels = [candidate.label for candidate in found]
     if len(set(labels)) < len(labels):
         raise UsageError(f"two of {', '.join(labels)} have one name", "Name each only once.")
@@ -99,10 +100,10 @@ def _classical(name: str) -> Candidate:
     return Candidate(name, 0, lambda _, pixels: apply_classical(name, pixels))
 
 
-def _model(name: str, controls: Controls, threads: int) -> Candidate:
+def _model(name: str, controls: Controls, downsample: Downsample, threads: int) -> Candidate:
     from relume.enhancer import Enhancer
 
-    enhancer = Enhancer(name, threads=threads, downsample=1)
+    enhancer = Enhancer(name, threads=threads, downsample=downsample)
     return Candidate(
         enhancer.card.name,
         enhancer.card.params,

@@ -16,12 +16,27 @@ from relume.cli.candidates import (
     RunsOption,
     candidates,
 )
+from relume.cli.controls import (
+    ColourOption,
+    DenoiseOption,
+    DownsampleOption,
+    ExposureOption,
+    HighlightOption,
+    StrengthOption,
+    controls,
+    downsample_factor,
+)
+from relume.cli.selection import OnlyOption, held_out
 from relume.errors import UsageError
+from relume.options import MODEL_ALONE
 
 if TYPE_CHECKING:
     from relume.evaluate.sheet import SheetRow
 
 Item = TypeVar("Item")
+Scene: TypeAlias = "tuple[str, Path, Path | None]"
+"""Name, dark photo, and target if there is one."""
+
 Sheet: TypeAlias = "tuple[str, list[str], Iterator[SheetRow]]"
 """Title, names of the columns, rows."""
 
@@ -42,11 +57,22 @@ def compare(
         typer.Option(metavar="RUN", help="Draw the feature maps of this run of the mirror method instead."),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .png or .html file.")] = Path("comparison.html"),
+    only: OnlyOption = None,
     limit: Annotated[int, typer.Option(help="Take this many photos only; 0 takes all.")] = 0,
+    strength: StrengthOption = "1",
+    denoise: DenoiseOption = MODEL_ALONE.denoise,
+    exposure: ExposureOption = MODEL_ALONE.exposure,
+    highlight_guard: HighlightOption = MODEL_ALONE.highlight_guard,
+    colour_guard: ColourOption = MODEL_ALONE.colour_guard,
+    downsample: DownsampleOption = "1",
 ) -> None:
     """Draw input, results and target side by side, with their scores, on one page.
 
+    Models are drawn alone; `relume enhance` adds strength auto and its guards, which options add here too.
+
     [bold]relume compare eval15/low eval15/high --models lol -o page.html[/bold]
+
+    [bold]relume compare photos --strength auto --models lol -o page.html[/bold] needs no targets.
 
     [bold]relume compare LOW HIGH --features runs/iaml-cpu --limit 1 -o maps.png[/bold] shows what
     the decoder of a dark image and the teacher's of the clean one see, scale by scale.
@@ -56,11 +82,14 @@ def compare(
 
     if out.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"cannot draw '{out}'", "Give --out a name that ends in .png or .html.")
+    scenes = _scenes(low, high, only, limit)
     if features is None:
-        found = candidates(models, runs, networks, classical=classical)
-        title, columns, rows = _results(low, high, found, limit)
+        chosen = controls(strength, denoise, exposure, highlight_guard, colour_guard)
+        factor = downsample_factor(downsample)
+        found = candidates(models, runs, networks, None, classical, controls=chosen, downsample=factor)
+        title, columns, rows = _results(scenes, found)
     else:
-        title, columns, rows = _features(low, high, features, limit)
+        title, columns, rows = _features(scenes, features)
     draw = comparison_png if out.suffix.lower() == ".png" else comparison_html
     page = draw(rows, columns, title=title)
     with writing(out):
@@ -68,7 +97,7 @@ def compare(
     typer.echo(f"wrote {out}", err=True)
 
 
-def _results(low: Path, high: Path | None, found: Sequence[Candidate], limit: int) -> Sheet:
+def _results(scenes: Sequence[Scene], found: Sequence[Candidate]) -> Sheet:
     from relume.evaluate.sheet import comparison_row
     from relume.photo import read_photo
 
@@ -78,12 +107,11 @@ def _results(low: Path, high: Path | None, found: Sequence[Candidate], limit: in
         return comparison_row(name, pixels, results, None if target is None else read_photo(target).rgb_HWC)
 
     names = [candidate.label for candidate in found]
-    scenes = _scenes(low, high, limit)
     columns = ["input", *names, *(["target"] if scenes[0][2] else [])]
     return f"relume: {', '.join(names)}", columns, (row(*scene) for scene in _counted(scenes))
 
 
-def _features(low: Path, high: Path | None, run: Path, limit: int) -> Sheet:
+def _features(scenes: Sequence[Scene], run: Path) -> Sheet:
     from relume.cli.laboratory import require_laboratory
 
     require_laboratory()
@@ -91,24 +119,25 @@ def _features(low: Path, high: Path | None, run: Path, limit: int) -> Sheet:
     from relume.lab.data.paired import load_pair
     from relume.lab.features import COLUMNS, feature_rows, load_mirror
 
-    scenes = [Pair(name, dark, target) for name, dark, target in _scenes(low, high, limit) if target]
-    if not scenes:
+    pairs = [Pair(name, dark, target) for name, dark, target in scenes if target]
+    if not pairs:
         raise UsageError("--features needs targets: the teacher sees the clean image", "Name both folders.")
     method = load_mirror(run)
-    loaded = (load_pair(pair) for pair in _counted(scenes))
+    loaded = (load_pair(pair) for pair in _counted(pairs))
     rows = (row for pair in loaded for row in feature_rows(method, pair.name, pair.low_HWC, pair.high_HWC))
     return f"relume: feature maps of {run.name}", list(COLUMNS), rows
 
 
-def _scenes(low: Path, high: Path | None, limit: int) -> list[tuple[str, Path, Path | None]]:
-    """Name, dark photo and target of each scene."""
+def _scenes(low: Path, high: Path | None, only: Path | None, limit: int) -> list[Scene]:
     from relume.evaluate.pairs import pairs_of
     from relume.pipeline.batch import find_inputs
 
-    scenes: list[tuple[str, Path, Path | None]]
+    scenes: list[Scene]
     pairs = pairs_of(low, high)
     if pairs is not None:
-        scenes = [(pair.name, pair.low, pair.high) for pair in pairs]
+        scenes = [(pair.name, pair.low, pair.high) for pair in (held_out(pairs, only) if only else pairs)]
+    elif only is not None:
+        raise UsageError("--only needs targets", "Name a set of pairs, or a folder of targets as well.")
     else:
         scenes = [(path.name, path, None) for path, _ in find_inputs([str(low)])]
     return scenes[:limit] if limit else scenes

@@ -1,4 +1,4 @@
-"""The controls as options of a command; `Controls` says what each means."""
+"""How a photo is enhanced, as options of a command; `Controls` and `EnhanceOptions` say what each means."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, cast
 
 import typer
 
-from relume.options import Controls, Strength
+from relume.options import Controls, Downsample, Strength
 
 StrengthOption = Annotated[
     str,
@@ -30,6 +30,14 @@ ColourOption = Annotated[
     float, typer.Option(help="How far grey stays grey: 0 as the network wants, 1 wholly.")
 ]
 
+DownsampleOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|1..4",
+        help="Factor by which the network sees the photo reduced; auto: 2 from 8 megapixels on.",
+    ),
+]
+
 
 def controls(
     strength: str, denoise: float, exposure: float | None, highlight_guard: float, colour_guard: float
@@ -47,3 +55,8 @@ def _strength(text: str) -> Strength:
         return float(text)
     except ValueError:
         return cast(Strength, text)  # Controls refuses all but `auto`
+
+
+def downsample_factor(text: str) -> Downsample:
+    """The option as a value; `EnhanceOptions` refuses all but `auto` and its numbers."""
+    return int(text) if text.isdecimal() else cast(Downsample, text)

@@ -6,20 +6,22 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relume.cli.controls import (
     ColourOption,
     DenoiseOption,
+    DownsampleOption,
     ExposureOption,
     HighlightOption,
     StrengthOption,
     controls,
+    downsample_factor,
 )
 from relume.errors import UsageError
-from relume.options import DEFAULT_MODEL, DEFAULT_TILE, Controls, Downsample, EnhanceOptions
+from relume.options import DEFAULT_MODEL, DEFAULT_TILE, Controls, EnhanceOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,13 +71,7 @@ def enhance(
     tile: Annotated[
         int, typer.Option(help="Side of tiles in pixels: memory, not the result; 0: no tiles.")
     ] = DEFAULT_TILE,
-    downsample: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|1..4",
-            help="Factor by which the network sees the photo reduced; auto: 2 from 8 megapixels on.",
-        ),
-    ] = "auto",
+    downsample: DownsampleOption = "auto",
     max_pixels: Annotated[int, typer.Option(help="Refuse photos with more pixels.")] = 200_000_000,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a photo on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report errors only.")] = False,
@@ -97,7 +93,7 @@ def enhance(
         device=device,
         threads=threads,
         tile=tile,
-        downsample=int(downsample) if downsample.isdecimal() else cast(Downsample, downsample),
+        downsample=downsample_factor(downsample),
     )
     if STDIO in paths:
         if len(paths) > 1 or recursive or in_place or skip_existing or as_json:

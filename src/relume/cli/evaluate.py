@@ -21,13 +21,16 @@ from relume.cli.candidates import (
 from relume.cli.controls import (
     ColourOption,
     DenoiseOption,
+    DownsampleOption,
     ExposureOption,
     HighlightOption,
     StrengthOption,
     controls,
+    downsample_factor,
 )
 from relume.cli.files import writing
-from relume.errors import DataError, UsageError
+from relume.cli.selection import OnlyOption, held_out
+from relume.errors import UsageError
 from relume.options import MODEL_ALONE
 
 if TYPE_CHECKING:
@@ -49,14 +52,13 @@ def evaluate(
     networks: NetworksOption = None,
     classical: ClassicalOption = None,
     pred: Annotated[Path | None, typer.Option(help="Score these finished results instead.")] = None,
-    only: Annotated[
-        Path | None, typer.Option(help="Score the images that this split file holds out.")
-    ] = None,
+    only: OnlyOption = None,
     strength: StrengthOption = "1",
     denoise: DenoiseOption = MODEL_ALONE.denoise,
     exposure: ExposureOption = MODEL_ALONE.exposure,
     highlight_guard: HighlightOption = MODEL_ALONE.highlight_guard,
     colour_guard: ColourOption = MODEL_ALONE.colour_guard,
+    downsample: DownsampleOption = "1",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
     as_json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - is stdout.")
@@ -86,9 +88,12 @@ def evaluate(
     pairs = pairs_of(low, high)
     _check(table, pred, runs, only, pairs is not None)
     chosen = controls(strength, denoise, exposure, highlight_guard, colour_guard)
+    factor = downsample_factor(downsample)
 
     def named() -> list[Candidate]:
-        return candidates(models, runs, networks, pred, classical, controls=chosen, threads=threads)
+        return candidates(
+            models, runs, networks, pred, classical, controls=chosen, downsample=factor, threads=threads
+        )
 
     output = _Output(as_json, table, images)
     if pairs is None:
@@ -123,8 +128,7 @@ def _score(
     from relume.evaluate.report import format_csv, format_table, images_table, text_table
 
     if only is not None:
-        names = _held_out(only)
-        pairs = [pair for pair in pairs if pair.name in names]
+        pairs = held_out(pairs, only)
     reports = {candidate.label: _report(candidate, pairs) for candidate in named()}
     if output.table is not None:
         _write(output.table, format_csv(reports) if output.table.suffix == ".csv" else format_table(reports))
@@ -194,12 +198,3 @@ def _written_as_json(reports: dict[str, dict[str, Any]], output: _Output) -> boo
 def _write(path: Path, text: str) -> None:
     with writing(path):
         path.write_text(text, encoding="utf-8")
-
-
-def _held_out(split: Path) -> set[str]:
-    from relume.cli.files import read_json
-
-    names = read_json(split)
-    if not isinstance(names, dict) or not isinstance(names.get("validation"), list):
-        raise DataError("holds no list `validation`", "Name a split file.", path=split)
-    return set(names["validation"])
