@@ -16,7 +16,15 @@ from relume.options import MODEL_ALONE, Downsample
 from relume.pipeline import enhance
 from relume.pipeline.controls import exposure_curve
 from relume.pipeline.enhance import enhance_photo
-from relume.pipeline.reduced import LARGE, area_mean, automatic_factor, enlarge, slope_and_offset, transfer
+from relume.pipeline.reduced import (
+    LARGE,
+    area_mean,
+    automatic_factor,
+    fit,
+    interleaved,
+    slope_and_offset,
+    transfer,
+)
 from relume.zoo import load_card
 from shared import Result, dark
 
@@ -34,25 +42,37 @@ def test_area_means(height: int, width: int, factor: int, bits: int) -> None:
     np.testing.assert_allclose(area_mean(pixels, factor), expected, rtol=1e-6)
 
 
+def enlarged(image: np.ndarray, factor: int) -> np.ndarray:
+    """All sets of pixels put together; the outer pixels of the image are surroundings."""
+    channels, height, width = image.shape
+    whole = np.empty((channels, (height - 2) * factor, (width - 2) * factor), np.float32)
+    for rows, columns, pixels in interleaved(image, factor):
+        whole[:, rows, columns] = pixels
+    return whole
+
+
 @given(factor=FACTORS)
 def test_a_ramp_is_enlarged_to_a_ramp(factor: int) -> None:
-    down, right = np.mgrid[0:9, 0:7].astype(np.float32)
-    image = np.stack([down, right, down + 2 * right])
-    y, x = ((np.mgrid[0 : 9 * factor, 0 : 7 * factor] + 0.5) / factor - 0.5).astype(np.float32)
-    here = np.s_[:, factor : 8 * factor, factor : 6 * factor]
-    whole = enlarge(image, factor, slice(0, 9), slice(0, 7))
-    np.testing.assert_allclose(whole[here], np.stack([y, x, y + 2 * x])[here], atol=1e-5)
-    assert whole.min() == 0
-    part = enlarge(image, factor, slice(2, 5), slice(3, 7))
-    np.testing.assert_array_equal(part, whole[:, 2 * factor : 5 * factor, 3 * factor :])
+    down, right = np.mgrid[-1:10, -1:8].astype(np.float32)
+    y, x = (np.mgrid[0 : 9 * factor, 0 : 7 * factor] + 0.5) / factor - 0.5
+    whole = enlarged(np.stack([down, right, down + 2 * right]), factor)
+    np.testing.assert_allclose(whole, np.stack([y, x, y + 2 * x]), atol=1e-5)
 
 
 def test_the_fit_is_exact_on_the_reduced_photo() -> None:
     guide, result = np.random.default_rng(0).random((2, 3, 20, 30), np.float32)
-    slope, offset = slope_and_offset(guide, result)
-    assert slope.min() >= 0
-    assert slope.max() <= 1
-    np.testing.assert_allclose(slope * guide + offset, result, atol=1e-6)
+    model = slope_and_offset(guide, result)
+    assert model[0].min() >= 0
+    assert model[0].max() <= 1
+    np.testing.assert_allclose(model[0] * guide + model[1:], result, atol=1e-6)
+
+
+def test_part_of_a_fit_is_that_of_the_whole() -> None:
+    photo, result = np.random.default_rng(0).random((2, 3, 20, 30), np.float32)
+    whole = fit(photo, result, GAIN_C, slice(0, 20), slice(0, 30))
+    assert whole.shape == (4, 22, 32)
+    part = fit(photo, result, GAIN_C, slice(5, 9), slice(0, 12))
+    np.testing.assert_array_equal(part, whole[:, 5:11, :14])
 
 
 def sharp(height: int, width: int) -> np.ndarray:
@@ -66,7 +86,8 @@ def test_edges_stay_sharp_where_the_network_only_brightens(factor: int) -> None:
     photo = area_mean(sharp(60, 70), 1)
     reduced = area_mean(sharp(60, 70), factor)
     every = (slice(0, side) for side in reduced.shape[1:])
-    result = transfer(photo, reduced, exposure_curve(reduced, GAIN_C), factor, GAIN_C, *every)
+    model = fit(reduced, exposure_curve(reduced, GAIN_C), GAIN_C, *every)
+    result = transfer(photo, enlarged(model, factor), GAIN_C)
     wanted = exposure_curve(photo, GAIN_C)
     assert np.abs(result - wanted).mean() < 0.25 * np.abs(wanted - wanted.mean()).mean()
 

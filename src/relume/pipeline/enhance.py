@@ -17,7 +17,7 @@ from relume.errors import InputTooLarge
 from relume.options import Controls, Downsample
 from relume.photo import Photo, Pixels
 from relume.pipeline.controls import Adjustment, Gains, Preview, adjust, luma, settle
-from relume.pipeline.reduced import REACH, area_mean, automatic_factor, transfer
+from relume.pipeline.reduced import REACH, area_mean, automatic_factor, fit, interleaved, transfer
 from relume.pipeline.thumbnail import thumbnail
 from relume.pipeline.tiles import Tile, tiles
 from relume.zoo import Card
@@ -32,7 +32,8 @@ PREVIEW = 160
 """Side of the thumbnail that a model of one graph is judged by, in pixels; others bring their own."""
 
 _ROWS = 64
-"""Rows converted or finished at a time, so that they stay in the processor's cache."""
+"""Rows of the reduced photo converted or finished at a time: few stay in the processor's cache, and many keep
+threads from waiting for each other."""
 
 
 def enhance_photo(
@@ -78,18 +79,17 @@ def enhance_photo(
         for where in _parts(photo, card, tile, factor):
             part = _Part(photo.rgb_HWC, where, factor)
             image = np.empty((1, 3, *part.shape), np.float32)
-            _in_strips(pool, where.rows.outer, factor, partial(part.read, image[0]))
+            _in_strips(pool, where.rows.outer, partial(part.read, image[0]))
             enhanced = local_pass.run(image=image, **conditioning)
             write = partial(part.write, image[0], enhanced[0], finish)
-            _in_strips(pool, where.rows.inner, factor, write)
+            _in_strips(pool, where.rows.inner, write)
     return photo.with_pixels(result)
 
 
-def _in_strips(pool: Executor, rows: slice, factor: int, work: Callable[[slice], None]) -> None:
+def _in_strips(pool: Executor, rows: slice, work: Callable[[slice], None]) -> None:
     """Do the work for all rows, given in pixels of the reduced photo, some at a time and in parallel."""
-    step = max(1, _ROWS // factor)
-    starts = range(rows.start, rows.stop, step)
-    for _ in pool.map(lambda start: work(slice(start, min(start + step, rows.stop))), starts):
+    starts = range(rows.start, rows.stop, _ROWS)
+    for _ in pool.map(lambda start: work(slice(start, min(start + _ROWS, rows.stop))), starts):
         pass  # raises what the work raised
 
 
@@ -108,6 +108,11 @@ class _Finish:
     gain_C: Gains
     grey: bool
     result_HWC: Pixels
+
+    def write(self, before_3HW: Array, after_3HW: Array, result_HWC: Pixels) -> None:
+        """Apply the controls to pixels before and after the network, and store them in part of the result."""
+        adjust(before_3HW, after_3HW, self.adjustment)
+        _from_network(_as_grey(after_3HW) if self.grey else after_3HW, result_HWC)
 
 
 @dataclass(frozen=True)
@@ -133,13 +138,14 @@ class _Part:
         """Finish rows: back to full resolution, apply the controls, write them into the result."""
         here = np.s_[self._full(rows), self._full(self.tile.columns.inner)]
         kept = _moved(rows, self.tile.rows.outer), self.tile.columns.kept
+        result_HWC = finish.result_HWC[here]
         if self.factor == 1:
-            before, after = image_3HW[:, *kept], enhanced_3HW[:, *kept]
-        else:
-            before = area_mean(self.pixels_HWC[here], 1)
-            after = transfer(before, image_3HW, enhanced_3HW, self.factor, finish.gain_C, *kept)
-        adjust(before, after, finish.adjustment)
-        _from_network(_as_grey(after) if finish.grey else after, finish.result_HWC[here])
+            finish.write(image_3HW[:, *kept], enhanced_3HW[:, *kept], result_HWC)
+            return
+        model_4HW = fit(image_3HW, enhanced_3HW, finish.gain_C, *kept)
+        for *every, there_4HW in interleaved(model_4HW, self.factor):
+            before = area_mean(self.pixels_HWC[here][*every], 1)
+            finish.write(before, transfer(before, there_4HW, finish.gain_C), result_HWC[*every])
 
     def _full(self, part: slice) -> slice:
         """The same part at full resolution; the last pixel may reach beyond the photo."""

@@ -13,6 +13,7 @@ arXiv:1505.00996 (2015).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -70,55 +71,45 @@ def _sum(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return total
 
 
-def transfer(
-    photo_3HW: Array,
-    reduced_3HW: Array,
-    result_3HW: Array,
-    factor: int,
-    gain_C: Gains,
-    rows: slice,
-    columns: slice,
-) -> Array:
-    """Bring part of the network's result to full resolution.
+def fit(reduced_3HW: Array, result_3HW: Array, gain_C: Gains, rows: slice, columns: slice) -> Array:
+    """Fit the linear model for part of the reduced photo.
 
     Args:
-        photo_3HW: the part at full resolution; at the photo's end it may be smaller than `rows` and
-            `columns` make it.
         reduced_3HW: what the network saw, the part's surroundings included.
         result_3HW: what it returned.
-        factor: side of the squares that were averaged, in pixels.
         gain_C: gains of the guide's exposure curve: those that the network's own effect is nearest to.
         rows, columns: the part, in pixels of `reduced_3HW`.
 
     Returns:
-        The part's result in [0, 1], of the size of `photo_3HW`.
+        Slope and three offsets, 4 x (rows + 2) x (columns + 2): one pixel more on each side.
     """
     seen = tuple(slice(max(0, part.start - REACH), part.stop + REACH) for part in (rows, columns))
-    within = tuple(
-        slice(part.start - s.start, part.stop - s.start)
+    model_4HW = slope_and_offset(exposure_curve(reduced_3HW[:, *seen], gain_C), result_3HW[:, *seen])
+    padded: Array = np.pad(model_4HW, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    inner = (
+        slice(part.start - s.start, part.stop - s.start + 2)
         for part, s in zip((rows, columns), seen, strict=True)
     )
-    slope, offset = slope_and_offset(exposure_curve(reduced_3HW[:, *seen], gain_C), result_3HW[:, *seen])
-    height, width = photo_3HW.shape[1:]
-    full = exposure_curve(photo_3HW, gain_C)
-    full *= enlarge(slope, factor, *within)[:, :height, :width]
-    full += enlarge(offset, factor, *within)[:, :height, :width]
-    return np.clip(full, 0, 1, out=full)
+    return padded[:, *inner]
 
 
-def slope_and_offset(guide_3HW: Array, result_3HW: Array) -> tuple[Array, Array]:
+def slope_and_offset(guide_3HW: Array, result_3HW: Array) -> Array:
     """Fit `result = slope * guide + offset` around each pixel of the reduced photo.
 
     Returns:
-        Slopes in [0, 1], 1 x H x W, fitted to luma; offsets, 3 x H x W.
+        4 x H x W: the slope in [0, 1], fitted to luma, and the offset of each channel.
     """
     guide_HW, result_HW = luma(guide_3HW), luma(result_3HW)
     guide_mean = _mean_3x3(guide_HW)
     variance = _mean_3x3(guide_HW * guide_HW) - guide_mean * guide_mean
     covariance = _mean_3x3(guide_HW * result_HW) - guide_mean * _mean_3x3(result_HW)
-    slope_HW = np.divide(covariance, np.maximum(variance, 0) + _NOISE, out=covariance)
+    model_4HW = np.empty((4, *guide_HW.shape), np.float32)
+    slope_HW, offset_3HW = model_4HW[0], model_4HW[1:]
+    np.divide(covariance, np.maximum(variance, 0) + _NOISE, out=slope_HW)
     np.clip(slope_HW, 0, 1, out=slope_HW)
-    return slope_HW[None], result_3HW - slope_HW * guide_3HW
+    np.multiply(slope_HW, guide_3HW, out=offset_3HW)
+    np.subtract(result_3HW, offset_3HW, out=offset_3HW)
+    return model_4HW
 
 
 def _mean_3x3(image_HW: Array) -> Array:
@@ -129,30 +120,49 @@ def _mean_3x3(image_HW: Array) -> Array:
     return np.multiply(sums, np.float32(1 / 9), out=sums)
 
 
-def enlarge(image_CHW: Array, factor: int, rows: slice, columns: slice) -> Array:
-    """Part of an image, `factor` times as large by bilinear interpolation between the pixels' centres.
+def interleaved(model_CHW: Array, factor: int) -> Iterator[tuple[slice, slice, Array]]:
+    """Enlarge by bilinear interpolation between the pixels' centres, a set of pixels at a time.
+
+    A set is every `factor`-th pixel of every `factor`-th row. It has the size of the reduced part and
+    all work on it runs over whole arrays; interpolating the full picture takes twice the time.
 
     Args:
-        image_CHW: the reduced image; its edges are repeated.
+        model_CHW: part of the reduced photo with one more pixel on each side.
         factor: whole number.
-        rows, columns: the part, in pixels of the reduced image.
+
+    Yields:
+        Which rows and columns of the part at full resolution these are, and the values there, C x H x W.
+    """
+    for row in range(factor):
+        between_rows = _between(model_CHW, row, factor)
+        for column in range(factor):
+            between = _between(between_rows.swapaxes(1, 2), column, factor).swapaxes(1, 2)
+            yield slice(row, None, factor), slice(column, None, factor), between
+
+
+def _between(image_CHW: Array, phase: int, factor: int) -> Array:
+    """Along the second axis: each pixel but the outer ones, moved towards its neighbour at this phase."""
+    offset = (phase + 0.5) / factor - 0.5
+    centre = image_CHW[:, 1:-1]
+    step = (image_CHW[:, 2:] if offset > 0 else image_CHW[:, :-2]) - centre
+    step *= np.float32(abs(offset))
+    step += centre
+    return step
+
+
+def transfer(photo_3HW: Array, model_4HW: Array, gain_C: Gains) -> Array:
+    """Apply the linear model to pixels at full resolution.
+
+    Args:
+        photo_3HW: the photo in [0, 1]; at its end it may be smaller than the model.
+        model_4HW: from `interleaved`.
+        gain_C: those of `fit`.
 
     Returns:
-        C x factor * rows x factor * columns.
+        The result in [0, 1], of the size of `photo_3HW`.
     """
-    padded = np.pad(image_CHW, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    tall = _enlarge_rows(padded, factor, rows)
-    return _enlarge_rows(tall.swapaxes(1, 2), factor, columns).swapaxes(1, 2)
-
-
-def _enlarge_rows(padded: Array, factor: int, rows: slice) -> Array:
-    """As `enlarge`, along the second axis only, of an image with one more pixel on each side."""
-    before, centre, after = (padded[:, rows.start + shift : rows.stop + shift] for shift in range(3))
-    shape = (len(padded), factor * centre.shape[1], padded.shape[2])
-    enlarged = np.empty_like(padded, shape=shape)  # in the order of axes in memory, swapped or not
-    for phase in range(factor):
-        offset = (phase + 0.5) / factor - 0.5
-        step = (after if offset > 0 else before) - centre
-        np.multiply(step, np.float32(abs(offset)), out=step)
-        np.add(centre, step, out=enlarged[:, phase::factor])
-    return enlarged
+    model_4HW = model_4HW[:, : photo_3HW.shape[1], : photo_3HW.shape[2]]
+    full = exposure_curve(photo_3HW, gain_C)
+    full *= model_4HW[:1]
+    full += model_4HW[1:]
+    return np.clip(full, 0, 1, out=full)
