@@ -17,6 +17,7 @@ import relume
 from photo import samples
 from relume import EnhanceOptions, Enhancer, Photo, read_photo, write_photo
 from relume.errors import InputUnreadable, ModelError, RelumeError, UsageError
+from relume.options import DEFAULT_MODEL
 from relume.zoo import list_models, load_card, load_graph, store
 from shared import dark
 
@@ -215,7 +216,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("part", ["global", "local"])
 def test_a_damaged_graph_is_refused(weights: Path, part: str) -> None:
-    graph = weights / f"lol.{part}.onnx"
+    graph = weights / f"{DEFAULT_MODEL}.{part}.onnx"
     content = bytearray(graph.read_bytes())
     content[len(content) // 2] ^= 1
     graph.write_bytes(content)
@@ -228,7 +229,7 @@ def test_a_damaged_graph_is_refused(weights: Path, part: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"name": "lol"}', '{"surprise": 1}', "\xff"])
 def test_a_damaged_card_is_refused(weights: Path, text: str) -> None:
-    (weights / "lol.json").write_bytes(text.encode("latin-1"))
+    (weights / f"{DEFAULT_MODEL}.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ModelError) as caught:
         Enhancer()
     assert caught.value.remedy

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from relume.errors import UsageError
 
-DEFAULT_MODEL = "lol"
+DEFAULT_MODEL = "photo"
 DEFAULT_TILE = 2048
 
 Strength: TypeAlias = float | Literal["auto"]

@@ -154,7 +154,7 @@ def test_statistics_as_text_and_markdown(relume: Run, pairs: Path) -> None:
     lines = result.out.decode().splitlines()
     assert [line.split()[0] for line in lines[:3]] == ["image", "0.png", "after"]
     before, after = (line.split() for line in lines[-3:-1])
-    assert (before[0], after[0]) == ("photos", "lol")
+    assert (before[0], after[0]) == ("photos", "photo")
     assert before[1:] == after[1:]
     assert table.read_text().startswith("| mean of | images | luma |")
 

@@ -26,7 +26,7 @@ def test_models_as_json(relume: Run) -> None:
         assert row.keys() >= {"name", "params", "gmacs_256", "shipped"}
         assert row["params"] > 0
         assert row["gmacs_256"] > 0
-    assert [row["name"] for row in rows if row["shipped"]] == ["lol"]
+    assert [row["name"] for row in rows if row["shipped"]] == ["lol", "photo"]
 
 
 def test_models_as_text(relume: Run) -> None:
@@ -65,7 +65,7 @@ def test_doctor_finds_all_well(relume: Run) -> None:
 def test_doctor_as_json(relume: Run) -> None:
     facts = json.loads(relume("doctor", "--json").out)
     assert facts.keys() >= {"relume", "python", "platform", "packages", "devices", "models"}
-    assert facts["models"] == {"lol": "ok"}
+    assert facts["models"] == {"lol": "ok", "photo": "ok"}
     assert "cpu" in facts["devices"]
 
 
