@@ -27,7 +27,7 @@ import machine
 import numpy as np
 
 from relume import Enhancer
-from relume.evaluate.metrics import mean_luma, psnr
+from relume.evaluate.metrics import PSNR_CAP, mean_luma, psnr
 from relume.evaluate.noreference import statistics
 from relume.evaluate.pairs import list_pairs
 from relume.lab.data.darkness import Degradation
@@ -66,7 +66,7 @@ def well_lit(model: str, enhancer: Enhancer, frames: dict[str, np.ndarray]) -> d
         darker += after["mean_luma"] < before["mean_luma"] - 0.002
     worst = sorted(scores, key=scores.__getitem__)[:5]
     print(f"{model}, least like themselves:", {name: round(scores[name], 1) for name in worst})
-    changed = [value for value in scores.values() if value < 100]
+    changed = [value for value in scores.values() if value < PSNR_CAP]
     return {
         "model": model,
         "photos": len(frames),
