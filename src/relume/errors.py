@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
     DATA = 9
     MISSING_EXTRA = 10
     BATCH_PARTLY_FAILED = 11
+    TRAINING_DIVERGED = 12
     INTERRUPTED = 130
 
 
@@ -102,3 +103,9 @@ class MissingExtra(RelumeError):
     """An optional dependency that is not installed."""
 
     exit_code = ExitCode.MISSING_EXTRA
+
+
+class TrainingDiverged(RelumeError):
+    """A training run whose losses or scores are no longer finite numbers."""
+
+    exit_code = ExitCode.TRAINING_DIVERGED

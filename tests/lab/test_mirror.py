@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from relume.lab.data.paired import Batch
 from relume.lab.losses.mirror import illumination_weight, mirror_losses
 from relume.lab.methods.mirror import Mirror
 from relume.lab.networks import build
-from relume.lab.networks.autoencoder import Autoencoder
+from relume.lab.networks.autoencoder import CBAM, Autoencoder
 from relume.lab.networks.cost import count_macs, count_parameters
 from relume.lab.recipe import Phase, Recipe
 from relume.lab.training.loop import train
@@ -150,6 +151,20 @@ def test_without_its_weight_the_method_is_plain_supervision() -> None:
     torch.manual_seed(0)
     training = Mirror(build("iaml-autoencoder", NARROW), {"mse": 1.0, "ssim": 1.0}, projections=(4, 6, 8, 10))
     assert set(training(batch())) == {"mse", "ssim"}
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="compiling needs a C++ compiler")
+def test_compiled_attention_has_finite_gradients() -> None:
+    """The compiler keeps more digits than bfloat16 has, so a peak must not be sought again by its value."""
+    attention = CBAM(16)
+    attention.compile(dynamic=False)
+    maps = torch.rand(2, 16, 16, 16).contiguous(memory_format=torch.channels_last).bfloat16()
+    maps.requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        attention(maps).float().sum().backward()
+    assert maps.grad is not None
+    assert maps.grad.isfinite().all()
+    assert all(weight.grad.isfinite().all() for weight in attention.parameters())
 
 
 def test_the_default_network_can_be_taught_too() -> None:

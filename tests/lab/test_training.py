@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from relume.errors import DataError, ModelError, OutputExists, UsageError
+from relume.errors import DataError, ModelError, OutputExists, TrainingDiverged, UsageError
 from relume.lab.data.paired import PairedCrops, load_pairs, training_and_validation
 from relume.lab.plots import plot_runs
-from relume.lab.recipe import Data, Phase, Recipe
+from relume.lab.recipe import Data, Optimizer, Phase, Recipe
 from relume.lab.training import loop
 from relume.lab.training.average import MovingAverage
 from relume.lab.training.checkpoint import load_checkpoint
@@ -89,6 +89,15 @@ def test_training_learns(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -
     train(recipe, tiny_root, tmp_path, device="cpu", quiet=True)
     losses = [row["loss"] for row in read_metrics(tmp_path) if row["kind"] == "train"]
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_diverging_run_stops_and_says_what_to_do(
+    tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    recipe = replace(tiny_recipe, optimizer=Optimizer(lr=1e30, warmup=0, clip=0.0))
+    with pytest.raises(TrainingDiverged, match=r"nan at step .* lower optimizer\.lr"):
+        train(recipe, tiny_root, tmp_path, device="cpu", quiet=True)
+    assert not (tmp_path / "weights.safetensors").exists()
 
 
 def test_missing_data_is_named(tiny_recipe: Recipe, tmp_path: Path) -> None:

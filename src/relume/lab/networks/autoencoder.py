@@ -34,7 +34,7 @@ class CBAM(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         mean, peak = F.adaptive_avg_pool2d(x_BCHW, 1), F.adaptive_max_pool2d(x_BCHW, 1)
         x_BCHW = x_BCHW * torch.sigmoid(self.mlp(mean) + self.mlp(peak))
-        summary = torch.cat([x_BCHW.mean(1, keepdim=True), x_BCHW.amax(1, keepdim=True)], 1)
+        summary = torch.cat([x_BCHW.mean(1, keepdim=True), x_BCHW.max(1, keepdim=True).values], 1)
         return x_BCHW * torch.sigmoid(self.spatial(summary))
 
 

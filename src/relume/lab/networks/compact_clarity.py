@@ -173,7 +173,7 @@ class EnhancedSKFF(nn.Module):
 
     def forward(self, first_BCHW: Tensor, second_BCHW: Tensor) -> Tensor:
         total = first_BCHW + second_BCHW
-        summary = torch.cat([total.mean(1, keepdim=True), total.amax(1, keepdim=True)], 1)
+        summary = torch.cat([total.mean(1, keepdim=True), total.max(1, keepdim=True).values], 1)
         logit_BCHW = self.channel(total.mean((2, 3), keepdim=True)) + self.spatial(summary)
         return second_BCHW + torch.sigmoid(logit_BCHW) * (first_BCHW - second_BCHW)
 

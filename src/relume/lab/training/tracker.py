@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from relume.errors import TrainingDiverged
 from relume.progress import bar
 
 METRICS = "metrics.jsonl"
@@ -33,6 +34,7 @@ class Tracker:
     def __init__(self, run: Path, steps: int, start: int = 0, *, quiet: bool = False) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter
 
+        self._run = run
         kept = [row for row in read_metrics(run) if row["step"] <= start]
         (run / METRICS).write_text("".join(json.dumps(row) + "\n" for row in kept))
         self._file = (run / METRICS).open("a")
@@ -46,11 +48,15 @@ class Tracker:
         """Write one row: `kind` ("train" or "validation"), 1-based step, seconds so far, values.
 
         Raises:
-            FloatingPointError: a value is not finite.
+            TrainingDiverged: a value is not finite.
         """
         for name, value in values.items():
             if not math.isfinite(value):
-                raise FloatingPointError(f"{name} is {value} at step {step}")
+                raise TrainingDiverged(
+                    f"{name} is {value} at step {step}",
+                    "Begin another run with a lower optimizer.lr, or with optimizer.clip=1.",
+                    path=self._run,
+                )
             self._events.add_scalar(f"{kind}/{name}", value, step)
         seconds = round(time.monotonic() - self._started, 2)
         self._file.write(json.dumps({"kind": kind, "step": step, "seconds": seconds, **values}) + "\n")
