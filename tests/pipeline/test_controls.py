@@ -207,14 +207,23 @@ def test_gains_stay_finite(value: float) -> None:
         assert (np.abs(stops) <= 20).all()
 
 
-def test_the_colour_guard_brings_gains_together() -> None:
-    gain = np.exp2(np.array([4.0, 2.0, 3.0]))
-    spreads = [np.ptp(np.log2(gain * guard_colour(gain, guard))) for guard in np.linspace(0, 1, 101)]
-    assert spreads[0] == pytest.approx(2)
+def spreads_by_guard(stops: tuple[float, float, float]) -> list[float]:
+    gain = np.exp2(np.array(stops))
+    return [np.ptp(np.log2(gain * guard_colour(gain, guard))) for guard in np.linspace(0, 1, 101)]
+
+
+@pytest.mark.parametrize("stops", [(4.0, 2.0, 3.0), (4.1, 4.0, 3.95), (0.1, -0.1, 0.0)])
+def test_the_colour_guard_brings_gains_together(stops: tuple[float, float, float]) -> None:
+    spreads = spreads_by_guard(stops)
+    assert spreads[0] == pytest.approx(np.ptp(stops))
     assert spreads[-1] == pytest.approx(0)
     assert all(0 <= before - after < 0.2 for before, after in pairwise(spreads))
-    bound = (1 - 0.75) / 0.75 * np.log2(gain) @ np.array([0.299, 0.587, 0.114])
-    assert spreads[75] == pytest.approx(bound)
+
+
+def test_the_colour_guard_by_hand() -> None:
+    mean = np.array([4.0, 2.0, 3.0]) @ np.array([0.299, 0.587, 0.114])
+    assert spreads_by_guard((4.0, 2.0, 3.0))[75] == pytest.approx(mean / 3 * (2 / 2.2))
+    assert spreads_by_guard((4.0, 4.2, 4.1))[75] == pytest.approx(0.2 / 2)
 
 
 def test_a_grey_card_keeps_its_colour_under_a_model_that_tints() -> None:

@@ -38,6 +38,11 @@ BRIGHT_ENOUGH = 0.48
 """Mean luma up to which `auto` brightens a photo. A bright scene at half its light needs nothing, so at less
 light it must not become much brighter than that."""
 
+_DOUBTED = 1 / 15
+"""Stops between channels of which a colour guard of 1/2 keeps half, and the default half of three times as
+many. Less is rather the network's error than the colour of the light, as a grey card shows that is darkened
+(`benchmarks/safety.py`)."""
+
 _DARKEST = 1 / 510
 """Half a step of 8 bits: nothing is known of a channel below it, nor above its mirror image."""
 
@@ -143,10 +148,11 @@ def guard_colour(gain_C: Gains, guard: float) -> Gains:
     stops_C = np.log2(gain_C)
     mean = float(stops_C @ LUMA_C)
     spread = float(np.ptp(stops_C))
-    if guard == 0 or guard * spread <= (1 - guard) * abs(mean):
+    if guard == 0 or spread == 0:
         return np.ones(3)
-    kept = (1 - guard) * abs(mean) / (guard * spread)
-    return np.exp2((kept - 1) * (stops_C - mean))
+    bound = min(1.0, (1 - guard) * abs(mean) / (guard * spread))
+    trust = (1 - guard) * spread / ((1 - guard) * spread + guard * _DOUBTED)
+    return np.exp2((bound * trust - 1) * (stops_C - mean))
 
 
 def _expose(adjustment: Adjustment, before_3SS: Array, after_3SS: Array, target: float) -> Adjustment:
