@@ -20,7 +20,8 @@ from relume.lab.methods.multi_teacher import MultiTeacher
 from relume.lab.networks import build
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe, override
 from relume.lab.recipes import get_recipe
-from relume.lab.teachers import load_teacher
+from relume.lab.run import load_run
+from relume.lab.teachers import NetworkTeacher, load_teacher
 from relume.lab.training import loop
 from relume.lab.training.loop import Trainer, train
 from relume.lab.training.tracker import read_metrics
@@ -216,8 +217,42 @@ def test_any_network_run_or_graph_can_teach(tiny_root: Path, tiny_recipe: Recipe
     )
     np.testing.assert_allclose(graph.output(images), original.output(images), atol=1 / 510)
     assert graph.feature_channels == ()
-    with pytest.raises(UsageError, match="cannot be described"):
-        load_teacher({"path": "x"})
+    both = load_teacher({"ensemble": [{"run": str(run)}, {"onnx": str(tmp_path / "other.onnx")}]})
+    mean = (teacher.output(images) + graph.output(images)) / 2
+    np.testing.assert_allclose(both.output(images), mean, atol=1e-6)
+    assert both.fingerprint() not in (teacher.fingerprint(), graph.fingerprint())
+    for description in ({"path": "x"}, {"ensemble": []}):
+        with pytest.raises(UsageError, match="cannot be described"):
+            load_teacher(description)
+
+
+def test_a_teacher_gets_the_thumbnails_that_it_was_trained_with(
+    tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the student looks at none: batches bring what the most demanding network wants."""
+    train(tiny_recipe, tiny_root, tmp_path / "teacher", device="cpu", quiet=True)
+    seen: list[int] = []
+    output = NetworkTeacher.output
+
+    def spied(teacher: NetworkTeacher, batch: Batch) -> torch.Tensor:
+        seen.append(batch.inputs(teacher.network)[1].shape[-1])
+        return output(teacher, batch)
+
+    monkeypatch.setattr(NetworkTeacher, "output", spied)
+    recipe = replace(
+        tiny_recipe,
+        network="compact-clarity",
+        network_options=STUDENT,
+        method="multi-teacher",
+        method_options={"teachers": {"best": {"run": str(tmp_path / "teacher")}}},
+        losses={"charbonnier": 1.0, "imitation-best": 1.0},
+        phases=(Phase(1, 32, 2),),
+    )
+    train(recipe, tiny_root, tmp_path / "student", device="cpu", quiet=True)
+    assert seen == [tiny_recipe.network_options["thumbnail_size"]]
+    small = Batch(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), torch.rand(1, 3, 64, 64))
+    network = load_run(tmp_path / "teacher")[1]
+    assert small.inputs(network)[1].shape[-1] == tiny_recipe.network_options["thumbnail_size"]
 
 
 def test_attention_fusion_sees_the_teacher(classifier: Path) -> None:

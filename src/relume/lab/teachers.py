@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,9 +27,11 @@ class Teacher(nn.Module):
 
     Attributes:
         feature_channels: channels of each feature, coarse or early ones first; none for an output only.
+        thumbnail_size: side of the thumbnail that it wants batches to bring.
     """
 
     feature_channels: tuple[int, ...] = ()
+    thumbnail_size: int = 1
 
     def output(self, batch: Batch) -> Tensor:
         """The enhanced images in [0, 1], without gradient."""
@@ -56,6 +58,7 @@ class NetworkTeacher(Teacher):
         self.network = network.requires_grad_(False)
         channels = getattr(network, "feature_channels", getattr(network, "map_channels", ()))
         self.feature_channels = tuple(channels)
+        self.thumbnail_size = getattr(network, "thumbnail_size", 1)
         self.eval()
 
     @torch.no_grad()
@@ -103,13 +106,34 @@ class OnnxTeacher(Teacher):
         return hashlib.sha256(self._graph).hexdigest()
 
 
+class Ensemble(Teacher):
+    """The mean of several teachers' outputs; it has no features.
+
+    Args:
+        members: at least one.
+    """
+
+    def __init__(self, members: Sequence[Teacher]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.thumbnail_size = max(member.thumbnail_size for member in members)
+
+    def output(self, batch: Batch) -> Tensor:
+        outputs = [cast(Teacher, member).output(batch).float() for member in self.members]
+        return torch.stack(outputs).mean(0)
+
+    def fingerprint(self) -> str:
+        prints = [cast(Teacher, member).fingerprint() for member in self.members]
+        return hashlib.sha256(" ".join(prints).encode()).hexdigest()
+
+
 def load_teacher(description: Mapping[str, Any]) -> Teacher:
     """A teacher as recipes describe it.
 
     Args:
-        description: `{"run": FOLDER}` for a finished run; `{"onnx": FILE}` for a graph of one image input; or
+        description: `{"run": FOLDER}` for a finished run; `{"onnx": FILE}` for a graph of one image input;
             `{"network": NAME, "options": {...}, "weights": FILE}` for a network of the laboratory, where the
-            file is one that `load_weights` reads.
+            file is one that `load_weights` reads; or `{"ensemble": [...]}` for several of these.
             `"weights": "random"` leaves the network untrained.
 
     Raises:
@@ -121,12 +145,15 @@ def load_teacher(description: Mapping[str, Any]) -> Teacher:
         return NetworkTeacher(load_run(Path(description["run"]))[1])
     if given == {"onnx"}:
         return OnnxTeacher(Path(description["onnx"]))
+    if given == {"ensemble"} and description["ensemble"]:
+        return Ensemble([load_teacher(member) for member in description["ensemble"]])
     if "network" in given <= {"network", "options", "weights"}:
         network = build(description["network"], description.get("options"))
         _load_into(network, description["network"], description.get("weights", ""))
         return NetworkTeacher(network)
     raise UsageError(
-        f"a teacher cannot be described by {sorted(given)}", "Give run, or onnx, or network and weights."
+        f"a teacher cannot be described by {sorted(given)}",
+        "Give run, onnx, ensemble, or network and weights.",
     )
 
 

@@ -65,9 +65,12 @@ class Batch:
 
     def inputs(self, network: nn.Module) -> tuple[Tensor, ...]:
         """What a network takes: the dark crop, and its thumbnail where the network has a `thumbnail_size`."""
-        return (
-            (self.low_BCHW, self.thumbnail_BCSS) if hasattr(network, "thumbnail_size") else (self.low_BCHW,)
-        )
+        size = getattr(network, "thumbnail_size", None)
+        if size is None:
+            return (self.low_BCHW,)
+        larger = self.thumbnail_BCSS.shape[-1] > size
+        small = F.adaptive_avg_pool2d(self.thumbnail_BCSS, size) if larger else self.thumbnail_BCSS
+        return self.low_BCHW, small
 
     def to(self, device: torch.device) -> Batch:
         low, high, small = (x.to(device) for x in (self.low_BCHW, self.high_BCHW, self.thumbnail_BCSS))

@@ -22,6 +22,11 @@ class Method(nn.Module):
         super().__init__()
         self.adversary = None  # on the instance: a class attribute would hide a registered module
 
+    @property
+    def thumbnail_size(self) -> int:
+        """Side of the thumbnails that batches must bring: the largest that any of its networks looks at."""
+        return getattr(self.network, "thumbnail_size", 1)
+
     def prepare(self, data: PairedCrops) -> None:
         """Called once before training, with what batches are made from; nothing by default."""
 

@@ -91,6 +91,10 @@ class MultiTeacher(Method):
                 module._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
+    @property
+    def thumbnail_size(self) -> int:
+        return max([super().thumbnail_size, *(teacher.thumbnail_size for teacher in self.teachers.values())])
+
     def prepare(self, data: PairedCrops) -> None:
         """Compute the teacher's pooled features once, where a cache is asked for."""
         if self.contrast is not None:

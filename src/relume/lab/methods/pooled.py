@@ -56,7 +56,9 @@ class PooledFeatures:
         self.known = load_file(path)
 
     def _key(self, data: PairedCrops) -> str:
-        digest = hashlib.sha256(f"{self.teacher.fingerprint()} {self.feature} {SIDE}".encode())
+        digest = hashlib.sha256(
+            f"{self.teacher.fingerprint()} {self.feature} {SIDE} {data.thumbnail_size}".encode()
+        )
         for pair in data.pairs:
             digest.update(pair.name.encode() + pair.low_HWC.tobytes())
         return digest.hexdigest()[:32]

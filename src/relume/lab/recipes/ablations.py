@@ -42,6 +42,20 @@ def _small_compact_clarity() -> Recipe:
     )
 
 
+def _distillation() -> Recipe:
+    """The student of the grid `compact-clarity`, with the terms that need neither classifier nor adversary.
+
+    The teacher is the mean of the finished runs `runs/lol` and `runs/photo`, the two shipped models.
+    """
+    recipe = _small_compact_clarity()
+    teachers = {"best": {"ensemble": [{"run": "runs/lol"}, {"run": "runs/photo"}]}}
+    return replace(
+        recipe,
+        method_options={"teachers": teachers},
+        losses={name: LOSSES[name] for name in ("charbonnier", "frequency", "ms-ssim", "gradient")},
+    )
+
+
 def _losses(*names: str) -> str:
     return "losses=" + json.dumps({name: LOSSES[name] for name in names})
 
@@ -63,6 +77,15 @@ GRIDS: Mapping[str, Grid] = {
             "no-stretch": ["network_options.stretch=false"],
             "no-gradient": ["network_options.gradient=false"],
             "no-stretch-no-gradient": ["network_options.stretch=false", "network_options.gradient=false"],
+        },
+    ),
+    "distillation": Grid(
+        name="distillation",
+        question="Does a small student learn more from the best teacher here than from the targets alone?",
+        recipe=_distillation,
+        cells={
+            "scratch": [],
+            "imitation": ["losses.imitation-best=0.55"],
         },
     ),
     "iaml": Grid(

@@ -150,7 +150,7 @@ def train(
         trainer.restore(load_checkpoint(run))
     training, validation = (load_pairs(pairs) for pairs in training_and_validation(root, recipe.data))
     held_out = validation[:: max(1, len(validation) // (recipe.validation_images or len(validation)))]
-    data = PairedCrops(training, recipe.data, recipe.seed, getattr(trainer.network, "thumbnail_size", 1))
+    data = PairedCrops(training, recipe.data, recipe.seed, trainer.method.thumbnail_size)
     (run / "environment.json").write_text(json.dumps(_environment(trainer.device), indent=2) + "\n")
     trainer.method.prepare(data)
     tracker = Tracker(run, recipe.steps, trainer.step, quiet=quiet)
