@@ -91,6 +91,20 @@ def test_training_learns(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -
     assert losses[-1] < 0.8 * losses[0]
 
 
+def test_a_run_can_start_from_another(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    first = train(tiny_recipe, tiny_root, tmp_path / "first", device="cpu", quiet=True)
+    still = replace(tiny_recipe, optimizer=Optimizer(lr=0.0, min_lr=0.0, weight_decay=0.0))
+    for start in (first, first.parent):
+        run = tmp_path / f"from-{start.name}"
+        train(replace(still, start=str(start)), tiny_root, run, device="cpu", quiet=True)
+        again = weights_of(run)
+        for name, value in weights_of(first.parent).items():
+            if name.endswith(("weight", "bias")):  # statistics of batches go on
+                torch.testing.assert_close(value, again[name])
+    with pytest.raises(ModelError, match="nothing"):
+        train(replace(still, start="nothing"), tiny_root, tmp_path / "second", device="cpu", quiet=True)
+
+
 def test_a_diverging_run_stops_and_says_what_to_do(
     tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:

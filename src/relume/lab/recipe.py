@@ -140,6 +140,8 @@ class Recipe:
     Attributes:
         name: name of the recipe.
         network, network_options: key of `relume.lab.networks.NETWORKS` and its keyword arguments.
+        start: folder of a finished run, or file of weights (see `load_weights`), that the network starts
+            from; random weights by default.
         method, method_options: key of `relume.lab.methods.METHODS` and its keyword arguments.
         losses: weight of each named loss term.
         phases: the resolution schedule, in order.
@@ -158,6 +160,7 @@ class Recipe:
     epochs: int = 0
     network: str = "two-pass"
     network_options: dict[str, Any] = field(default_factory=dict)
+    start: str = ""
     method: str = "supervised"
     method_options: dict[str, Any] = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=lambda: {"charbonnier": 1.0, "ssim": 0.5})

@@ -48,6 +48,11 @@ def save_weights(path: Path, network: nn.Module) -> None:
     partial.replace(path)
 
 
+def weights_of(path: Path) -> Path:
+    """The file of weights that a run folder or the file itself stands for."""
+    return path / WEIGHTS if path.is_dir() else path
+
+
 def load_weights(path: Path, network: nn.Module) -> None:
     """Read weights into a network of the same shape.
 

@@ -22,8 +22,10 @@ from relume.lab.training.checkpoint import (
     CHECKPOINT,
     WEIGHTS,
     load_checkpoint,
+    load_weights,
     save_checkpoint,
     save_weights,
+    weights_of,
 )
 from relume.lab.training.device import autocast, pick_device
 from relume.lab.training.learner import Learner
@@ -44,6 +46,8 @@ class Trainer:
         recipe = self.recipe
         torch.manual_seed(recipe.seed)
         self.network = build(recipe.network, recipe.network_options).to(self.device)
+        if recipe.start:
+            load_weights(weights_of(Path(recipe.start)), self.network)
         self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.method = METHODS[recipe.method](self.network, recipe.losses, **recipe.method_options).to(
             self.device
@@ -140,6 +144,7 @@ def train(
         resume: go on from the last checkpoint, to the same result as without the interruption.
 
     Raises:
+        ModelError: the weights to start from are missing or do not fit.
         OutputExists: the folder holds a run and `resume` is not set.
         UsageError: the run to resume had another recipe.
         DataError: the data is missing or incomplete.
