@@ -34,8 +34,8 @@ class Controls:
             pixel whose largest channel is m keeps the share m^3 of itself, so what is not clipped stays so.
         colour_guard: how far the channels may part, from 0 (as far as the network wants) to 1 (not at all:
             grey stays grey). At c the channels' gains, in stops, differ by at most (1 - c) / c of their mean,
-            a third by default. A difference of s stops keeps the share s / (s + c / (15 - 15 c)) of itself,
-            half at 0.2 stops by default: a small one is rather an error than the colour of the light.
+            a third by default. A difference of s stops keeps the share s / (s + c / (10 - 10 c)) of itself,
+            half at 0.3 stops by default: a small one is rather an error than the colour of the light.
 
     Raises:
         UsageError: a value out of range.

@@ -222,8 +222,8 @@ def test_the_colour_guard_brings_gains_together(stops: tuple[float, float, float
 
 def test_the_colour_guard_by_hand() -> None:
     mean = np.array([4.0, 2.0, 3.0]) @ np.array([0.299, 0.587, 0.114])
-    assert spreads_by_guard((4.0, 2.0, 3.0))[75] == pytest.approx(mean / 3 * (2 / 2.2))
-    assert spreads_by_guard((4.0, 4.2, 4.1))[75] == pytest.approx(0.2 / 2)
+    assert spreads_by_guard((4.0, 2.0, 3.0))[75] == pytest.approx(mean / 3 * (2 / 2.3))
+    assert spreads_by_guard((4.0, 4.3, 4.1))[75] == pytest.approx(0.3 / 2)
 
 
 def test_a_grey_card_keeps_its_colour_under_a_model_that_tints() -> None:
