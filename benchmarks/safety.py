@@ -131,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--models", default="photo,lol")
-    parser.add_argument("--scenes", type=int, default=12, help="scenes of the ladder")
+    parser.add_argument("--scenes", type=int, help="scenes of the ladder; all by default")
     options = parser.parse_args()
     frames = well_lit_frames(options.data)
     safe: list[dict[str, Any]] = []
@@ -140,7 +140,10 @@ def main() -> None:
         enhancer = Enhancer(model)
         safe.append(well_lit(model, enhancer, frames))
         print(safe[-1])
-        rows = [ladder(model, enhancer, name, frames[name]) for name in spread(frames, options.scenes)]
+        rows = [
+            ladder(model, enhancer, name, frames[name])
+            for name in spread(frames, options.scenes or len(frames))
+        ]
         print_worst(rows, {"brightest_over_darkest": 1.2, "card_moves": 4.0})
         ladders += rows
     print(machine.store("well_lit", safe), machine.store("ladder", ladders))

@@ -36,8 +36,8 @@ partners lie above 0.36, and the default model changes those between little.
 
 BRIGHT_ENOUGH = 0.44
 """Mean luma up to which `auto` brightens a photo: on the held-out scenes of LOL-v1 the best for plain PSNR,
-and on those of SICE better than more. A bright scene at half its light needs nothing, so at less light it must
-not become much brighter than that."""
+and on those of SICE better than more. A bright scene at half its light needs nothing, so at less light it
+must not become much brighter than that."""
 
 _DOUBTED = 0.1
 """Stops between channels of which a colour guard of 1/2 keeps half, and the default half of three times as
