@@ -66,7 +66,7 @@ def feature_rows(method: Mirror, name: str, low_HWC: Image, high_HWC: Image) -> 
     height, width = (size // SIZE_RULE * SIZE_RULE for size in low_HWC.shape[:2])
     low_HWC, high_HWC = low_HWC[:height, :width], high_HWC[:height, :width]
     low = to_tensor(low_HWC)
-    small = thumbnail(low, getattr(method.network, "thumbnail_size", 1))
+    small = thumbnail(low, method.thumbnail_size)
     batch = Batch(low, to_tensor(high_HWC), small)
     rows: list[SheetRow] = []
     for scale, (student, teacher) in enumerate(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from relume.lab.networks.padding import reflected
+from relume.lab.networks.pooling import mean_and_peak
 
 
 class CBAM(nn.Module):
@@ -34,8 +35,7 @@ class CBAM(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         mean, peak = F.adaptive_avg_pool2d(x_BCHW, 1), F.adaptive_max_pool2d(x_BCHW, 1)
         x_BCHW = x_BCHW * torch.sigmoid(self.mlp(mean) + self.mlp(peak))
-        summary = torch.cat([x_BCHW.mean(1, keepdim=True), x_BCHW.max(1, keepdim=True).values], 1)
-        return x_BCHW * torch.sigmoid(self.spatial(summary))
+        return x_BCHW * torch.sigmoid(self.spatial(mean_and_peak(x_BCHW)))
 
 
 def _down(before: int, after: int, attention: bool) -> nn.Sequential:

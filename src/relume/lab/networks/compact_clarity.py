@@ -35,6 +35,7 @@ from torch.utils.checkpoint import checkpoint
 
 from relume.lab.networks.mirnet_v2 import GROUPS, RCB, SLOPE
 from relume.lab.networks.padding import repeated
+from relume.lab.networks.pooling import mean_and_peak
 from relume.lab.networks.zeroed import zeroed
 
 SMALL: dict[str, Any] = {"width": 32, "blocks": 1, "checkpointing": False}
@@ -173,8 +174,7 @@ class EnhancedSKFF(nn.Module):
 
     def forward(self, first_BCHW: Tensor, second_BCHW: Tensor) -> Tensor:
         total = first_BCHW + second_BCHW
-        summary = torch.cat([total.mean(1, keepdim=True), total.max(1, keepdim=True).values], 1)
-        logit_BCHW = self.channel(total.mean((2, 3), keepdim=True)) + self.spatial(summary)
+        logit_BCHW = self.channel(total.mean((2, 3), keepdim=True)) + self.spatial(mean_and_peak(total))
         return second_BCHW + torch.sigmoid(logit_BCHW) * (first_BCHW - second_BCHW)
 
 
