@@ -28,6 +28,7 @@ from relume.lab.networks.compact_clarity import (
     spectrum,
 )
 from relume.lab.networks.cost import count_macs, count_parameters
+from relume.lab.networks.layout import channel_and_position, keep_layout
 from relume.lab.networks.mirnet_v2 import ContextBlock, MIRNetV2
 from relume.lab.networks.patchgan import PatchGAN
 
@@ -264,6 +265,30 @@ def test_fusion_of_streams_by_hand() -> None:
     fused = fusion(first, second)
     assert (fused >= torch.minimum(first, second) - 1e-6).all()
     assert (fused <= torch.maximum(first, second) + 1e-6).all()
+
+
+def test_layouts_stay_channels_last_in_both_directions() -> None:
+    x = torch.rand(2, 4, 6, 8).contiguous(memory_format=torch.channels_last).requires_grad_()
+    total = keep_layout(x + 1)
+    gradients: list[Tensor] = []
+    total.register_hook(gradients.append)
+    (total.mean((2, 3)).square().sum() + total.max(1).values.sum()).backward()
+    assert gradients[0].is_contiguous(memory_format=torch.channels_last)
+    summed = channel_and_position(torch.rand(2, 4, 1, 1), torch.rand(2, 1, 6, 8))
+    assert summed.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_fusion_has_the_same_gradients_in_both_layouts() -> None:
+    torch.manual_seed(0)
+    fusion = EnhancedSKFF(4)
+    first = torch.rand(2, 4, 6, 8)
+    gradients: list[Tensor] = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x = first.clone(memory_format=layout).requires_grad_()
+        fusion(x, x.square()).sin().sum().backward()
+        assert x.grad is not None
+        gradients.append(x.grad)
+    torch.testing.assert_close(*gradients)
 
 
 def test_attention_fusion_by_hand_and_within_windows() -> None:

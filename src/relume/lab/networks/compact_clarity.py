@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from relume.lab.networks.layout import channel_and_position, keep_layout
 from relume.lab.networks.mirnet_v2 import GROUPS, RCB, SLOPE
 from relume.lab.networks.padding import repeated
 from relume.lab.networks.pooling import mean_and_peak
@@ -173,9 +174,11 @@ class EnhancedSKFF(nn.Module):
         self.spatial = nn.Conv2d(2, 1, 7, padding=3)
 
     def forward(self, first_BCHW: Tensor, second_BCHW: Tensor) -> Tensor:
-        total = first_BCHW + second_BCHW
-        logit_BCHW = self.channel(total.mean((2, 3), keepdim=True)) + self.spatial(mean_and_peak(total))
-        return second_BCHW + torch.sigmoid(logit_BCHW) * (first_BCHW - second_BCHW)
+        total = keep_layout(first_BCHW + second_BCHW)
+        logit_BCHW = channel_and_position(
+            self.channel(total.mean((2, 3), keepdim=True)), self.spatial(mean_and_peak(total))
+        )
+        return second_BCHW + logit_BCHW.sigmoid() * (first_BCHW - second_BCHW)
 
 
 def _down(before: int, after: int) -> nn.Sequential:

@@ -59,8 +59,9 @@ class ContextBlock(nn.Module):
         )
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        attention_BN1 = self.conv_mask(x_BCHW).flatten(2).softmax(2).transpose(1, 2)
-        context_BC11 = torch.matmul(x_BCHW.flatten(2), attention_BN1)[..., None]
+        attention_B1N = self.conv_mask(x_BCHW).flatten(2).softmax(2)
+        x_BNC = x_BCHW.permute(0, 2, 3, 1).flatten(1, 2)  # no copy where channels are last in memory
+        context_BC11 = torch.matmul(attention_B1N, x_BNC).transpose(1, 2)[..., None]
         return x_BCHW + self.channel_add_conv(context_BC11)
 
 
