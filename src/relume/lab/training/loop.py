@@ -48,10 +48,11 @@ class Trainer:
         self.network = build(recipe.network, recipe.network_options).to(self.device)
         if recipe.start:
             load_weights(weights_of(Path(recipe.start)), self.network)
-        self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.method = METHODS[recipe.method](self.network, recipe.losses, **recipe.method_options).to(
             self.device
         )
+        # After the device, so that an adversary's and teachers' convolutions have channels last too.
+        self.method.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if recipe.compile:
             self.method.compile(dynamic=False)
         opposing = list(self.method.adversary.parameters()) if self.method.adversary else []
