@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from relume.errors import ModelError
-from relume.lab.features import COLUMNS, feature_rows, load_mirror
+from relume.lab.features import COLUMNS, feature_rows, image_shares, load_mirror
 from relume.lab.methods.mirror import Mirror
 from relume.lab.networks import build
 from relume.lab.recipe import Phase, Recipe
@@ -68,12 +68,26 @@ def test_what_is_alike_has_one_colour_and_no_difference() -> None:
         assert student.std() > 10
 
 
+def test_image_share_is_large_where_maps_follow_the_image_and_zero_where_they_ignore_it() -> None:
+    torch.manual_seed(0)
+    method = Mirror(build("iaml-autoencoder", NARROW), LOSSES, projections=(4, 6, 8, 10)).eval()
+    images = [noise(64, 96), noise(70, 64)[::-1] // 8]
+    for projection in method.projections:
+        torch.nn.init.zeros_(projection.bias)
+    assert all(0.05 < share < 1 for share in image_shares(method, images))
+    assert image_shares(method, [images[0], images[0]]) == pytest.approx([0] * 4, abs=1e-9)
+    for projection in method.projections:
+        torch.nn.init.normal_(projection.bias, std=1e3)
+    assert image_shares(method, images) == pytest.approx([0] * 4, abs=1e-6)
+
+
 def test_the_command_draws_a_page(
     run: Path, tiny_root: Path, tmp_path: Path, relume: Callable[..., Result]
 ) -> None:
     pairs, out = tiny_root / "lol_v1/our485", tmp_path / "maps.png"
-    done = relume("compare", pairs / "low", pairs / "high", "--features", run, "--limit", 1, "-o", out)
+    done = relume("compare", pairs / "low", pairs / "high", "--features", run, "--limit", 2, "-o", out)
     assert done.code == 0, done.err
+    assert "depends on the image, coarsest scale first:" in done.err
     assert Image.open(out).size[1] > 4 * 100
 
 

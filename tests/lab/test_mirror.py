@@ -77,18 +77,35 @@ def test_illumination_weight_by_hand() -> None:
     assert 1 <= weight.min() <= weight.max() <= 1.6 + 1e-6
 
 
-def test_mirror_loss_by_hand() -> None:
+@pytest.mark.parametrize(("per_channel", "over"), [(False, (1, 2, 3)), (True, (2, 3))])
+def test_mirror_loss_by_hand(per_channel: bool, over: tuple[int, ...]) -> None:
     random = np.random.default_rng(1)
     student, teacher = random.normal(2, 3, (2, 4, 6, 5)), random.normal(-1, 0.5, (2, 4, 6, 5))
     weight = 1 + random.random((2, 1, 6, 5))
 
     def standard(x: np.ndarray) -> np.ndarray:
-        mean, spread = x.mean((1, 2, 3), keepdims=True), x.std((1, 2, 3), keepdims=True)
+        mean, spread = x.mean(over, keepdims=True), x.std(over, keepdims=True)
         return (x - mean) / (spread + 1e-6)
 
     expected = (weight * np.abs(standard(student) - standard(teacher))).mean()
-    terms = mirror_losses([torch.from_numpy(student)], [torch.from_numpy(teacher)], torch.from_numpy(weight))
+    maps = [torch.from_numpy(student)], [torch.from_numpy(teacher)]
+    terms = mirror_losses(*maps, torch.from_numpy(weight), per_channel)
     assert terms[0].item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_maps_that_ignore_the_image_agree_unless_each_channel_counts() -> None:
+    bias, content = torch.randn(1, 8, 1, 1), 1e-3 * torch.randn(2, 8, 6, 6)
+    blind = [(bias + content[:1]).requires_grad_()], [bias + content[1:]]
+    weight = torch.ones(1, 1, 6, 6)
+    assert mirror_losses(*blind, weight)[0].item() < 0.01
+    assert mirror_losses(*blind, weight, per_channel=True)[0].item() > 0.5
+
+
+def test_a_constant_channel_has_a_gradient_without_nan() -> None:
+    maps = torch.ones(1, 2, 4, 4, requires_grad=True)
+    mirror_losses([maps], [torch.rand(1, 2, 4, 4)], torch.ones(1, 1, 4, 4), per_channel=True)[0].backward()
+    assert maps.grad is not None
+    assert maps.grad.isfinite().all()
 
 
 def test_beta_zero_is_the_plain_mirror_loss() -> None:

@@ -75,7 +75,8 @@ def compare(
     [bold]relume compare photos --strength auto --models lol -o page.html[/bold] needs no targets.
 
     [bold]relume compare LOW HIGH --features runs/iaml-cpu --limit 1 -o maps.png[/bold] shows what
-    the decoder of a dark image and the teacher's of the clean one see, scale by scale.
+    the decoder of a dark image and the teacher's of the clean one see, scale by scale; with several images
+    it also says how much of the maps depends on the image at all.
     """
     from relume.cli.files import writing
     from relume.evaluate.sheet import comparison_html, comparison_png
@@ -117,12 +118,16 @@ def _features(scenes: Sequence[Scene], run: Path) -> Sheet:
     require_laboratory()
     from relume.evaluate.pairs import Pair
     from relume.lab.data.paired import load_pair
-    from relume.lab.features import COLUMNS, feature_rows, load_mirror
+    from relume.lab.features import COLUMNS, feature_rows, image_shares, load_mirror
 
     pairs = [Pair(name, dark, target) for name, dark, target in scenes if target]
     if not pairs:
         raise UsageError("--features needs targets: the teacher sees the clean image", "Name both folders.")
     method = load_mirror(run)
+    if len(pairs) > 1:
+        shares = image_shares(method, [load_pair(pair).low_HWC for pair in pairs])
+        listed = ", ".join(f"{share:.1%}" for share in shares)
+        typer.echo(f"of the student's maps depends on the image, coarsest scale first: {listed}", err=True)
     loaded = (load_pair(pair) for pair in _counted(pairs))
     rows = (row for pair in loaded for row in feature_rows(method, pair.name, pair.low_HWC, pair.high_HWC))
     return f"relume: feature maps of {run.name}", list(COLUMNS), rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +66,12 @@ def feature_rows(method: Mirror, name: str, low_HWC: Image, high_HWC: Image) -> 
     """
     height, width = (size // SIZE_RULE * SIZE_RULE for size in low_HWC.shape[:2])
     low_HWC, high_HWC = low_HWC[:height, :width], high_HWC[:height, :width]
-    low = to_tensor(low_HWC)
-    small = thumbnail(low, method.thumbnail_size)
-    batch = Batch(low, to_tensor(high_HWC), small)
+    batch = _batch(method, low_HWC, high_HWC)
     rows: list[SheetRow] = []
     for scale, (student, teacher) in enumerate(
         zip(method.student_maps(batch), method.teacher_maps(batch.high_BCHW), strict=True), start=1
     ):
-        ours, theirs = standardise(student)[0], standardise(teacher)[0]
+        ours, theirs = (standardise(maps, method.per_channel)[0] for maps in (student, teacher))
         colours = _principal_colours(theirs)
         distance = (ours - theirs).abs().mean(0, keepdim=True).expand(3, -1, -1) / 2
         pictures = [_picture(image, low_HWC.shape) for image in (colours(ours), colours(theirs), distance)]
@@ -81,6 +80,36 @@ def feature_rows(method: Mirror, name: str, low_HWC: Image, high_HWC: Image) -> 
         title = f"{name}, scale {scale}: {width} x {height} cells, mean distance {mean:.3f}"
         rows.append(SheetRow(title, (Cell(low_HWC), *map(Cell, pictures))))
     return rows
+
+
+@torch.inference_mode()
+def image_shares(method: Mirror, low_images: Sequence[Image]) -> list[float]:
+    """How much of the student's maps depends on the image, a scale, coarsest first: 0 nothing, 1 all.
+
+    Variance over the images at each channel and position, as a share of the mean square of the maps,
+    standardised as IAML does. Maps that ignore the image agree with any teacher: where this is near 0, a
+    small mirror loss means nothing.
+
+    Args:
+        method: from `load_mirror`.
+        low_images: two or more, H x W x 3 each; all are cut to the smallest of their sizes.
+    """
+    height, width = (
+        min(image.shape[axis] for image in low_images) // SIZE_RULE * SIZE_RULE for axis in (0, 1)
+    )
+    cut = (image[:height, :width] for image in low_images)
+    maps_by_image = [method.student_maps(_batch(method, image, image)) for image in cut]
+    shares: list[float] = []
+    for maps in zip(*maps_by_image, strict=True):
+        level_BCHW = standardise(torch.cat(maps))
+        changing = level_BCHW - level_BCHW.mean(0, keepdim=True)
+        shares.append((changing.square().mean() / level_BCHW.square().mean()).item())
+    return shares
+
+
+def _batch(method: Mirror, low_HWC: Image, high_HWC: Image) -> Batch:
+    low = to_tensor(low_HWC)
+    return Batch(low, to_tensor(high_HWC), thumbnail(low, method.thumbnail_size))
 
 
 def _principal_colours(reference_CHW: Tensor) -> Any:

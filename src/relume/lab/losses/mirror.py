@@ -28,22 +28,41 @@ def illumination_weight(low_BCHW: Tensor, beta: float) -> Tensor:
     return 1 + beta * (1 - (y - smallest) / (largest - smallest + 1e-7))
 
 
-def standardise(maps_BCHW: Tensor, eps: float = 1e-6) -> Tensor:
-    """Zero mean and unit standard deviation for each sample, over channels and positions together."""
-    mean = maps_BCHW.mean((1, 2, 3), keepdim=True)
-    spread = (maps_BCHW - mean).square().mean((1, 2, 3), keepdim=True).sqrt()
-    return (maps_BCHW - mean) / (spread + eps)
+def standardise(maps_BCHW: Tensor, per_channel: bool = False, eps: float = 1e-6) -> Tensor:
+    """Zero mean and unit standard deviation for each sample.
+
+    Over channels and positions together, as IAML does, a map of one constant a channel passes unchanged, so a
+    projection that ignores the image agrees with its teacher. For each channel over positions, such a map
+    becomes zero, and only where something is in the image counts.
+
+    Args:
+        maps_BCHW: projected maps.
+        per_channel: for each channel by itself.
+        eps: added to the standard deviation.
+    """
+    over = (2, 3) if per_channel else (1, 2, 3)
+    centred = maps_BCHW - maps_BCHW.mean(over, keepdim=True)
+    # The square root has no slope at zero, where a channel is constant.
+    spread = centred.square().mean(over, keepdim=True).clamp_min(eps**2).sqrt()
+    return centred / (spread + eps)
 
 
-def mirror_losses(student: Sequence[Tensor], teacher: Sequence[Tensor], weight_B1HW: Tensor) -> list[Tensor]:
+def mirror_losses(
+    student: Sequence[Tensor], teacher: Sequence[Tensor], weight_B1HW: Tensor, per_channel: bool = False
+) -> list[Tensor]:
     """`mean(W_i |u_i - t_i|)` at each scale, maps standardised, W resized bilinearly, the teacher detached.
 
     Args:
         student, teacher: projected maps of the same shapes, one a scale.
         weight_B1HW: from `illumination_weight`.
+        per_channel: as for `standardise`.
     """
     terms: list[Tensor] = []
     for ours, theirs in zip(student, teacher, strict=True):
         weight = F.interpolate(weight_B1HW, ours.shape[-2:], mode="bilinear", align_corners=False)
-        terms.append((weight * (standardise(ours) - standardise(theirs.detach())).abs()).mean())
+        terms.append(
+            (
+                weight * (standardise(ours, per_channel) - standardise(theirs.detach(), per_channel)).abs()
+            ).mean()
+        )
     return terms

@@ -41,6 +41,7 @@ class Mirror(Method):
         projections: channels of the 1x1 projections, coarsest scale first; as many scales are aligned.
         beta: strength of the illumination weight; 0 is the plain mirror loss.
         decay: decay of the teacher's moving average a step; 0 copies the student.
+        per_channel: standardise maps for each channel by itself (not in IAML), see `standardise`.
 
     Raises:
         UsageError: the network has no decoder maps, or fewer than there are projections.
@@ -53,6 +54,7 @@ class Mirror(Method):
         projections: Sequence[int] = (32, 64, 128, 256),
         beta: float = 0.6,
         decay: float = 0.999,
+        per_channel: bool = False,
     ) -> None:
         super().__init__()
         channels = getattr(network, "map_channels", ())
@@ -64,7 +66,7 @@ class Mirror(Method):
         self.network = network
         self.image_weights = {name: weight for name, weight in losses.items() if name != "mirror"}
         self.mirror_weight = losses.get("mirror", 0.0)
-        self.beta, self.decay = beta, decay
+        self.beta, self.decay, self.per_channel = beta, decay, per_channel
         self.projections = nn.ModuleList(
             nn.Conv2d(before, after, 1) for before, after in zip(channels, projections, strict=False)
         )
@@ -89,7 +91,7 @@ class Mirror(Method):
             return losses
         ours = self._projected(self.projections, maps)
         weight_B1HW = illumination_weight(batch.low_BCHW, self.beta)
-        terms = mirror_losses(ours, self.teacher_maps(batch.high_BCHW), weight_B1HW)
+        terms = mirror_losses(ours, self.teacher_maps(batch.high_BCHW), weight_B1HW, self.per_channel)
         share = self.mirror_weight / len(terms)
         return losses | {f"mirror_{scale}": share * term for scale, term in enumerate(terms, start=1)}
 

@@ -90,7 +90,7 @@ GRIDS: Mapping[str, Grid] = {
     ),
     "iaml": Grid(
         name="iaml",
-        question="Does the illumination-aware mirror loss help, and does the teacher's average matter?",
+        question="Does the mirror loss help; do its weight, the teacher's average, standardisation matter?",
         recipe=_narrow_iaml,
         cells={
             "no-mirror": ["losses.mirror=0"],
@@ -98,6 +98,7 @@ GRIDS: Mapping[str, Grid] = {
             "full": [],
             "decay-0": ["method_options.decay=0"],
             "decay-0.99": ["method_options.decay=0.99"],
+            "per-channel": ["method_options.per_channel=true"],
         },
     ),
 }
