@@ -117,7 +117,7 @@ def _features(scenes: Sequence[Scene], run: Path) -> Sheet:
 
     require_laboratory()
     from relume.evaluate.pairs import Pair
-    from relume.lab.data.paired import load_pair
+    from relume.lab.data.paired import load_pair, read_8_bits
     from relume.lab.features import COLUMNS, feature_rows, image_shares, load_mirror
 
     pairs = [Pair(name, dark, target) for name, dark, target in scenes if target]
@@ -125,7 +125,7 @@ def _features(scenes: Sequence[Scene], run: Path) -> Sheet:
         raise UsageError("--features needs targets: the teacher sees the clean image", "Name both folders.")
     method = load_mirror(run)
     if len(pairs) > 1:
-        shares = image_shares(method, [load_pair(pair).low_HWC for pair in pairs])
+        shares = image_shares(method, [read_8_bits(pair.low) for pair in pairs])
         listed = ", ".join(f"{share:.1%}" for share in shares)
         typer.echo(f"of the student's maps depends on the image, coarsest scale first: {listed}", err=True)
     loaded = (load_pair(pair) for pair in _counted(pairs))
