@@ -33,7 +33,7 @@ def standardise(maps_BCHW: Tensor, per_channel: bool = False, eps: float = 1e-6)
 
     Over channels and positions together, as IAML does, a map of one constant a channel passes unchanged, so a
     projection that ignores the image agrees with its teacher. For each channel over positions, such a map
-    becomes zero, and only where something is in the image counts.
+    becomes zero; a pattern that is the same for all images still passes.
 
     Args:
         maps_BCHW: projected maps.
