@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from relume.errors import DataError, UsageError
+from relume.errors import DataError, TrainingDiverged, UsageError
 from relume.lab import ablation
-from relume.lab.ablation import Grid, Result, read_results, run_grid, table, write_results
+from relume.lab.ablation import Grid, Result, finished, read_results, run_grid, table, write_results
 from relume.lab.recipe import Recipe
 from relume.lab.recipes.ablations import GRIDS, get_grid
 from shared import Result as Finished
@@ -74,6 +74,24 @@ def test_a_grid_trains_each_cell_once_and_goes_on(
     assert all(each.images == 2 and each.steps == 8 for each in again)
 
 
+def test_a_folder_of_another_recipe_is_refused(grid: Grid, tiny_root: Path, tmp_path: Path) -> None:
+    list(run_grid(grid, tiny_root, tmp_path, [0], device="cpu", quiet=True))
+    (tmp_path / "with-0/result.json").unlink()
+    with pytest.raises(UsageError, match=r"with-0.*another recipe"):
+        list(run_grid(grid, tiny_root, tmp_path, [0], changes=["phases.0.steps=9"], device="cpu", quiet=True))
+
+
+def test_a_diverged_cell_does_not_keep_others_from_running(
+    grid: Grid, tiny_root: Path, tmp_path: Path
+) -> None:
+    diverging = replace(grid, cells={"wild": ["optimizer.lr=1e30", "optimizer.clip=0"], **grid.cells})
+    runs = run_grid(diverging, tiny_root, tmp_path, [0], device="cpu", quiet=True)
+    assert [next(runs).cell, next(runs).cell] == ["with", "without"]
+    with pytest.raises(TrainingDiverged, match="wild-0"):
+        next(runs)
+    assert [each.cell for each in finished(diverging, tmp_path)] == ["with", "without"]
+
+
 def test_cells_change_what_they_say_and_nothing_else() -> None:
     iaml = GRIDS["iaml"]
     full, plain = iaml.cell("full", 3), iaml.cell("beta-0", 3)
@@ -129,3 +147,6 @@ def test_the_command_runs_the_grid(relume: Callable[..., Finished], tiny_root: P
     assert done.code == 0, done.err
     assert "| no-mirror | 1 |" in done.out.decode()
     assert {each.cell for each in read_results(out / "results.csv")} == set(GRIDS["iaml"].cells)
+    done = relume("ablate", "iaml", "--data", str(tiny_root), "-o", str(out), "--seeds", "3", "-q", *changes)
+    assert "| no-mirror | 2 |" in done.out.decode()
+    assert [each.seed for each in read_results(out / "results.csv")][::6] == [3, 5]

@@ -13,17 +13,20 @@ import torch
 from safetensors.torch import load_file
 
 from relume.errors import ModelError, UsageError
-from relume.lab.data.paired import Batch, PairedCrops, load_pairs, training_and_validation
+from relume.lab.data.paired import Batch, PairedCrops, load_pairs, to_tensor, training_and_validation
 from relume.lab.export import export_run
+from relume.lab.losses import LOSSES
 from relume.lab.losses.perceptual import Perceptual
 from relume.lab.methods.multi_teacher import MultiTeacher
+from relume.lab.methods.pooled import SIDE, PooledFeatures
 from relume.lab.networks import build
-from relume.lab.recipe import Data, Optimizer, Phase, Recipe, override
+from relume.lab.recipe import Data, Optimizer, Phase, Recipe, Source, override
 from relume.lab.recipes import get_recipe
 from relume.lab.run import load_run
 from relume.lab.teachers import NetworkTeacher, load_teacher
 from relume.lab.training import loop
 from relume.lab.training.loop import Trainer, train
+from relume.lab.training.schedule import LearningRate
 from relume.lab.training.tracker import read_metrics
 
 STUDENT = {"width": 16, "groups": [1, 1, 1], "blocks": 1}
@@ -76,6 +79,7 @@ def recipe(tiny_recipe: Recipe, classifier: Path) -> Recipe:
         method_options=options(classifier),
         losses={**SEVEN, "imitation-illumination": 0.05},
         phases=(Phase(3, 32, 2), Phase(2, 48, 1, accumulation=2)),
+        optimizer=Optimizer(lr=1e-3, warmup=0, schedule="plateau", plateau_patience=0),
         adversary=Optimizer(lr=2e-4, betas=(0.5, 0.999), warmup=0, schedule="plateau", plateau_patience=0),
         checkpoint_every=2,
         validate_every=2,
@@ -144,9 +148,15 @@ def test_missing_weights_refuse_to_start_and_name_the_remedy(classifier: Path) -
         MultiTeacher(build("zero-dce"), {"contrastive": 1.0}, **options(classifier))
 
 
+def _lower(rate: LearningRate, score: float) -> None:
+    rate.factor /= 2
+
+
 def test_resume_in_the_middle_of_a_phase_restores_both_players(
-    recipe: Recipe, tiny_root: Path, tmp_path: Path
+    recipe: Recipe, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Networks, optimisers, and schedulers that have lowered their rates: each validation is worse here."""
+    monkeypatch.setattr(LearningRate, "after_validation", _lower)
     train(recipe, tiny_root, tmp_path / "whole", device="cpu", quiet=True)
     halved = tmp_path / "halved"
     step = Trainer.train_step
@@ -162,23 +172,29 @@ def test_resume_in_the_middle_of_a_phase_restores_both_players(
             train(recipe, tiny_root, halved, device="cpu", quiet=True)
     saved = loop.load_checkpoint(halved)
     assert saved["step"] == 4
-    assert saved["adversary"]["rate"]["waited"] + saved["adversary"]["rate"]["factor"] > 0
+    assert [state["rate"]["factor"] for state in (saved, saved["adversary"])] == [0.25, 0.25]
     train(recipe, tiny_root, halved, device="cpu", quiet=True, resume=True)
     whole, again = (load_file(run / "weights.safetensors") for run in (tmp_path / "whole", halved))
     assert all(torch.equal(whole[name], again[name]) for name in whole)
-    ends = [loop.load_checkpoint(run)["method"] for run in (tmp_path / "whole", halved)]
-    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+    first, second = (loop.load_checkpoint(run) for run in (tmp_path / "whole", halved))
+    assert all(torch.equal(first["method"][name], second["method"][name]) for name in first["method"])
+    assert (first["rate"], first["adversary"]["rate"]) == (second["rate"], second["adversary"]["rate"])
+    rates = [
+        [row["lr"] for row in read_metrics(run) if row["kind"] == "train"]
+        for run in (tmp_path / "whole", halved)
+    ]
+    assert rates[0] == rates[1]
 
 
 def test_pooled_features_are_computed_once_and_keyed_by_teacher_and_data(
     tiny_root: Path, tmp_path: Path, classifier: Path
 ) -> None:
     pairs = load_pairs(training_and_validation(tiny_root, Data())[0])
-    data = PairedCrops(pairs, Data(), 0, 8)
+    data = PairedCrops(pairs, Data(framing="resize"), 0, 8)
     cache = tmp_path / "cache"
     chosen = options(classifier, contrastive={"teacher": "structure", "embedding": 8, "cache": str(cache)})
 
-    def prepared(seed: int) -> MultiTeacher:
+    def prepared(seed: int, data: PairedCrops = data) -> MultiTeacher:
         torch.manual_seed(seed)
         method = MultiTeacher(build("compact-clarity", STUDENT), {"contrastive": 1.0}, **chosen)
         method.prepare(data)
@@ -194,6 +210,36 @@ def test_pooled_features_are_computed_once_and_keyed_by_teacher_and_data(
     assert first.shape == (3, 16)
     prepared(1)  # another teacher
     assert len(list(cache.iterdir())) == 2
+    pairs[0].low_HWC[0, 0, 0] ^= 1  # other data
+    prepared(0)
+    assert len(list(cache.iterdir())) == 3
+
+
+def test_cached_features_are_those_of_the_whole_image(
+    tiny_root: Path, tmp_path: Path, classifier: Path
+) -> None:
+    pairs = load_pairs(training_and_validation(tiny_root, Data())[0])
+    data = PairedCrops(pairs, Data(framing="resize"), 0, 8)
+    teacher = load_teacher(TEACHERS["structure"])
+    pooled = PooledFeatures(teacher, 2, tmp_path)
+    pooled.prepare(data)
+    batch = data.batch(0, Phase(1, 32, 2))
+    whole = torch.cat(
+        [to_tensor(pair.low_HWC) for name in batch.names for pair in pairs if pair.name == name]
+    )
+    low = torch.nn.functional.adaptive_avg_pool2d(whole, SIDE)
+    expected = teacher.features(Batch(low, low, low))[2].mean((2, 3))
+    torch.testing.assert_close(pooled(batch), expected)
+
+
+def test_features_of_randomly_darkened_images_are_not_kept(tiny_root: Path, tmp_path: Path) -> None:
+    source = Source("made", "darkened", "lol_v1/our485", 1.0, "our485_scenes")
+    pairs = [
+        replace(pair, source=source) for pair in load_pairs(training_and_validation(tiny_root, Data())[0])
+    ]
+    pooled = PooledFeatures(load_teacher(TEACHERS["structure"]), 2, tmp_path)
+    with pytest.raises(UsageError, match=r"darkened at random.*contrastive\.cache"):
+        pooled.prepare(PairedCrops(pairs, Data(), 0, 8))
 
 
 def test_any_network_run_or_graph_can_teach(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
@@ -264,6 +310,32 @@ def test_attention_fusion_sees_the_teacher(classifier: Path) -> None:
     assert student.fusion.out.weight.grad.abs().sum() > 0
 
 
+def test_attention_fusion_wants_a_fitting_student_and_teacher(classifier: Path) -> None:
+    terms = {"charbonnier": 1.0}
+    plain, fused = (
+        build("compact-clarity", {**STUDENT, "attention_fusion": group, "teacher_width": 16})
+        for group in (0, 2)
+    )
+    for student, fusion in ((plain, "structure"), (fused, "")):
+        with pytest.raises(UsageError, match="only one of the student and the method"):
+            MultiTeacher(student, terms, **options(classifier, fusion=fusion))
+    with pytest.raises(UsageError, match="'illumination' has 0 features"):
+        MultiTeacher(fused, terms, **options(classifier, fusion="illumination"))
+    with pytest.raises(ModelError, match="there are 3 residual groups"):
+        build("compact-clarity", {**STUDENT, "attention_fusion": 9})
+
+
+def test_pixel_terms_are_taken_on_images_from_minus_one_to_one(classifier: Path) -> None:
+    """The range on which the thesis gives their weights; the others do not depend on it."""
+    losses = {"gradient": 0.15, "ms-ssim": 0.2}
+    method = MultiTeacher(build("compact-clarity", STUDENT), losses, **options(classifier)).train()
+    images = batch()
+    terms = method(images)
+    output = method.network(images.low_BCHW)
+    torch.testing.assert_close(terms["gradient"], 0.15 * LOSSES["gradient"](2 * output, 2 * images.high_BCHW))
+    torch.testing.assert_close(terms["ms-ssim"], 0.2 * LOSSES["ms-ssim"](output, images.high_BCHW))
+
+
 def test_the_recipe_is_the_thesiss_schedule_epoch_by_epoch() -> None:
     recipe = get_recipe("compact-clarity")
     table: list[tuple[int, int, int, int]] = []
@@ -275,7 +347,9 @@ def test_the_recipe_is_the_thesiss_schedule_epoch_by_epoch() -> None:
     assert set(table[:40]) == {(64, 32, 2, 8)}
     assert set(table[40:80]) == {(128, 16, 2, 16)}
     assert set(table[80:]) == {(256, 4, 2, 61)}
+    assert recipe.resolution_changes == [40 * 8, 40 * 8 + 40 * 16]
     assert recipe.losses == SEVEN
+    assert (recipe.optimizer.min_lr, recipe.optimizer.plateau_patience) == (1e-7, 7)
     assert (recipe.optimizer.lr, recipe.optimizer.weight_decay) == (6.25e-6, 1e-5)
     assert (recipe.adversary.lr, recipe.adversary.betas) == (1.56e-6, (0.5, 0.999))
     assert {recipe.rate_factor(step) for step in (0, 400, 5000)} == {1.0}

@@ -40,6 +40,13 @@ def test_override_reaches_every_depth() -> None:
         "steps=fast",
         "data.subset=some",
         "lr.x=1",
+        "phases.0.batch=0",
+        "phases.0.accumulation=0",
+        "phases.0.crop=-64",
+        "log_every=0",
+        "checkpoint_every=0",
+        "data.context=1.5",
+        "average=-1",
     ],
 )
 def test_mistakes_are_named(assignment: str) -> None:

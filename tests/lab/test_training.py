@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from relume.errors import DataError, ModelError, OutputExists, TrainingDiverged, UsageError
+from relume.errors import DataError, ModelError, OutputExists, OutputUnwritable, TrainingDiverged, UsageError
 from relume.lab.data.paired import PairedCrops, load_pairs, training_and_validation
 from relume.lab.plots import plot_runs
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe
@@ -82,6 +82,38 @@ def test_a_run_is_never_overwritten_or_resumed_differently(
         train(tiny_recipe, tiny_root, tmp_path, device="cpu", quiet=True)
     with pytest.raises(UsageError, match="another recipe"):
         train(replace(tiny_recipe, seed=1), tiny_root, tmp_path, device="cpu", quiet=True, resume=True)
+
+
+def test_a_cut_off_row_of_metrics_does_not_stop_a_resume(
+    tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    train(tiny_recipe, tiny_root, tmp_path, device="cpu", quiet=True)
+    rows = read_metrics(tmp_path)
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_text(metrics.read_text()[:-20])
+    assert read_metrics(tmp_path) == rows[:-1]
+    train(tiny_recipe, tiny_root, tmp_path, device="cpu", quiet=True, resume=True)
+    assert read_metrics(tmp_path) == rows[:-1]
+
+
+def test_float16_scales_its_gradients(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    recipe = replace(tiny_recipe, precision="float16")
+    train(recipe, tiny_root, tmp_path, device="cpu", quiet=True)
+    saved = load_checkpoint(tmp_path)
+    assert saved["scaler"]["scale"] > 1
+    trainer = loop.Trainer(recipe, torch.device("cpu"))
+    trainer.restore(saved)
+    assert trainer.state()["scaler"] == saved["scaler"]
+
+
+def test_wrong_options_and_folders_are_named(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="method 'supervised' does not take"):
+        train(replace(tiny_recipe, method_options={"x": 1}), tiny_root, tmp_path / "a", quiet=True)
+    with pytest.raises(UsageError, match="no method is called 'x'"):
+        train(replace(tiny_recipe, method="x"), tiny_root, tmp_path / "b", quiet=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputUnwritable, match="file"):
+        train(tiny_recipe, tiny_root, tmp_path / "file/run", quiet=True)
 
 
 def test_training_learns(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:

@@ -35,14 +35,14 @@ def ablate(
 ) -> None:
     """Train every cell of a grid with every seed, and print one table.
 
-    What is finished is kept: the same command goes on after an interruption.
+    What is finished is kept: the same command goes on after an interruption, and other seeds join the table.
 
     [bold]relume ablate iaml --data ~/data[/bold]
 
     [bold]relume ablate iaml --show benchmarks/results/ablation_iaml.csv[/bold]
     """
     require_laboratory()
-    from relume.lab.ablation import read_results, run_grid, table, write_results
+    from relume.lab.ablation import finished, read_results, run_grid, table, write_results
     from relume.lab.recipes.ablations import get_grid
 
     chosen = get_grid(grid)
@@ -51,15 +51,15 @@ def ablate(
         return
     folder = out or Path("runs") / f"ablate-{grid}"
     target = csv or folder / "results.csv"
-    results = []
-    for result in run_grid(
-        chosen, data_root(data), folder, _seeds(seeds), changes=changes or [], device=device, quiet=quiet
-    ):
-        results.append(result)
-        with writing(target):
-            write_results(results, target)
-        typer.echo(f"{result.cell}, seed {result.seed}: {result.psnr:.2f} dB", err=True)
-    typer.echo(f"{chosen.question}\n\n{table(results)}", nl=False)
+    try:
+        for result in run_grid(
+            chosen, data_root(data), folder, _seeds(seeds), changes=changes or [], device=device, quiet=quiet
+        ):
+            with writing(target):
+                write_results(finished(chosen, folder), target)
+            typer.echo(f"{result.cell}, seed {result.seed}: {result.psnr:.2f} dB", err=True)
+    finally:
+        typer.echo(f"{chosen.question}\n\n{table(finished(chosen, folder))}", nl=False)
 
 
 def _seeds(text: str) -> list[int]:

@@ -14,11 +14,11 @@ from statistics import mean, stdev
 
 import torch
 
-from relume.errors import DataError
+from relume.errors import DataError, TrainingDiverged
 from relume.evaluate.report import markdown_table
 from relume.lab.data.paired import load_pairs, training_and_validation
 from relume.lab.recipe import Recipe, override
-from relume.lab.run import load_run
+from relume.lab.run import check_recipe, load_run
 from relume.lab.training.checkpoint import CHECKPOINT, WEIGHTS
 from relume.lab.training.loop import train
 from relume.lab.training.tracker import read_metrics
@@ -85,24 +85,52 @@ def run_grid(
 ) -> Iterator[Result]:
     """Train and score every cell that has no result yet; seed by seed, so that early tables are whole.
 
+    A cell that diverges does not keep the others from running.
+
     Args:
         grid: what is compared.
         root: data root.
         folder: a run folder for each cell and seed comes below.
         seeds: seeds of each cell.
         changes: changes of every cell.
+
+    Raises:
+        UsageError: a run in the folder is of another recipe than its cell's.
+        TrainingDiverged: a cell did; after all others.
     """
+    diverged: list[TrainingDiverged] = []
     for seed in seeds:
         for cell in grid.cells:
-            yield _run(grid.cell(cell, seed, changes), cell, root, folder / f"{cell}-{seed}", device, quiet)
+            run = folder / f"{cell}-{seed}"
+            try:
+                result = _run(grid.cell(cell, seed, changes), cell, root, run, device, quiet)
+            except TrainingDiverged as error:
+                diverged.append(error)
+            else:
+                yield result
+    if diverged:
+        raise diverged[0]
 
 
 def _run(recipe: Recipe, cell: str, root: Path, run: Path, device: str, quiet: bool) -> Result:
+    check_recipe(run, recipe)
     path = run / RESULT
     if not path.exists():
         if not (run / WEIGHTS).exists():
             train(recipe, root, run, device=device, resume=(run / CHECKPOINT).exists(), quiet=quiet)
         path.write_text(json.dumps(asdict(_score(recipe, cell, root, run)), indent=2) + "\n")
+    return _read_result(path)
+
+
+def finished(grid: Grid, folder: Path) -> list[Result]:
+    """Every result that a grid has left in a folder so far, by seed and cell."""
+    results = [_read_result(path) for path in folder.glob(f"*/{RESULT}")]
+    order = {cell: place for place, cell in enumerate(grid.cells)}
+    own = [result for result in results if result.cell in order]
+    return sorted(own, key=lambda result: (result.seed, order[result.cell]))
+
+
+def _read_result(path: Path) -> Result:
     return Result(**json.loads(path.read_text()))
 
 

@@ -16,7 +16,7 @@ from relume.errors import ModelError
 from relume.evaluate.sheet import Cell, SheetRow
 from relume.lab.data.paired import Batch, to_tensor
 from relume.lab.losses.mirror import standardise
-from relume.lab.methods import METHODS
+from relume.lab.methods import build_method
 from relume.lab.methods.mirror import Mirror
 from relume.lab.networks import build
 from relume.lab.networks.two_pass import thumbnail
@@ -37,9 +37,8 @@ def load_mirror(run: Path) -> Mirror:
         ModelError: the folder holds no run, no checkpoint, or a run of another method.
     """
     recipe = load_recipe(run)
-    method = METHODS[recipe.method](
-        build(recipe.network, recipe.network_options), recipe.losses, **recipe.method_options
-    )
+    network = build(recipe.network, recipe.network_options)
+    method = build_method(recipe.method, network, recipe.losses, recipe.method_options)
     if not isinstance(method, Mirror):
         raise ModelError(
             f"was trained by the method '{recipe.method}', which has no mirrored teacher",

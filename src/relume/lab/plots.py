@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import matplotlib as mpl
 
 from relume.errors import DataError
+from relume.lab.run import load_recipe
 from relume.lab.training.tracker import METRICS, read_metrics
 
 mpl.use("agg")
@@ -61,7 +61,12 @@ PANELS = (
         _among("charbonnier", "mse", "ssim", "ms-ssim", "perceptual", "brightening"),
     ),
     Panel("Detail terms, weighted", "loss", "train", _among("frequency", "gradient")),
-    Panel("Adversarial and distillation terms", "loss", "train", _among("adversarial", "contrastive")),
+    Panel(
+        "Adversarial and distillation terms",
+        "loss",
+        "train",
+        lambda name: name in ("adversarial", "contrastive") or name.startswith("imitation-"),
+    ),
     Panel("Zero-reference terms", "loss", "train", _among("spatial", "exposure", "colour", "smoothness")),
     Panel(
         "Distance to the mirrored teacher, by scale (1: coarsest)",
@@ -90,6 +95,7 @@ def plot_runs(runs: Sequence[Path], target: Path) -> None:
         DataError: a folder without metrics.
     """
     metrics = {run.name: _metrics(run) for run in runs}
+    changes = {step for run in runs for step in load_recipe(run).resolution_changes}
     panels = [panel for panel in PANELS if any(list(_series(panel, rows)) for rows in metrics.values())]
     columns = 2 if len(panels) < 7 else 3
     height = -(-len(panels) // columns)
@@ -99,6 +105,8 @@ def plot_runs(runs: Sequence[Path], target: Path) -> None:
     for axis, panel in zip(axes.flat, panels, strict=False):
         for run, rows in metrics.items():
             _draw(axis, panel, rows, f"{run}: " if len(metrics) > 1 else "")
+        for step in changes:
+            axis.axvline(step, color="0.6", linestyle=":", linewidth=1)
         _finish(axis, panel)
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
@@ -125,10 +133,6 @@ def _draw(axis: Any, panel: Panel, rows: Rows, prefix: str) -> None:
     marker = "." if panel.kind == "validation" else None
     for name, steps, values in _series(panel, rows):
         axis.plot(steps, values, label=prefix + name, linewidth=1.2, marker=marker)
-    training = [row for row in rows if row["kind"] == "train"]
-    for before, after in pairwise(training):
-        if before["crop"] != after["crop"]:
-            axis.axvline(before["step"], color="0.6", linestyle=":", linewidth=1)
 
 
 def _finish(axis: Any, panel: Panel) -> None:

@@ -10,16 +10,20 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import field
-from itertools import accumulate
-from typing import Any, Literal
+from itertools import accumulate, pairwise
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from relume.errors import UsageError
 from relume.lab.data.darkness import Darkness
 
 _STRICT_KEYS = ConfigDict(extra="forbid")
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)
@@ -35,11 +39,11 @@ class Phase:
         rate_factor: factor on the learning rate from here on.
     """
 
-    steps: int
-    crop: int
-    batch: int
-    accumulation: int = 1
-    epochs: int = 0
+    steps: Count
+    crop: Positive
+    batch: Positive
+    accumulation: Positive = 1
+    epochs: Count = 0
     rate_factor: float = 1.0
 
     def __post_init__(self) -> None:
@@ -69,7 +73,7 @@ class Source:
     share: float
     split: str
     skip: tuple[str, ...] = ()
-    least_mean: float = 0.0
+    least_mean: Share = 0.0
     darkness: Darkness = field(default_factory=Darkness)
 
     def __post_init__(self) -> None:
@@ -100,13 +104,13 @@ class Data:
     pairs: str = "lol_v1/our485"
     subset: Literal["train", "all"] = "train"
     split: str = "our485_scenes"
-    exposure_jitter: float = 0.0
-    colour_jitter: float = 0.0
+    exposure_jitter: NotNegative = 0.0
+    colour_jitter: NotNegative = 0.0
     framing: Literal["crop", "resize"] = "crop"
     quarter_turns: bool = True
-    epoch: int = 485
-    context: float = 0.7
-    limit: int = 0
+    epoch: Positive = 485
+    context: Share = 0.7
+    limit: Count = 0
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)
@@ -122,15 +126,15 @@ class Optimizer:
         clip: largest norm of the gradient; 0 leaves it alone.
     """
 
-    lr: float = 1e-3
-    min_lr: float = 1e-6
-    weight_decay: float = 1e-4
+    lr: NotNegative = 1e-3
+    min_lr: NotNegative = 1e-6
+    weight_decay: NotNegative = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
     schedule: Literal["cosine", "plateau", "constant"] = "cosine"
-    warmup: int = 200
-    plateau_factor: float = 0.5
-    plateau_patience: int = 7
-    clip: float = 1.0
+    warmup: Count = 200
+    plateau_factor: Share = 0.5
+    plateau_patience: Count = 7
+    clip: NotNegative = 1.0
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)
@@ -148,7 +152,8 @@ class Recipe:
         epochs: stop after so many epochs, before the phases end; 0 goes through all of them.
         optimizer, adversary: AdamW of the network, and of the method's adversary where it has one.
         average: decay of the weights' moving average, which validation and export use; 0 turns it off.
-        precision: `auto` takes bfloat16 where the device computes with it fast, else float32.
+        precision: `auto` takes bfloat16 where the device computes with it fast, else float16 on CUDA, else
+            float32.
         compile: compile the method (`torch.compile`): up to 1.7 times as fast, after minutes at the start and
             at each new crop size; needs a C++ compiler on a CPU.
         log_every, validate_every, checkpoint_every: in steps; validation 0 is once an epoch.
@@ -157,7 +162,7 @@ class Recipe:
 
     name: str
     phases: tuple[Phase, ...]
-    epochs: int = 0
+    epochs: Count = 0
     network: str = "two-pass"
     network_options: dict[str, Any] = field(default_factory=dict)
     start: str = ""
@@ -167,14 +172,14 @@ class Recipe:
     data: Data = field(default_factory=Data)
     optimizer: Optimizer = field(default_factory=Optimizer)
     adversary: Optimizer = field(default_factory=Optimizer)
-    average: float = 0.999
-    seed: int = 0
+    average: Share = 0.999
+    seed: Count = 0
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     compile: bool = False
-    log_every: int = 50
-    validate_every: int = 1000
-    checkpoint_every: int = 500
-    validation_images: int = 24
+    log_every: Positive = 50
+    validate_every: Count = 1000
+    checkpoint_every: Positive = 500
+    validation_images: Count = 24
 
     @property
     def steps(self) -> int:
@@ -196,9 +201,20 @@ class Recipe:
 
     def rate_factor(self, step: int) -> float:
         """Product of the factors on the learning rate of the phases begun so far."""
-        starts = accumulate((steps for _, steps in self._lengths()), initial=0)
-        begun = zip(self.phases, starts, strict=False)
+        begun = zip(self.phases, self._starts(), strict=True)
         return math.prod(phase.rate_factor for phase, start in begun if start <= step)
+
+    @property
+    def resolution_changes(self) -> list[int]:
+        """0-based first steps of the phases whose crops are not as large as those before."""
+        phases = zip(pairwise(self.phases), self._starts()[1:], strict=True)
+        return [
+            start for (before, after), start in phases if before.crop != after.crop and start < self.steps
+        ]
+
+    def _starts(self) -> list[int]:
+        """0-based first step of each phase."""
+        return list(accumulate((steps for _, steps in self._lengths()[:-1]), initial=0))
 
     def _lengths(self) -> list[tuple[Phase, int]]:
         """Each phase with its steps, cut off after `epochs`."""

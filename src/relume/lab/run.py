@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from relume.errors import ModelError
+from relume.errors import ModelError, UsageError
 from relume.lab.networks import build
 from relume.lab.recipe import Recipe, from_json
 from relume.lab.training.checkpoint import WEIGHTS, load_weights
@@ -25,6 +25,21 @@ def load_recipe(run: Path) -> Recipe:
     if not path.exists():
         raise ModelError("holds no run", "Name the folder of a training run.", path=run)
     return from_json(path.read_text())
+
+
+def check_recipe(run: Path, recipe: Recipe) -> None:
+    """Make sure that a folder's run, if it holds one, is of this recipe.
+
+    Raises:
+        UsageError: it is of another.
+    """
+    path = run / RECIPE
+    if path.exists() and load_recipe(run) != recipe:
+        raise UsageError(
+            "the run in this folder was started with another recipe",
+            "Make the same changes as then, or name another --out.",
+            path=path,
+        )
 
 
 def load_run(run: Path) -> tuple[Recipe, nn.Module]:

@@ -26,6 +26,9 @@ from relume.lab.teachers import Teacher, load_teacher
 IMITATION = "imitation-"
 """A loss of this name and a teacher's is the distance (Charbonnier) between the student's output and its."""
 
+SIGNED = ("charbonnier", "frequency", "gradient")
+"""Terms in units of pixel values: the thesis takes them, and gives their weights, on images in [-1, 1]."""
+
 
 class MultiTeacher(Method):
     """The hybrid loss of Compact Clarity (eq. 3.12), and imitation of a teacher's output beside it.
@@ -71,7 +74,8 @@ class MultiTeacher(Method):
         self.fusion = fusion
         # Dictionaries hide frozen modules from the optimiser and from checkpoints.
         self.teachers = _needed_teachers(self, teachers or {}, contrastive or {})
-        self.terms: dict[str, Loss] = dict(LOSSES)
+        _check_fusion(network, self.teachers.get(fusion), fusion)
+        self.terms: dict[str, Loss] = {**LOSSES, **{name: _signed(LOSSES[name]) for name in SIGNED}}
         if "perceptual" in weights:
             self.terms["perceptual"] = Perceptual.load(**(perceptual or {}))
         self.contrast = (
@@ -178,6 +182,27 @@ class Contrast(nn.Module):
             ours = self.student_head(features[self.student_feature].float())
             theirs = self.teacher_head(pooled[:, :, None, None].float())
             return info_nce(ours, theirs, self.temperature)
+
+
+def _signed(loss: Loss) -> Loss:
+    """The loss of images in [0, 1] as one of images in [-1, 1]."""
+    return lambda prediction_BCHW, target_BCHW: loss(2 * prediction_BCHW - 1, 2 * target_BCHW - 1)
+
+
+def _check_fusion(network: nn.Module, teacher: Teacher | None, name: str) -> None:
+    """Attention Fusion needs a student that has it and a teacher with features of the right width."""
+    group = getattr(network, "attention_fusion", 0)
+    if bool(group) != bool(name):
+        raise UsageError(
+            "only one of the student and the method has Attention Fusion",
+            "Set both network_options.attention_fusion and method_options.fusion, or neither.",
+        )
+    if teacher is not None and len(teacher.feature_channels) < group:
+        raise UsageError(
+            f"teacher '{name}' has {len(teacher.feature_channels)} features, too few for Attention Fusion "
+            f"after group {group}",
+            "Choose another teacher or group.",
+        )
 
 
 def _needed_teachers(

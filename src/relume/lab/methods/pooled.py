@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from relume.errors import UsageError
 from relume.lab.data.paired import Batch, LoadedPair, PairedCrops, to_tensor
 from relume.lab.networks.two_pass import thumbnail
 from relume.lab.teachers import Teacher
@@ -44,13 +46,22 @@ class PooledFeatures:
         return self._pooled(batch)
 
     def prepare(self, data: PairedCrops) -> None:
-        """Read the cache, or compute it and write it in one step."""
+        """Read the cache, or compute it and write it in one step.
+
+        Raises:
+            UsageError: images are darkened anew for every batch, so no vector stands for them.
+        """
         if self.folder is None:
             return
+        if any(pair.source is not None and pair.source.kind == "darkened" for pair in data.pairs):
+            raise UsageError(
+                "a teacher's features of images that are darkened at random cannot be kept",
+                "Leave out method_options.contrastive.cache.",
+            )
         path = self.folder / f"{self._key(data)}.safetensors"
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial")
+            partial = path.with_suffix(f".{os.getpid()}.partial")  # another run may be computing it too
             save_file({pair.name: self._of_image(pair, data) for pair in data.pairs}, partial)
             partial.replace(path)
         self.known = load_file(path)

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from relume.errors import ModelError
 from relume.lab.networks.layout import channel_and_position, keep_layout
 from relume.lab.networks.mirnet_v2 import GROUPS, RCB, SLOPE
 from relume.lab.networks.padding import repeated
@@ -288,6 +289,9 @@ class CompactClarity(nn.Module):
         attention_fusion: number of the residual group, from 1, that Attention Fusion follows; 0 for none.
         teacher_width: channels of the teacher's features, for Attention Fusion.
         checkpointing: compute residual groups again in the backward pass, for less memory while training.
+
+    Raises:
+        ModelError: there is no residual group of that number.
     """
 
     size_multiple = WINDOW
@@ -305,6 +309,11 @@ class CompactClarity(nn.Module):
         checkpointing: bool = True,
     ) -> None:
         super().__init__()
+        if not 0 <= attention_fusion <= len(groups):
+            raise ModelError(
+                f"attention_fusion is {attention_fusion}, but there are {len(groups)} residual groups",
+                "Give the number of one, from 1, or 0.",
+            )
         self.attention_fusion = attention_fusion
         self.checkpointing = checkpointing
         self.conv_in = nn.Sequential(_conv3(3, width), nn.LeakyReLU(SLOPE))

@@ -34,8 +34,8 @@ def compact_clarity() -> Recipe:
     """The thesis's numbers, for a GPU machine; the structure teacher's weights are the user's to name.
 
     Whole images are resized to squares, as in the thesis. Its validation set is eval15; here the held-out
-    scenes are validated on, once an epoch. The illumination teacher (Zero-DCE) has no term of its own in the
-    thesis; `--set losses.imitation-illumination=0.05` gives it one.
+    scenes are left out of training and validated on, once an epoch. The illumination teacher (Zero-DCE) has
+    no term of its own in the thesis; `--set losses.imitation-illumination=0.05` gives it one.
     """
     return Recipe(
         name="compact-clarity",
@@ -48,7 +48,7 @@ def compact_clarity() -> Recipe:
             Phase(0, 128, 16, 2, epochs=40),
             Phase(0, 256, 4, 2, epochs=170),
         ),
-        data=Data(subset="all", framing="resize", quarter_turns=False, colour_jitter=0.05),
+        data=Data(framing="resize", quarter_turns=False, colour_jitter=0.05),
         optimizer=Optimizer(
             lr=6.25e-6, min_lr=1e-7, weight_decay=1e-5, schedule="plateau", warmup=0, clip=0.0
         ),
@@ -71,10 +71,11 @@ def compact_clarity_cpu() -> Recipe:
     """The same method within an hour and a half of one core.
 
     Deviations: the small student; crops instead of resized images, so that it learns at the scale it is used
-    at; a higher learning rate with a cosine; a moving average of the weights; no accumulation; the validation
-    scenes left out. The teacher is the default network's run `runs/lol`, its features cached once; both can
-    be changed by `--set`. The perceptual term needs weights of a classifier: name their file, or leave it out
-    by `--set losses.perceptual=0`.
+    at, with quarter turns; jitter of the exposure instead of the colours; batches of 16, 8 and 4 without
+    accumulation; higher learning rates, both players', with warm-up, a cosine, and the student's gradients
+    clipped; a moving average of the weights. The teacher is the default network's run `runs/lol`, its
+    features cached once; both can be changed by `--set`. The perceptual term needs weights of a classifier:
+    name their file, or leave it out by `--set losses.perceptual=0`.
     """
     thesis = compact_clarity()
     return replace(

@@ -32,14 +32,23 @@ def pick_device(name: str = "auto") -> torch.device:
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is faster than float32: recent GPUs, and CPUs with AVX-512 BF16 or AMX."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and (
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    )
+
+
+def pick_precision(device: torch.device, precision: str = "auto") -> str:
+    """`auto` is bfloat16 where the device computes with it fast, else float16 on CUDA, else float32."""
+    if precision != "auto":
+        return precision
+    if computes_bfloat16(device):
+        return "bfloat16"
+    return "float16" if device.type == "cuda" else "float32"
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Mixed precision by a recipe's `precision`; master weights stay float32."""
-    if precision == "auto":
-        precision = "bfloat16" if computes_bfloat16(device) else "float32"
+    """Mixed precision, named as by `pick_precision`; master weights stay float32."""
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, getattr(torch, precision))

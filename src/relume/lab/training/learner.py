@@ -18,12 +18,18 @@ class Learner:
     Args:
         parameters: what is trained.
         options: AdamW and its schedule.
-        recipe: how long the run is, its precision, and its phases' factors on the learning rate.
+        recipe: how long the run is, and its phases' factors on the learning rate.
         device: where it computes.
+        precision: of the forward passes; float16 needs its gradients scaled.
     """
 
     def __init__(
-        self, parameters: Sequence[nn.Parameter], options: Optimizer, recipe: Recipe, device: torch.device
+        self,
+        parameters: Sequence[nn.Parameter],
+        options: Optimizer,
+        recipe: Recipe,
+        device: torch.device,
+        precision: str,
     ) -> None:
         self.parameters = list(parameters)
         self.options = options
@@ -32,7 +38,7 @@ class Learner:
             self.parameters, lr=options.lr, betas=options.betas, weight_decay=options.weight_decay
         )
         self.rate = LearningRate(options, recipe.steps)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
 
     def rate_at(self, step: int) -> float:
         """Learning rate of 0-based `step`."""

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from relume.errors import OutputExists, UsageError
+from relume.errors import OutputExists, OutputUnwritable
 from relume.lab.data.paired import Batch, LoadedPair, PairedCrops, load_pairs, training_and_validation
-from relume.lab.methods import METHODS
+from relume.lab.methods import build_method
 from relume.lab.networks import build
 from relume.lab.recipe import Recipe, to_json
-from relume.lab.run import RECIPE, load_recipe
+from relume.lab.run import RECIPE, check_recipe
 from relume.lab.training.average import MovingAverage
 from relume.lab.training.checkpoint import (
     CHECKPOINT,
@@ -27,7 +27,7 @@ from relume.lab.training.checkpoint import (
     save_weights,
     weights_of,
 )
-from relume.lab.training.device import autocast, pick_device
+from relume.lab.training.device import autocast, pick_device, pick_precision
 from relume.lab.training.learner import Learner
 from relume.lab.training.tracker import Tracker
 from relume.lab.training.validation import enhance_array, validate
@@ -48,9 +48,8 @@ class Trainer:
         self.network = build(recipe.network, recipe.network_options).to(self.device)
         if recipe.start:
             load_weights(weights_of(Path(recipe.start)), self.network)
-        self.method = METHODS[recipe.method](self.network, recipe.losses, **recipe.method_options).to(
-            self.device
-        )
+        method = build_method(recipe.method, self.network, recipe.losses, recipe.method_options)
+        self.method = method.to(self.device)
         # After the device, so that an adversary's and teachers' convolutions have channels last too.
         self.method.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if recipe.compile:
@@ -61,8 +60,10 @@ class Trainer:
             for parameter in self.method.parameters()
             if parameter.requires_grad and not any(parameter is other for other in opposing)
         ]
-        self.learner = Learner(own, recipe.optimizer, recipe, self.device)
-        self.adversary = Learner(opposing, recipe.adversary, recipe, self.device) if opposing else None
+        self.precision = pick_precision(self.device, recipe.precision)
+        how = (recipe, self.device, self.precision)
+        self.learner = Learner(own, recipe.optimizer, *how)
+        self.adversary = Learner(opposing, recipe.adversary, *how) if opposing else None
         self.average = MovingAverage(self.network, recipe.average)
         self.step = 0
         self.batches = 0
@@ -77,7 +78,7 @@ class Trainer:
         for _ in range(phase.accumulation):
             batch = data.batch(self.batches, phase).to(self.device)
             self.batches += 1
-            with autocast(self.device, self.recipe.precision):
+            with autocast(self.device, self.precision):
                 losses = self.method(batch)
             self.learner.backward(torch.stack(list(losses.values())).sum() / phase.accumulation)
             for name, loss in losses.items():
@@ -95,7 +96,7 @@ class Trainer:
         """Gradients of the adversary, if there is one, for a batch the method has just seen; its loss."""
         if self.adversary is None:
             return 0.0
-        with autocast(self.device, self.recipe.precision):
+        with autocast(self.device, self.precision):
             loss = self.method.adversary_loss(batch)
         self.adversary.backward(loss / self.recipe.phase_at(self.step).accumulation)
         return loss.item()
@@ -200,15 +201,18 @@ def _validates(recipe: Recipe, step: int) -> bool:
 
 
 def _prepare(run: Path, recipe: Recipe, resume: bool) -> None:
-    path = run / RECIPE
-    if resume and path.exists():
-        if load_recipe(run) != recipe:
-            raise UsageError("the run was started with another recipe", "Resume without changes.", path=path)
+    if resume and (run / RECIPE).exists():
+        check_recipe(run, recipe)
         return
     if (run / CHECKPOINT).exists():
         raise OutputExists("holds a run already", "Add --resume to go on, or name another --out.", path=run)
-    run.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_json(recipe))
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        (run / RECIPE).write_text(to_json(recipe))
+    except OSError as error:
+        raise OutputUnwritable(
+            f"the run cannot be written there ({error.strerror})", "Name another --out.", path=run
+        ) from error
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

@@ -15,9 +15,10 @@ METRICS = "metrics.jsonl"
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """All rows of a run's metrics; none where there is no file yet."""
+    """All rows of a run's metrics, but for a last one that was cut off; none where there is no file yet."""
     path = run / METRICS
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
 class Tracker:
@@ -36,7 +37,9 @@ class Tracker:
 
         self._run = run
         kept = [row for row in read_metrics(run) if row["step"] <= start]
-        (run / METRICS).write_text("".join(json.dumps(row) + "\n" for row in kept))
+        partial = run / f"{METRICS}.partial"
+        partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        partial.replace(run / METRICS)
         self._file = (run / METRICS).open("a")
         self._events = SummaryWriter(run / "tensorboard", purge_step=start + 1)
         self._started = time.monotonic() - (kept[-1]["seconds"] if kept else 0)
