@@ -91,6 +91,9 @@ def test_strengths_out_of_range(enhancer: Enhancer, strength: float) -> None:
         {"colour_guard": 2},
         {"colour_guard": None},
         {"threads": -1},
+        {"threads": "2"},
+        {"tile": None},
+        {"tile": 32.0},
         {"tile": -1},
         {"device": "tpu"},
         {"sharpness": 1},
@@ -125,10 +128,41 @@ def test_floats_and_integers_agree(enhancer: Enhancer) -> None:
 
 def test_floats_outside_the_range_count_as_its_ends(enhancer: Enhancer) -> None:
     array = dark() / 255
-    array[0, 0] = (-1, np.nan, np.inf)
+    array[0, 0] = (-1, -0.01, 1.5)
     clean = dark() / 255
     clean[0, 0] = (0, 0, 1)
     np.testing.assert_array_equal(enhancer.enhance(array), enhancer.enhance(clean))
+
+
+def test_numpys_numbers_and_paths_are_options_too(enhancer: Enhancer, tmp_path: Path) -> None:
+    np.testing.assert_array_equal(
+        enhancer.enhance(dark(), strength=np.float32(0.5)), enhancer.enhance(dark(), strength=0.5)
+    )
+    assert Enhancer(threads=np.int64(1), tile=np.int32(64)).options.tile == 64
+    with pytest.raises(ModelError, match=r"none\.json"):
+        Enhancer(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("strength", ["auto", 1.0])
+def test_what_is_wholly_black_stays_so(enhancer: Enhancer, strength: Any) -> None:
+    black = np.zeros((30, 40, 3), np.uint8)
+    np.testing.assert_array_equal(enhancer.enhance(black, strength=strength), black)
+    assert enhancer.enhance(black + np.uint8(1), strength=1).mean() > 1
+
+
+@pytest.mark.parametrize("under", [0, 255])
+def test_colours_under_transparency_do_not_matter(enhancer: Enhancer, under: int) -> None:
+    """A dark cut-out becomes as bright as by itself, and a bright one is left alone."""
+    scene = dark(60, 80)
+    alpha = np.zeros((60, 80), np.uint8)
+    alpha[20:44, 20:60] = 255
+    for pixels in (scene, np.clip(scene.astype(int) * 8, 0, 255).astype(np.uint8)):
+        cut_out = Photo(np.where(alpha[..., None] == 0, under, pixels).astype(np.uint8), alpha)
+        alone = Photo(pixels[20:44, 20:60])
+        result, expected = enhancer.enhance(cut_out), enhancer.enhance(alone)
+        assert (result is cut_out) == (expected is alone)
+        ours = result.rgb_HWC[20:44, 20:60].mean()
+        assert ours == pytest.approx(expected.rgb_HWC.mean(), rel=0.15)
 
 
 def test_views_and_foreign_byte_orders_are_fine(enhancer: Enhancer) -> None:
@@ -149,6 +183,9 @@ def test_views_and_foreign_byte_orders_are_fine(enhancer: Enhancer) -> None:
         np.zeros((9, 9, 3), np.int64),
         np.zeros((9, 9, 3), bool),
         np.zeros((9, 9, 3), complex),
+        np.full((9, 9, 3), 80.0, np.float32),
+        np.full((9, 9, 3), np.nan),
+        np.full((9, 9, 3), np.inf),
         [[[1, 2, 3]]],
         None,
         "night.jpg",

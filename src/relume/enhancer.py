@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar, cast, overload
@@ -18,6 +19,9 @@ from relume.zoo import Card, load_card, load_graph
 
 Array = npt.NDArray[Any]
 Image = TypeVar("Image", Photo, Array)
+
+_BEYOND = 1
+"""How far floats may leave [0, 1], as filters let them, and are clipped; farther ones mean another range."""
 
 
 class Enhancer:
@@ -37,7 +41,7 @@ class Enhancer:
 
     def __init__(
         self,
-        model: str = DEFAULT_MODEL,
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
         *,
         device: str = "auto",
         threads: int = 0,
@@ -45,9 +49,9 @@ class Enhancer:
         downsample: Downsample = "auto",
     ) -> None:
         self.options = EnhanceOptions(
-            model=model, device=device, threads=threads, tile=tile, downsample=downsample
+            model=os.fspath(model), device=device, threads=threads, tile=tile, downsample=downsample
         )
-        self.card: Card = load_card(model)
+        self.card: Card = load_card(self.options.model)
         first = self.card.global_graph
         self._global = self._load(first) if first else None
         self._local = self._load(self.card.local_graph)
@@ -70,7 +74,7 @@ class Enhancer:
 
         Args:
             photo: a `Photo`, or sRGB pixels H x W x 3 as uint8 or uint16 over their whole range, or as
-                floats in [0, 1] (computed in 16 bits).
+                floats in [0, 1] (computed in 16 bits; a little beyond is clipped).
             strength, denoise, exposure, highlight_guard, colour_guard: see `Controls`. Where the strength is
                 0, given or found by `auto`, the photo itself is returned.
 
@@ -111,8 +115,11 @@ def _to_integers(image: object) -> Array:
         return array
     if array.dtype.kind != "f":
         raise UsageError(f"pixels are {array.dtype}", "Give uint8, uint16, or floats in [0, 1].")
+    low, high = array.min(), array.max()
+    if not (low >= -_BEYOND and high <= 1 + _BEYOND):  # not a number is neither
+        raise UsageError(f"pixels go from {low} to {high}", "Give floats in [0, 1], or uint8 or uint16.")
     wide = array.astype(np.promote_types(array.dtype, np.float32), copy=False)  # 65535 is beyond float16
-    return np.rint(np.clip(np.nan_to_num(wide), 0, 1) * 65535).astype(np.uint16)
+    return np.rint(np.clip(wide, 0, 1) * 65535).astype(np.uint16)
 
 
 @overload

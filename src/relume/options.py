@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import Literal, TypeAlias
 
 from relume.errors import UsageError
@@ -55,10 +56,14 @@ class Controls:
 
 
 def _check_share(name: str, value: object) -> None:
-    if not isinstance(value, float | int) or not 0 <= value <= 1:
+    if not isinstance(value, Real) or not 0 <= value <= 1:
         choice = " or auto" if name == "strength" else ""
         shown = name.replace("_", "-")
         raise UsageError(f"{shown} is {value}", f"Give a number from 0 to 1{choice}.")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and int(value) >= 0
 
 
 MODEL_ALONE = Controls(strength=1.0, highlight_guard=0.0, colour_guard=0.0)
@@ -92,10 +97,10 @@ class EnhanceOptions(Controls):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.threads < 0:
-            raise UsageError(f"threads is {self.threads}", "Give a number of threads, or 0 for all.")
-        if self.tile < 0:
-            raise UsageError(f"tile is {self.tile}", "Give a side in pixels, or 0 for the whole photo.")
+        if not _is_count(self.threads):
+            raise UsageError(f"threads is {self.threads!r}", "Give a number of threads, or 0 for all.")
+        if not _is_count(self.tile):
+            raise UsageError(f"tile is {self.tile!r}", "Give a side in pixels, or 0 for the whole photo.")
         if self.downsample not in ("auto", 1, 2, 3, 4) or isinstance(self.downsample, bool | float):
             raise UsageError(f"downsample is {self.downsample}", "Give auto, 1, 2, 3 or 4.")
 

@@ -24,6 +24,28 @@ def test_thumbnail_is_adaptive_average_pooling(size: tuple[int, int], dtype: typ
     np.testing.assert_allclose(small, wanted, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_is_transparent_does_not_count(dtype: type) -> None:
+    random, top = np.random.default_rng(2), np.iinfo(dtype).max
+    pixels = random.integers(0, top, (40, 50, 3)).astype(dtype)
+    alpha = np.zeros((40, 50), dtype)
+    alpha[8:31, 10:40] = random.integers(1, top, (23, 30))
+    inside, weights = pixels[8:31, 10:40].astype(float), alpha[8:31, 10:40, None].astype(float)
+    one = thumbnail(pixels, 1, alpha)[0, :, 0, 0]
+    np.testing.assert_allclose(one, (inside * weights).sum((0, 1)) / weights.sum() / top, rtol=1e-6)
+    corner = thumbnail(pixels, 5, alpha)[0, :, 0, 0]  # sees nothing itself
+    np.testing.assert_allclose(corner, one, rtol=1e-6)
+    changed = np.where(alpha[..., None] == 0, 0, pixels).astype(dtype)
+    np.testing.assert_array_equal(thumbnail(changed, 5, alpha), thumbnail(pixels, 5, alpha))
+
+
+def test_wholly_opaque_and_wholly_transparent_are_like_no_alpha() -> None:
+    pixels = np.random.default_rng(3).integers(0, 255, (9, 7, 3)).astype(np.uint8)
+    for alpha in (0, 255):
+        opacity = np.full((9, 7), alpha, np.uint8)
+        np.testing.assert_array_equal(thumbnail(pixels, 4, opacity), thumbnail(pixels, 4))
+
+
 def test_thumbnail_of_one_colour_is_that_colour() -> None:
     for value in (0, 1, 255, 65535):
         small = thumbnail(np.full((70, 30, 3), value, np.uint16), 16)

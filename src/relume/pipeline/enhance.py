@@ -54,7 +54,8 @@ def enhance_photo(
         card: the model's facts.
         global_pass: engine of `card.global_graph`, if it has one.
         local_pass: engine of `card.local_graph`.
-        controls: what the result is to look like; a strength of 0, given or found, returns the photo itself.
+        controls: what the result is to look like; a strength of 0, given or found, returns the photo itself,
+            and so does one that is wholly black.
         tile: side of a tile in pixels of the local pass, 0 for the whole photo at once; changes memory, not
             the result. Models without a `halo` always take the whole photo.
         downsample: see `EnhanceOptions`.
@@ -65,7 +66,9 @@ def enhance_photo(
     """
     if controls.strength == 0:
         return photo
-    overview = thumbnail(photo.rgb_HWC, card.thumbnail_size or PREVIEW)
+    overview = thumbnail(photo.rgb_HWC, card.thumbnail_size or PREVIEW, photo.alpha_HW)
+    if not overview.any():
+        return photo  # nothing is known of what is wholly black
     conditioning = {} if global_pass is None else {"conditioning": global_pass.run(thumbnail=overview)}
     preview = Preview(overview[0], lambda: local_pass.run(image=overview, **conditioning)[0])
     adjustment = settle(controls, preview)
