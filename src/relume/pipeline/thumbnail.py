@@ -27,14 +27,15 @@ def thumbnail(rgb_HWC: Pixels, size: int, alpha_HW: Pixels | None = None) -> npt
         1 x 3 x size x size in [0, 1].
     """
     top = float(np.iinfo(rgb_HWC.dtype).max)
+    shape = rgb_HWC.shape[:2]
     if alpha_HW is None or not alpha_HW.any() or alpha_HW.min() == top:
-        sums = _sums(lambda rows: rgb_HWC[rows], rgb_HWC.shape[:2], size)
-        cells = (_cells(length, size) for length in rgb_HWC.shape[:2])
-        weights_SS1 = np.outer(*([stop - start for start, stop in cell] for cell in cells))[..., None]
+        sums = _sums(lambda rows: rgb_HWC[rows], shape, size)
+        sides = [[stop - start for start, stop in _cells(length, size)] for length in shape]
+        weights_SS1 = np.outer(sides[0], sides[1])[..., None]
     else:
         opacity_HW1 = alpha_HW[..., None].astype(np.uint64)
-        sums = _sums(lambda rows: rgb_HWC[rows] * opacity_HW1[rows], rgb_HWC.shape[:2], size)
-        weights_SS1 = _sums(lambda rows: opacity_HW1[rows], rgb_HWC.shape[:2], size)
+        sums = _sums(lambda rows: rgb_HWC[rows] * opacity_HW1[rows], shape, size)
+        weights_SS1 = _sums(lambda rows: opacity_HW1[rows], shape, size)
         unseen_SS = weights_SS1[..., 0] == 0
         sums[unseen_SS], weights_SS1[unseen_SS] = sums.sum((0, 1)), weights_SS1.sum()
     means_SSC = sums / (weights_SS1 * top)
