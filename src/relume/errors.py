@@ -100,7 +100,7 @@ class DataError(RelumeError):
 
 
 class MissingExtra(RelumeError):
-    """An optional dependency that is not installed."""
+    """A package that is not installed, mostly an optional one, or that does not load."""
 
     exit_code = ExitCode.MISSING_EXTRA
 

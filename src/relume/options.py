@@ -56,7 +56,7 @@ class Controls:
 
 
 def _check_share(name: str, value: object) -> None:
-    if not isinstance(value, Real) or not 0 <= value <= 1:
+    if not isinstance(value, Real) or not 0 <= float(value) <= 1:
         choice = " or auto" if name == "strength" else ""
         shown = name.replace("_", "-")
         raise UsageError(f"{shown} is {value}", f"Give a number from 0 to 1{choice}.")

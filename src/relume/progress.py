@@ -15,10 +15,16 @@ from rich.progress import (
 )
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Raise what was caught, where rich would end the program and silence stdout."""
+        raise
+
+
 @cache
 def stderr() -> Console:
     """The console for everything that is not the product."""
-    return Console(stderr=True)
+    return _Console(stderr=True)
 
 
 def bar(*, quiet: bool = False) -> Progress:

@@ -81,7 +81,49 @@ def test_a_name_that_looks_like_a_pattern_is_a_name(relume: Run, photo: Make, tm
 
 def test_a_photo_named_twice_is_enhanced_once(relume: Run, folder: Path, tmp_path: Path) -> None:
     result = relume("enhance", folder / "a.jpg", folder, folder / "a.*g", "-o", tmp_path / "out", "--json")
-    assert [Path(line["input"]).name for line in result.lines] == ["a.jpg", "a.relume.jpg"]
+    assert [Path(line["input"]).name for line in result.lines] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("options", [[], ["--skip-existing"], ["-o", "out"], ["--format", "png"]])
+@pytest.mark.parametrize("pattern", [True, False])
+def test_results_beside_their_photos_are_no_inputs(
+    relume: Run,
+    photo: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pattern: bool,
+    options: list[str],
+) -> None:
+    photo("a.jpg")
+    photo("b.c.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert relume("enhance", "*.jpg").code == 0
+    paths = ["*.jpg"] if pattern else sorted(path.name for path in tmp_path.glob("*.jpg"))
+    result = relume("enhance", *paths, *options, "--json")
+    assert result.code == 0
+    assert [line["input"] for line in result.lines] == ["a.jpg", "b.c.jpg"]
+    assert ("a.relume.jpg and 1 more left out" in result.err) == (not pattern)
+    assert not list(tmp_path.rglob("*.relume.relume.*"))
+    assert "left out" not in relume("enhance", *paths, *options, "-q").err
+
+
+def test_a_result_alone_is_a_photo(relume: Run, photo: Make, tmp_path: Path) -> None:
+    paths = photo("a.relume.jpg"), photo("b.jpg")
+    assert relume("enhance", *paths).code == 0
+    assert (tmp_path / "a.relume.relume.jpg").exists()
+    assert relume("enhance", tmp_path / "*.relume.jpg").code == ExitCode.INPUT_UNREADABLE
+
+
+def test_in_place_is_no_advice_where_another_photo_would_be_lost(
+    relume: Run, photo: Make, tmp_path: Path
+) -> None:
+    path, link = photo("a.jpg"), tmp_path / "link.jpg"
+    link.symlink_to(photo("a.relume.jpg"))
+    before = digest(link)
+    result = relume("enhance", path, link)
+    assert result.code == ExitCode.OUTPUT_EXISTS
+    assert "--in-place" not in result.err
+    assert digest(link) == before
 
 
 @pytest.mark.parametrize("name", ["*.xyz", "empty", "missing.jpg", "x" * 300 + ".jpg", "x" * 300 + "*.jpg"])
@@ -97,8 +139,53 @@ def test_a_folder_that_may_not_be_read(relume: Run, folder: Path, monkeypatch: p
     def refused(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "iterdir", refused)
-    assert relume("enhance", folder).code == ExitCode.INPUT_UNREADABLE
+    monkeypatch.setattr(os, "scandir", refused)
+    result = relume("enhance", folder)
+    assert result.code == ExitCode.INPUT_UNREADABLE
+    assert result.err.count("\n") == 1
+    assert "permissions" in result.err
+
+
+def test_a_folder_of_the_folder_that_may_not_be_read(
+    relume: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def refused(path: str) -> object:
+        if Path(path).name == "deep":
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    result = relume("enhance", folder, "-r", "-o", tmp_path / "out", "--json")
+    assert result.code == ExitCode.BATCH_PARTLY_FAILED
+    assert [line["status"] for line in result.lines] == ["failed", "ok", "ok"]
+    assert result.lines[0]["input"] == str(folder / "sub" / "deep")
+    assert result.lines[0]["error"]["code"] == ExitCode.INPUT_UNREADABLE
+    assert below(tmp_path / "out") == ["a.jpg", "sub/b.PNG"]
+    assert relume("enhance", folder / "sub" / "deep", "-r").code == ExitCode.INPUT_UNREADABLE
+
+
+def test_hidden_folders_are_passed_over(relume: Run, photo: Make, tmp_path: Path) -> None:
+    photo(".in/a.jpg")
+    for name in (".in/.thumbnails/b.jpg", ".in/c/.d/e/f.jpg"):
+        photo(name)
+    result = relume("enhance", tmp_path / ".in", "-r", "-o", tmp_path / "out", "--json")
+    assert [line["input"] for line in result.lines] == [str(tmp_path / ".in" / "a.jpg")]
+
+
+@pytest.mark.parametrize("name", ["*.xyz", "empty", "missing.jpg"])
+def test_what_is_not_found_does_not_stop_the_rest(
+    relume: Run, photo: Make, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    result = relume("enhance", tmp_path / name, photo("a.jpg"), "--json")
+    assert result.code == ExitCode.BATCH_PARTLY_FAILED
+    assert [line["status"] for line in result.lines] == ["failed", "ok"]
+    assert result.lines[0]["input"] == str(tmp_path / name)
+    assert result.lines[0]["error"]["code"] == ExitCode.INPUT_UNREADABLE
+    assert str(tmp_path / name) in result.err
+    assert (tmp_path / "a.relume.jpg").exists()
 
 
 # Refusals, before anything is written
@@ -162,7 +249,7 @@ def test_skip_existing_leaves_results_alone(relume: Run, folder: Path, tmp_path:
 
 def test_in_place_replaces_each_photo(relume: Run, folder: Path) -> None:
     names, before = below(folder), digest(folder / "sub" / "b.PNG")
-    assert relume("enhance", folder, "-r", "--in-place", "--skip-existing").code == 0
+    assert relume("enhance", folder, "-r", "--in-place").code == 0
     assert below(folder) == names
     assert digest(folder / "sub" / "b.PNG") != before
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pyvips.voperation import concurrency_get, concurrency_set
 
 from photo import samples
 from relume import Enhancer
@@ -76,17 +77,6 @@ def test_strength_0_keeps_every_pixel(relume: Run, photo: Make, tmp_path: Path) 
     path = photo("night.png")
     assert relume("enhance", path, "--strength", 0).code == 0
     np.testing.assert_array_equal(read_photo(tmp_path / "night.relume.png").rgb_HWC, dark())
-
-
-def test_a_well_lit_photo_is_left_as_it_is(relume: Run, tmp_path: Path) -> None:
-    pixels = dark() * 8
-    write_photo(Photo(pixels), tmp_path / "day.png")
-    (line,) = relume("enhance", tmp_path / "day.png", "--json").lines
-    assert line["notes"] == ["pixels left as they are"]
-    np.testing.assert_array_equal(read_photo(tmp_path / "day.relume.png").rgb_HWC, pixels)
-    piped = relume("enhance", "-", "-o", "-", stdin=(tmp_path / "day.png").read_bytes())
-    np.testing.assert_array_equal(read_photo(piped.out).rgb_HWC, pixels)
-    assert piped.err == "pixels left as they are\n"
 
 
 def test_controls_change_the_result_as_in_python(relume: Run, photo: Make, tmp_path: Path) -> None:
@@ -234,6 +224,16 @@ def test_wrong_options_have_their_exit_codes(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_threads_limit_the_encoder_too(relume: Run, photo: Make) -> None:
+    before = concurrency_get()
+    try:
+        concurrency_set(3)
+        assert relume("enhance", photo("night.jpg"), "--threads", 2).code == 0
+        assert concurrency_get() == 2
+    finally:
+        concurrency_set(before)
+
+
 @pytest.mark.parametrize("how", ["same", "indirect", "link", "hidden in a folder"])
 def test_an_input_is_never_a_target(relume: Run, photo: Make, tmp_path: Path, how: str) -> None:
     path = photo("in/night.jpg")
@@ -244,8 +244,42 @@ def test_an_input_is_never_a_target(relume: Run, photo: Make, tmp_path: Path, ho
         target.symlink_to(path)
     result = relume("enhance", path, "-o", target)
     assert result.code == ExitCode.OUTPUT_EXISTS
-    assert "--in-place" in result.err
+    assert "Name another output folder." in result.err
+    assert "--in-place" not in result.err
     assert digest(path) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["-o", "a.bmp"], ".bmp"),
+        (["-o", "new/a.JXL"], ".jxl"),
+        (["b.png", "-o", "c.jpg"], "folder"),
+        (["-r", "in", "-o", "c.webp"], "folder"),
+        (["-o", "b.png", "--format", "jpeg"], "--format"),
+        (["-o", "a.bmp", "--format", "jpeg"], "--format"),
+        (["b.png", "-o", "c.jpg", "--format", "png"], "--format"),
+    ],
+)
+def test_a_mistyped_output_becomes_no_folder(
+    relume: Run, photo: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
+) -> None:
+    for name in ("a.png", "b.png", "in/deep/a.png"):
+        photo(name)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    result = relume("enhance", "a.png", *options)
+    assert result.code == ExitCode.USAGE
+    assert said in result.err
+    assert result.err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_may_be_called_like_an_image(relume: Run, photo: Make, tmp_path: Path) -> None:
+    (tmp_path / "there.bmp").mkdir()
+    paths = photo("a.png"), photo("b.png")
+    assert relume("enhance", *paths, "-o", tmp_path / "there.bmp", "--format", "jpeg").code == 0
+    assert sorted(path.name for path in (tmp_path / "there.bmp").iterdir()) == ["a.jpg", "b.jpg"]
 
 
 def test_in_place_replaces_the_photo(relume: Run, photo: Make, tmp_path: Path) -> None:
@@ -290,6 +324,12 @@ def test_from_a_pipe_to_a_file(relume: Run, tmp_path: Path) -> None:
     assert read_photo(tmp_path / "new.webp").format == "webp"
 
 
+def test_from_a_pipe_to_a_new_folder(relume: Run, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "a.png"
+    assert relume("enhance", "-", "-o", target, stdin=encoded(format="png")).code == 0
+    assert read_photo(target).format == "png"
+
+
 def test_a_pipe_notes_losses_on_stderr(relume: Run) -> None:
     data = encode_photo(Photo(dark(bits=16)), format="png")[0]
     result = relume("enhance", "-", "--format", "jpeg", stdin=data)
@@ -308,7 +348,9 @@ def test_a_pipe_notes_losses_on_stderr(relume: Run) -> None:
         (["-", "--in-place"], b"", ExitCode.USAGE),
         (["-", "--json"], b"", ExitCode.USAGE),
         (["-", "--skip-existing", "-o", "a.jpg"], b"", ExitCode.USAGE),
-        (["-", "-o", "/nowhere/a.jpg"], encoded(format="png"), ExitCode.OUTPUT_UNWRITABLE),
+        (["-", "-o", "/dev/null/a.jpg"], encoded(format="png"), ExitCode.OUTPUT_UNWRITABLE),
+        (["-", "-o", "a.bmp"], encoded(format="png"), ExitCode.OUTPUT_UNWRITABLE),
+        (["-", "-o", "a.jpg", "--format", "png"], encoded(format="png"), ExitCode.USAGE),
     ],
 )
 def test_pipe_refusals(relume: Run, arguments: list[str], stdin: bytes, code: ExitCode) -> None:

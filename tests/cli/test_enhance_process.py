@@ -18,6 +18,7 @@ from relume.photo import read_photo
 from shared import digest
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits are POSIX")
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 RELUME = [sys.executable, "-c", "from relume.cli import main; main()"]
 Make = Callable[..., Path]
 
@@ -102,7 +103,7 @@ def test_a_full_disk(photo: Make, tmp_path: Path) -> None:
     assert [digest(path) for path in paths] == before
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@needs_full
 @pytest.mark.parametrize("arguments", [["-", "-o", "-"], ["PHOTO", "--json", "-q"]])
 def test_stdout_that_takes_nothing(photo: Make, arguments: list[str]) -> None:
     path = photo("night.png")
@@ -114,6 +115,50 @@ def test_stdout_that_takes_nothing(photo: Make, arguments: list[str]) -> None:
     assert done.returncode == ExitCode.OUTPUT_UNWRITABLE
     assert done.stderr.startswith("relume: stdout: ")
     assert done.stderr.count("\n") == 1
+
+
+@needs_full
+@pytest.mark.parametrize("how", ["2>&-", "2>/dev/full", "2>&1 | true", "2>&1 >/dev/null | true"])
+def test_a_report_that_nobody_reads_stops_nothing(photo: Make, tmp_path: Path, how: str) -> None:
+    paths = [photo(name) for name in ("a.png", "b.png")]
+    script = f'set -o pipefail; "$@" {how}'
+    command = ["bash", "-c", script, "bash", *RELUME, "enhance", *paths, "-o", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    for path in paths:
+        assert read_photo(tmp_path / "out" / path.name).rgb_HWC.mean() > read_photo(path).rgb_HWC.mean()
+
+
+@needs_full
+@pytest.mark.parametrize("how", [">&-", ">/dev/full", "| true"])
+def test_lines_that_nobody_reads_are_told_at_the_end(photo: Make, tmp_path: Path, how: str) -> None:
+    paths = [photo(name) for name in ("a.png", "b.png")]
+    script = f'set -o pipefail; "$@" {how}'
+    command = [
+        "bash",
+        "-c",
+        script,
+        "bash",
+        *RELUME,
+        "enhance",
+        *paths,
+        "-o",
+        tmp_path / "out",
+        "--json",
+        "-q",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == ExitCode.OUTPUT_UNWRITABLE
+    assert done.stderr.startswith("relume: stdout: ")
+    assert done.stderr.count("\n") == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
+
+
+@needs_full
+def test_an_error_that_nobody_reads_keeps_its_code(photo: Make) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*RELUME, "enhance", photo("a.png"), "--quality", "0"], stderr=full)
+    assert done.returncode == ExitCode.USAGE
 
 
 def test_a_reader_that_goes_away(photo: Make) -> None:

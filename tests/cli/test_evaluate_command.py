@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from PIL import Image
 
 from relume.errors import ExitCode
 from relume.photo import Photo, write_photo
+from relume.zoo import store
 from shared import Result, dark
 
 Run = Callable[..., Result]
@@ -26,6 +30,11 @@ STATISTICS = {
     "noise_sigma",
 }
 SCORES = {"psnr", "ssim", "ssim_uniform7", "psnr_gt_mean"}
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    """Every path below a folder, with what files hold."""
+    return {path: path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
 
 
 @pytest.fixture
@@ -71,6 +80,23 @@ def test_finished_results(relume: Run, pairs: Path) -> None:
     same = relume("evaluate", pairs / "low", pairs / "high", "--strength", 0, "--json", "-")
     dull = relume("evaluate", pairs / "low", pairs / "high", "--pred", pairs / "low", "--json", "-")
     assert json.loads(same.out)["per_image"] == json.loads(dull.out)["per_image"]
+
+
+def test_finished_results_go_by_name_as_pairs_do(relume: Run, pairs: Path) -> None:
+    for side in ("low", "high"):
+        (pairs / side / "0.png").rename(pairs / side / "e\u0301.png")
+    results = pairs / "results"
+    shutil.copytree(pairs / "high", results)
+    (results / "e\u0301.png").rename(results / "\u00e9.png")
+    for stranger in ("1.txt", "2.json", ".2.png"):
+        (results / stranger).write_text("no image")
+    arguments = ("evaluate", pairs / "low", "--pred", results, "--json", "-")
+    assert json.loads(relume(*arguments, pairs / "high").out)["psnr"] == 100
+    assert relume(*arguments).code == 0
+    shutil.copy(results / "1.png", results / "1.jpg")
+    twice = relume(*arguments, pairs / "high")
+    assert (twice.code, twice.out) == (ExitCode.DATA, b"")
+    assert "1.jpg has the same name" in twice.err
 
 
 def test_only_what_a_split_holds_out(relume: Run, pairs: Path) -> None:
@@ -228,6 +254,10 @@ def test_a_reduced_photo_is_scored_at_full_resolution(relume: Run, pairs: Path) 
         (["low", "high", "--downsample", "9"], ExitCode.USAGE),
         (["low", "high", "-o", "sheet.jpg"], ExitCode.USAGE),
         (["low", "high", "-o", "missing/sheet.png"], ExitCode.OUTPUT_UNWRITABLE),
+        (["low", "high", "-o", "folder.png"], ExitCode.OUTPUT_UNWRITABLE),
+        (["low/1.png", "-o", "low/1.png"], ExitCode.OUTPUT_EXISTS),
+        (["low", "high", "--limit", "1", "-o", "high/2.png"], ExitCode.OUTPUT_EXISTS),
+        (["low", "-o", "link.png"], ExitCode.OUTPUT_EXISTS),
         (["low", "high", "--models", "lol,none"], ExitCode.MODEL),
         (["low", "missing"], ExitCode.DATA),
         (["missing"], ExitCode.INPUT_UNREADABLE),
@@ -237,11 +267,68 @@ def test_compare_refusals(
     relume: Run, pairs: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: ExitCode
 ) -> None:
     monkeypatch.chdir(pairs)
-    before = sorted(pairs.rglob("*"))
+    Path("folder.png").mkdir()
+    Path("link.png").symlink_to("low/1.png")
+    before = _contents(pairs)
     result = relume("compare", *arguments)
     assert result.code == code
     assert result.err.count("\n") == 1
-    assert sorted(pairs.rglob("*")) == before
+    assert _contents(pairs) == before
+
+
+def test_compare_takes_no_negative_number_of_photos(relume: Run, pairs: Path) -> None:
+    result = relume("compare", pairs / "low", "--limit", -1)
+    assert result.code == ExitCode.USAGE
+    assert "--limit" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["low", "high", "--json", "low/1.png"], ExitCode.OUTPUT_EXISTS),
+        (["low", "--json", "low/1.png"], ExitCode.OUTPUT_EXISTS),
+        (["low", "high", "--only", "split.json", "--json", "high/2.png"], ExitCode.OUTPUT_EXISTS),
+        (["low", "high", "--only", "split.json", "--json", "split.json"], ExitCode.OUTPUT_EXISTS),
+        (["low", "high", "--pred", "results", "--json", "results/9.png"], ExitCode.OUTPUT_EXISTS),
+        (["low", "high", "--models", "card.json", "--json", "card.json"], ExitCode.OUTPUT_EXISTS),
+        (["listed", "--table", "listed/pairs.csv"], ExitCode.OUTPUT_EXISTS),
+        (["low", "high", "--table", "missing/table.md"], ExitCode.OUTPUT_UNWRITABLE),
+        (["low", "--json", "low"], ExitCode.OUTPUT_UNWRITABLE),
+        (["low", "high", "--table", "table.md", "--json", "missing/report.json"], ExitCode.OUTPUT_UNWRITABLE),
+    ],
+)
+def test_outputs_are_refused_before_anything_is_scored(
+    relume: Run, pairs: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: ExitCode
+) -> None:
+    monkeypatch.chdir(pairs)
+    monkeypatch.setattr("relume.photo.read_photo", None)
+    Path("split.json").write_text('{"validation": ["1"]}')
+    shutil.copytree("low", "results")
+    shutil.copy("low/1.png", "results/9.png")
+    for file in Path(str(store.WEIGHTS)).glob("lol.*"):
+        shutil.copy(file, "card.json" if file.suffix == ".json" else file.name)
+    Path("listed").mkdir()
+    Path("listed/frames").symlink_to(pairs)
+    Path("listed/pairs.csv").write_text("scene,low,high\n0,low/1.png,high/1.png\n")
+    before = _contents(pairs)
+    result = relume("evaluate", *arguments)
+    assert (result.code, result.out) == (code, b"")
+    assert result.err.count("\n") == 1
+    assert _contents(pairs) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take no such names")
+def test_names_that_are_no_text_are_escaped(relume: Run, pairs: Path) -> None:
+    name = os.fsdecode(b"\xff.png")
+    for side in ("low", "high"):
+        (pairs / side / "1.png").rename(pairs / side / name)
+    table, page = pairs / "table.csv", pairs / "page.html"
+    result = relume("evaluate", pairs, "--classical", "input", "--table", table, "--images")
+    assert (result.code, result.err) == (0, "")
+    assert b"\\udcff" in result.out
+    assert "\\udcff" in table.read_text()
+    assert relume("compare", pairs, "--classical", "input", "-o", page).code == 0
+    assert page.exists()
 
 
 def test_a_set_of_pairs_brings_its_own_targets(relume: Run, pairs: Path) -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sys
+import tomllib
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from relume.cli import models
-from relume.errors import ExitCode
+from relume.cli.doctor import EXTRAS
+from relume.errors import ExitCode, OutputUnwritable
+from relume.photo import FORMATS, Photo, encode_photo
 from relume.zoo import load_card, store
 from shared import Result
 
@@ -64,7 +70,9 @@ def test_doctor_finds_all_well(relume: Run) -> None:
 
 def test_doctor_as_json(relume: Run) -> None:
     facts = json.loads(relume("doctor", "--json").out)
-    assert facts.keys() >= {"relume", "python", "platform", "packages", "devices", "models"}
+    assert facts.keys() >= {"relume", "python", "platform", "packages", "faults", "devices", "extras"}
+    assert facts["faults"] == {}
+    assert facts["formats"] == dict.fromkeys(FORMATS, "ok")
     assert facts["models"] == {"lol": "ok", "photo": "ok"}
     assert "cpu" in facts["devices"]
 
@@ -79,3 +87,66 @@ def test_doctor_finds_a_damaged_model(
     result = relume("doctor")
     assert result.code == ExitCode.MODEL
     assert "lol.local.onnx" in result.out.decode()
+
+
+@pytest.mark.parametrize("package", ["pyvips", "onnxruntime", "rawpy"])
+def test_doctor_finds_a_package_that_does_not_load(
+    relume: Run, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr("relume.zoo.list_models", list)
+    result = relume("doctor", "--json")
+    facts = json.loads(result.out)
+    assert (result.code, result.err) == (ExitCode.MISSING_EXTRA, "")
+    assert facts["packages"][package][0].isdecimal()
+    assert list(facts["faults"]) == [package]
+    assert facts["faults"][package].startswith("installed, but does not load: ")
+    assert bool(facts["formats"]) == (package == "rawpy")
+
+
+def test_doctor_shows_versions_before_a_package_that_does_not_load(
+    relume: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyvips", None)
+    out = relume("doctor").out.decode()
+    assert re.match(r"relume \d", out)
+    assert re.search(r"\n  pyvips +\d.*\n(.*\n)*pyvips: installed, but does not load: ", out)
+
+
+def test_doctor_tells_extras_and_missing_packages(relume: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(package: str) -> str:
+        if package in ("numpy", "pi-heif", "onnx"):
+            raise metadata.PackageNotFoundError
+        return "1.0"
+
+    monkeypatch.setattr(metadata, "version", version)
+    result = relume("doctor", "--json")
+    facts = json.loads(result.out)
+    assert facts["extras"] == {"heif": "not installed", "raw": "installed", "lab": "lacks onnx"}
+    assert (list(facts["faults"]), result.code) == (["numpy"], ExitCode.MISSING_EXTRA)
+
+
+def test_doctor_finds_a_format_that_cannot_be_written(relume: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def encode(photo: Photo, *, format: str) -> tuple[bytes, tuple[str, ...]]:  # noqa: A002
+        if format == "avif":
+            raise OutputUnwritable("the AVIF encoder failed")
+        return encode_photo(photo if format != "webp" else Photo(photo.rgb_HWC + 20), format=format)
+
+    monkeypatch.setattr("relume.photo.encode_photo", encode)
+    monkeypatch.setattr("relume.zoo.list_models", list)
+    result = relume("doctor", "--json")
+    formats = json.loads(result.out)["formats"]
+    assert result.code == ExitCode.OUTPUT_UNWRITABLE
+    assert formats.pop("avif") == "the AVIF encoder failed."
+    assert formats.pop("webp").startswith("wrong result")
+    assert set(formats.values()) == {"ok"}
+
+
+def test_doctor_knows_the_extras_that_the_package_declares() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    declared = {
+        extra: {re.split(r"[<>=]", package)[0] for package in packages}
+        for extra, packages in project["optional-dependencies"].items()
+    }
+    declared.pop("dev")
+    assert {extra: set(packages) for extra, packages in EXTRAS.items()} == declared

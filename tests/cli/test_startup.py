@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from relume.errors import ExitCode
 from shared import Result
 
 HEAVY = {"numpy", "onnxruntime", "torch", "pyvips", "PIL", "matplotlib", "skimage"}
@@ -53,3 +57,40 @@ def test_wrong_usage_is_code_2(relume: Callable[..., Result], arguments: list[st
     assert result.code == 2
     assert result.out == b""
     assert result.err
+
+
+def _process(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from relume.cli import main; main()", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+@pytest.mark.parametrize("arguments", [["--help"], ["models", "lol"]])
+def test_a_full_disk_behind_stdout_is_one_line(arguments: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full, _process(*arguments, stdout=full) as process:
+        err = process.communicate()[1]
+    assert process.returncode == ExitCode.OUTPUT_UNWRITABLE
+    assert err.startswith("relume: stdout: cannot be written")
+    assert err.count("\n") == 1
+
+
+def test_a_reader_that_has_gone_ends_a_command_quietly() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe, _process("models", "lol", stdout=pipe) as process:
+        err = process.communicate()[1]
+    assert (process.returncode, err) == (ExitCode.OUTPUT_UNWRITABLE, "")
+
+
+@pytest.mark.parametrize(
+    ("package", "error"),
+    [("pyvips", "OSError('cannot load library')"), ("onnxruntime", "ImportError('DLL load failed')")],
+)
+def test_a_package_that_does_not_load_is_one_line(package: str, error: str, tmp_path: Path) -> None:
+    (tmp_path / f"{package}.py").write_text(f"raise {error}")
+    with _process("enhance", "a.jpg", env={**os.environ, "PYTHONPATH": str(tmp_path)}) as process:
+        err = process.communicate()[1]
+    assert process.returncode == ExitCode.MISSING_EXTRA
+    assert error.split("'")[1] in err
+    assert "relume doctor" in err
+    assert err.count("\n") == 1

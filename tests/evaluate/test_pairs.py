@@ -6,7 +6,7 @@ import pytest
 
 from relume.errors import DataError, ExitCode
 from relume.evaluate import Pair, find_pairs
-from relume.evaluate.pairs import natural_key
+from relume.evaluate.pairs import LIST, images_by_name, list_pairs, natural_key
 
 
 def folder(path: Path, *names: str) -> Path:
@@ -63,6 +63,13 @@ def test_empty_and_missing_folders_are_refused(tmp_path: Path) -> None:
         find_pairs(low, high)
     with pytest.raises(DataError, match="no such file"):
         find_pairs(tmp_path / "nowhere", high)
+    with pytest.raises(DataError, match="No such file"):
+        images_by_name(tmp_path / "nowhere")
+
+
+def test_every_photo_that_can_be_read_is_found(tmp_path: Path) -> None:
+    shots = folder(tmp_path / "shots", "1.NRW", "2.pef", "3.heic", "4.jxl", "notes.txt")
+    assert list(images_by_name(shots)) == ["1", "2", "3", "4"]
 
 
 def test_single_files_are_one_pair(tmp_path: Path) -> None:
@@ -75,3 +82,27 @@ def test_single_files_are_one_pair(tmp_path: Path) -> None:
 
 def test_natural_key_tells_equal_numbers_apart() -> None:
     assert sorted(["a01", "a1", "a10", "a9", "B2"], key=natural_key) == ["a01", "a1", "a9", "a10", "B2"]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"scene,low,high\ns,1.png\n", "line 1 below the heading"),
+        (b"scene,low,high\ns,1.png,2.png\ns,,2.png\n", "line 2 below the heading"),
+        (b"scene,low,high\ns,\xff.png,2.png\n", "no CSV in UTF-8"),
+        (b"low,high\n1.png," + b"2" * 200_000, "no CSV in UTF-8"),
+        (b"scene,low,high\n", "lists no pairs"),
+    ],
+)
+def test_damaged_lists_are_refused(tmp_path: Path, content: bytes, complaint: str) -> None:
+    folder(tmp_path / "frames", "1.png", "2.png")
+    (tmp_path / LIST).write_bytes(content)
+    with pytest.raises(DataError, match=complaint) as caught:
+        list_pairs(tmp_path)
+    assert caught.value.path == tmp_path / LIST
+
+
+def test_names_in_a_list_are_composed(tmp_path: Path) -> None:
+    folder(tmp_path / "frames", "e\u0301.png", "2.png")
+    (tmp_path / LIST).write_text("scene,low,high\ns,e\u0301.png,2.png\n", encoding="utf-8")
+    assert [pair.name for pair in list_pairs(tmp_path)] == ["\u00e9"]

@@ -115,6 +115,13 @@ def _with_icc(pixels: np.ndarray, icc: bytes) -> bytes:
     return stream.getvalue()
 
 
+def test_gain_and_depth_maps_are_noted() -> None:
+    from relume.photo.heif import _metadata
+
+    info = {"aux": {"urn:com:apple:photo:2020:aux:hdrgainmap": [2]}, "depth_images": [object()]}
+    assert _metadata(info)[1] == ["gain map dropped", "depth map dropped"]
+
+
 def test_only_the_main_picture() -> None:
     photo = read_photo(heic(samples.ramp(), more=2))
     assert photo.notes == ("only the main one of 3 pictures in the file is read",)

@@ -197,6 +197,34 @@ def test_what_others_print_meanwhile_is_kept(capfd: pytest.CaptureFixture[str]) 
     assert capfd.readouterr().err == "somebody else\n"
 
 
+def test_two_threads_leave_stderr_where_it_was(capfd: pytest.CaptureFixture[str]) -> None:
+    import os
+    from threading import Event, Thread
+
+    from relume.photo.raw import _listening
+
+    first_in, second_in = Event(), Event()
+
+    def first() -> None:
+        with _listening([]):
+            first_in.set()
+            second_in.wait(0.2)
+
+    def second() -> None:
+        first_in.wait()
+        with _listening([]):
+            second_in.set()
+            threads[0].join(0.2)
+
+    threads = [Thread(target=first), Thread(target=second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(2, b"still here")
+    assert capfd.readouterr().err == "still here"
+
+
 @pytest.mark.parametrize(
     "head",
     [

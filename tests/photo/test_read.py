@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import pyvips
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
-from relume.errors import InputInvalid, InputTooLarge, InputUnreadable
+from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, RelumeError, UsageError
 from relume.photo import FORMATS, Metadata, Photo, colour, encode_photo, read_photo, write_photo
 
 from . import samples
-from .broken import tiff
+from .broken import chunk, tiff
 
 
 def srgb_profile() -> bytes:
@@ -43,7 +46,8 @@ def through_lcms(pixels: np.ndarray, icc: bytes) -> np.ndarray:
 def test_format_goes_by_content(name: str, tmp_path: Path) -> None:
     path = tmp_path / "photo.txt"
     path.write_bytes(samples.pillow_file(samples.ramp(), name.upper()))
-    for source in (path, str(path), path.read_bytes()):
+    data = path.read_bytes()
+    for source in (path, str(path), data, bytearray(data), memoryview(data)):
         photo = read_photo(source)
         assert photo.format == name
         assert photo.notes == ()
@@ -328,6 +332,224 @@ def test_stray_bytes_in_a_jpeg_are_no_error() -> None:
     assert np.abs(photo.rgb_HWC.astype(int) - samples.ramp()).max() < 20
 
 
+# What a file holds beside the photo
+
+
+def segment(marker: int, payload: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
+
+
+def jpeg_with(*segments: bytes, after: bytes = b"") -> bytes:
+    data = samples.pillow_file(samples.ramp(), "JPEG")
+    return data[:2] + b"".join(segments) + data[2:] + after
+
+
+def xmp(properties: bytes, inside: bytes = b"") -> bytes:
+    return (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" xmlns:dc="d" xmlns:Item="i" '
+        b'xmlns:GCamera="g" xmlns:Container="c" xmlns:xmpNote="n" dc:format="image/jpeg"' + properties + b">"
+        b"<dc:title>Night</dc:title>" + inside + b"</rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
+
+
+def items(*names: bytes) -> bytes:
+    entries = b"".join(b'<rdf:li><Container:Item Item:Semantic="%b"/></rdf:li>' % name for name in names)
+    return b"<Container:Directory><rdf:Seq>" + entries + b"</rdf:Seq></Container:Directory>"
+
+
+VIDEO_NOTE = "video of the motion photo dropped"
+
+
+@pytest.mark.parametrize(
+    ("said", "notes"),
+    [
+        (xmp(b' hdrgm:Version="1.0"', items(b"Primary", b"GainMap")), ("gain map dropped",)),
+        (xmp(b"", b"<hdrgm:Version>1.0</hdrgm:Version>"), ("gain map dropped",)),
+        (xmp(b' GCamera:MotionPhoto="1" GCamera:MotionPhotoVersion="1"'), (VIDEO_NOTE,)),
+        (xmp(b" GCamera:MicroVideo='1' GCamera:MicroVideoOffset='40'"), (VIDEO_NOTE,)),
+        (xmp(b"", items(b"Primary", b"MotionPhoto")), (VIDEO_NOTE,)),
+        (xmp(b"", items(b"Primary", b"Depth", b"Original")), ("depth map or other picture dropped",)),
+        (xmp(b' xmpNote:HasExtendedXMP="0123456789ABCDEF"'), ("extended XMP dropped",)),
+    ],
+)
+def test_xmp_claims_nothing_that_is_gone(said: bytes, notes: tuple[str, ...]) -> None:
+    photo = read_photo(jpeg_with(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + said)))
+    assert photo.notes == notes
+    assert photo.metadata.xmp == xmp(b"")
+    again = read_photo(encode_photo(photo)[0])
+    assert (again.notes, again.metadata.xmp) == ((), xmp(b""))
+
+
+def test_xmp_without_such_claims_stays_as_it_is() -> None:
+    said = xmp(b' GCamera:MotionPhoto="0" GCamera:MotionPhotoVersion="1"')
+    photo = read_photo(samples.pillow_file(samples.ramp(), "JPEG", xmp=said))
+    assert (photo.notes, photo.metadata.xmp) == ((), said)
+
+
+def test_gain_map_without_xmp_is_noted() -> None:
+    photo = read_photo(jpeg_with(segment(0xE2, b"urn:iso:std:iso:ts:21496:-1\0" + bytes(4))))
+    assert photo.notes == ("gain map dropped",)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("kinds", "notes"),
+    [
+        ((0x030000, 0x020002), ("only the first of 2 pictures in the file is read",)),
+        ((0x030000, 0, 0), ("only the first of 3 pictures in the file is read",)),
+        ((0x030000, 0x010001, 0x010002), ()),  # previews
+    ],
+)
+def test_further_pictures_in_a_jpeg_are_noted(
+    order: str, kinds: tuple[int, ...], notes: tuple[str, ...]
+) -> None:
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    table = struct.pack(order + "HHHIII", 1, 0xB002, 7, 16 * len(kinds), 26, 0)
+    entries = b"".join(struct.pack(order + "IIIHH", kind, 100, 0, 0, 0) for kind in kinds)
+    photo = read_photo(jpeg_with(segment(0xE2, b"MPF\0" + head + table + entries)))
+    assert photo.notes == notes
+    assert photo.several == bool(notes)
+
+
+def test_gain_map_is_no_further_picture() -> None:
+    stream = io.BytesIO()
+    pages = [Image.fromarray(samples.ramp()) for _ in range(2)]
+    pages[0].save(stream, "MPO", save_all=True, append_images=pages[1:])
+    assert read_photo(stream.getvalue()).notes == ("only the first of 2 pictures in the file is read",)
+    said = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp(b' hdrgm:Version="1.0"'))
+    data = stream.getvalue()
+    assert read_photo(data[:2] + said + data[2:]).notes == ("gain map dropped",)
+
+
+def png_with(*chunks: bytes) -> bytes:
+    data = samples.pillow_file(samples.ramp(), "PNG")
+    return data[:33] + b"".join(chunks) + data[33:]
+
+
+def test_jpeg_comments_stay() -> None:
+    photo = read_photo(jpeg_with(segment(0xFE, b"by \xffhand"), b"\xff\xff", segment(0xFE, b"two")))
+    assert photo.metadata.comments == (b"by \xffhand", b"two")
+    assert read_photo(encode_photo(photo)[0]).metadata.comments == photo.metadata.comments
+
+
+def test_png_texts_stay_byte_for_byte() -> None:
+    about = PngImagePlugin.PngInfo()
+    about.add_text("Author", "Jane Doe")
+    about.add_text("Description", "Night in Oslo", zip=True)
+    about.add_itxt("Comment", "\u00fcn\u00efcode")
+    data = samples.pillow_file(samples.ramp(), "PNG", pnginfo=about)
+    end = len(data) - 12
+    photo = read_photo(data[:end] + chunk(b"tEXt", b"Source\0\xe9") + data[end:])
+    assert [name for name, _ in photo.metadata.texts] == [b"tEXt", b"zTXt", b"iTXt", b"tEXt"]
+    with Image.open(io.BytesIO(encode_photo(photo)[0])) as image:
+        image.load()
+        assert image.info["Author"] == "Jane Doe"
+        assert image.info["Description"] == "Night in Oslo"
+        assert image.info["Comment"] == "\u00fcn\u00efcode"
+        assert image.info["Source"] == "\xe9"
+
+
+def test_png_texts_that_do_not_stay_are_noted() -> None:
+    stale = chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"junk"))
+    assert read_photo(png_with(stale, stale)).notes == ("metadata in the form of ImageMagick dropped",)
+    long = chunk(b"tEXt", b"Long\0" + bytes(5 << 20))
+    photo = read_photo(png_with(long.replace(bytes(5 << 20), b"x" * (5 << 20)), chunk(b"tEXt", b"A\0b")))
+    assert len(photo.metadata.texts) == 2
+
+
+def test_animated_png_is_noted_wherever_it_says_so() -> None:
+    frames = [Image.fromarray(np.full((16, 16, 3), shade, np.uint8)) for shade in (40, 200)]
+    stream = io.BytesIO()
+    frames[0].save(stream, "PNG", save_all=True, append_images=frames[1:])
+    data = stream.getvalue()
+    moved = data[:33] + chunk(b"tEXt", b"Author\0" + b"x" * 9000) + data[33:]
+    assert read_photo(moved).notes == ("only the first picture of the animation is read",)
+    assert read_photo(png_with(chunk(b"tEXt", b"Say\0acTL"))).notes == ()
+
+
+# The numbers of sRGB in PNG's chunks, and of Display P3.
+SRGB_CHRM = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+P3_CHRM = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "notes"),
+    [
+        ((chunk(b"cICP", bytes([9, 16, 0, 1])),), ("HDR brightness read as if it were sRGB",)),
+        ((chunk(b"cICP", bytes([9, 1, 0, 1])),), ("BT.2020 colours read as if they were sRGB",)),
+        ((chunk(b"gAMA", struct.pack(">I", 100000)),), ("brightness of gamma 1.0 read as if it were sRGB",)),
+        (
+            (chunk(b"cHRM", struct.pack(">8I", *P3_CHRM)),),
+            ("colours of other primaries read as if they were sRGB",),
+        ),
+        ((chunk(b"gAMA", struct.pack(">I", 45455)), chunk(b"cHRM", struct.pack(">8I", *SRGB_CHRM))), ()),
+        ((chunk(b"sRGB", b"\0"), chunk(b"gAMA", struct.pack(">I", 45455))), ()),
+    ],
+)
+def test_colours_that_a_png_states_by_numbers_are_noted(
+    chunks: tuple[bytes, ...], notes: tuple[str, ...]
+) -> None:
+    assert read_photo(png_with(*chunks)).notes == notes
+
+
+def test_png_in_display_p3_by_code_numbers() -> None:
+    photo = read_photo(png_with(chunk(b"cICP", bytes([12, 13, 0, 1]))))
+    assert photo.metadata.icc == colour.builtin("p3")
+    assert photo.notes == ()
+    assert not np.array_equal(photo.rgb_HWC, samples.ramp())
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png"])
+def test_resolution_turns_with_the_photo(name: str) -> None:
+    block = Image.Exif()
+    block[0x0112], block[282], block[283], block[296] = 6, 300.0, 150.0, 2
+    data = samples.pillow_file(samples.ramp(), name.upper(), exif=block, dpi=(300, 150))
+    photo = read_photo(data)
+    assert photo.metadata.dpi == (150, 300)
+    with Image.open(io.BytesIO(encode_photo(photo)[0])) as image:
+        assert image.info["dpi"] == pytest.approx((150, 300), abs=0.1)
+        assert (image.getexif()[282], image.getexif()[283]) == (150, 300)
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "tiff", "webp"])
+def test_no_resolution_is_none(name: str) -> None:
+    assert read_photo(samples.pillow_file(samples.ramp(), name.upper())).metadata.dpi is None
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "tiff"])
+def test_72_dots_an_inch_are_a_resolution(name: str) -> None:
+    data = samples.pillow_file(samples.ramp(), name.upper(), dpi=(72, 72))
+    assert read_photo(data).metadata.dpi == pytest.approx((72, 72), abs=0.02)
+
+
+def test_orientation_of_a_bigtiff_file() -> None:
+    image = pyvips.Image.new_from_array(samples.ramp()).copy(interpretation="srgb")
+    image.set_type(pyvips.GValue.gint_type, "orientation", 6)
+    photo = read_photo(image.tiffsave_buffer(bigtiff=True))
+    np.testing.assert_array_equal(photo.rgb_HWC, np.rot90(samples.ramp(), -1))
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_damage_beside_the_photo_never_escapes(kind: str) -> None:
+    tables = b"MPF\0II*\0" + struct.pack("<IHHHIII", 8, 1, 0xB002, 7, 32, 26, 0) + bytes(32)
+    data = (
+        jpeg_with(
+            segment(0xE2, tables), segment(0xFE, b"by hand"), segment(0xE2, b"MPF\0"), segment(0xE0, b"JFIF")
+        )
+        if kind == "jpeg"
+        else png_with(chunk(b"cICP", b"\1"), chunk(b"gAMA", b""), chunk(b"pHYs", b"1"), chunk(b"tEXt", b""))
+    )
+    rng = np.random.default_rng(5)
+    for _ in range(150):
+        changed = bytearray(data)
+        for _ in range(int(rng.integers(1, 6))):
+            changed[int(rng.integers(2, 200))] = int(rng.integers(0, 256))
+        with contextlib.suppress(RelumeError):
+            read_photo(changed[: int(rng.integers(20, len(data)))])
+            read_photo(changed)
+
+
 # Limits
 
 
@@ -340,6 +562,13 @@ def test_limits_on_pixels_and_bytes(name: str) -> None:
         read_photo(data, max_pixels=count - 1)
     with pytest.raises(InputTooLarge, match="max_bytes"):
         read_photo(data, max_bytes=len(data) - 1)
+
+
+@pytest.mark.parametrize("stray", [17, None, np.zeros((500, 500), np.uint8), [b"x" * 9999]])
+def test_neither_path_nor_bytes_is_a_short_message(stray: object) -> None:
+    with pytest.raises(UsageError, match="is no photo") as caught:
+        read_photo(stray)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 120
 
 
 def test_float_tiff_names_a_remedy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from relume.photo import write as write_module
 from . import samples
 
 BLOCK = samples.exif().removeprefix(b"Exif\0\0")
-ABOUT = Metadata(exif=BLOCK, xmp=samples.XMP % 1, iptc=samples.IPTC, dpi=300.0)
+ABOUT = Metadata(exif=BLOCK, xmp=samples.XMP % 1, iptc=samples.IPTC, dpi=(300.0, 300.0))
 
 
 @st.composite
@@ -82,7 +83,7 @@ def test_metadata_survives(name: str) -> None:
     else:
         assert notes == (f"IPTC dropped: {FORMATS[name].title} has no place for it",)
     if name in ("jpeg", "png", "tiff"):
-        assert again.metadata.dpi == pytest.approx(300, abs=0.1)
+        assert again.metadata.dpi == (300, 300)
     third = read_photo(encode_photo(again)[0])
     assert samples.exif_facts(encode_photo(third)[0]) == samples.FACTS
 
@@ -99,8 +100,6 @@ def test_pixels_of_files_with_metadata_open_in_pillow(name: str) -> None:
     alpha = np.full((24, 32), 200, np.uint8)
     photo = Photo(samples.ramp(), alpha if FORMATS[name].alpha else None, metadata=ABOUT)
     data, _ = encode_photo(photo, format=name, quality=100)
-    import io
-
     with Image.open(io.BytesIO(data)) as image:
         image.load()
         assert image.size == (32, 24)
@@ -131,6 +130,56 @@ def test_nonsense_exif_does_no_harm(name: str) -> None:
     photo = Photo(samples.ramp(), metadata=Metadata(exif=b"nonsense"))
     data, _ = encode_photo(photo, format=name)
     assert read_photo(data).rgb_HWC.shape == photo.rgb_HWC.shape
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "tiff"])
+@pytest.mark.parametrize("dpi", [None, (72.0, 72.0), (300.0, 150.0)])
+def test_resolution_is_the_files_own(name: str, dpi: tuple[float, float] | None) -> None:
+    data, _ = encode_photo(Photo(samples.ramp(), metadata=Metadata(dpi=dpi)), format=name)
+    assert read_photo(data).metadata.dpi == (None if dpi is None else pytest.approx(dpi, abs=0.02))
+    with Image.open(io.BytesIO(data)) as image:
+        stated = image.info.get("dpi")
+    assert stated == (None if dpi is None else pytest.approx(dpi, abs=0.1))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("strip", [False, True])
+def test_comments_and_texts_stay_or_are_noted(name: str, strip: bool) -> None:
+    about = Metadata(
+        comments=(b"by hand", b"\xff"), texts=((b"tEXt", b"Author\0Jane"), (b"iTXt", b"Title\0\0\0\0\0N"))
+    )
+    data, notes = encode_photo(Photo(samples.ramp(), metadata=about), format=name, strip=strip)
+    again = read_photo(data).metadata
+    title = FORMATS[name].title
+    assert again.comments == (about.comments if name == "jpeg" and not strip else ())
+    assert again.texts == (about.texts if name == "png" and not strip else ())
+    assert (f"comment dropped: {title} has no place for it" in notes) == (name != "jpeg" and not strip)
+    assert (f"text dropped: {title} has no place for it" in notes) == (name != "png" and not strip)
+
+
+def test_exif_tells_the_size_that_is_written() -> None:
+    block = Image.Exif()
+    block.get_ifd(0x8769).update({0xA002: 4000, 0xA003: 70000})
+    exif = block.tobytes().removeprefix(b"Exif\0\0")
+    data, _ = encode_photo(Photo(samples.ramp(), metadata=Metadata(exif=exif)), format="jpeg")
+    with Image.open(io.BytesIO(data)) as image:
+        inner = image.getexif().get_ifd(0x8769)
+    assert (inner[0xA002], inner[0xA003]) == (32, 24)
+    for size in range(len(exif)):  # cut off anywhere
+        encode_photo(Photo(samples.ramp(), metadata=Metadata(exif=exif[:size])), format="png")
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(("name", "strip"), [("png", True), ("tiff", True), ("webp", False), ("avif", False)])
+def test_grey_profile_that_cannot_stay_is_applied(name: str, strip: bool, bits: int) -> None:
+    top = 2**bits - 1
+    linear = np.full((16, 16, 3), round(0.2 * top), np.uint8 if bits == 8 else np.uint16)
+    photo = Photo(linear, grey=True, metadata=Metadata(icc=samples.grey_profile(1.0)))
+    data, _ = encode_photo(photo, format=name, strip=strip, quality=100)
+    again = read_photo(data)
+    assert again.metadata.icc is None
+    expected = 1.055 * 0.2 ** (1 / 2.4) - 0.055  # the sRGB curve
+    assert again.rgb_HWC / (2**again.bits - 1) == pytest.approx(expected, abs=0.008)
 
 
 def test_unfitting_profile_is_dropped_with_a_note() -> None:
@@ -188,18 +237,19 @@ def test_too_large_for_the_format() -> None:
 
 
 @pytest.mark.parametrize(
-    "photo",
+    "arrays",
     [
-        Photo(np.zeros((4, 4), np.uint8)),
-        Photo(np.zeros((0, 4, 3), np.uint8)),
-        Photo(np.zeros((4, 4, 3), np.float32)),  # type: ignore[arg-type]
-        Photo(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5), np.uint8)),
-        Photo(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint16)),
+        [np.zeros((4, 4), np.uint8)],
+        [np.zeros((0, 4, 3), np.uint8)],
+        [np.zeros((4, 4, 3), np.float32)],
+        [np.zeros((4, 4, 3), np.int64)],
+        [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5), np.uint8)],
+        [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint16)],
     ],
 )
-def test_wrong_arrays_are_refused(photo: Photo) -> None:
-    with pytest.raises(UsageError):
-        encode_photo(photo, format="png")
+def test_wrong_arrays_are_no_photo(arrays: list[np.ndarray]) -> None:
+    with pytest.raises(UsageError, match="the photo's"):
+        Photo(*arrays)
 
 
 def test_arrays_need_not_be_contiguous() -> None:

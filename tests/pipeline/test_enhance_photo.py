@@ -26,7 +26,7 @@ def grey(bits: int) -> np.ndarray:
 
 def test_only_the_colours_change(enhancer: Enhancer) -> None:
     alpha = np.random.default_rng(0).integers(0, 256, (40, 50)).astype(np.uint8)
-    photo = Photo(dark(40, 50), alpha, False, Metadata(exif=b"x", dpi=300.0), "png", ("a note",))
+    photo = Photo(dark(40, 50), alpha, False, Metadata(exif=b"x", dpi=(300.0, 300.0)), "png", ("a note",))
     result = enhancer.enhance(photo)
     assert result.rgb_HWC.mean() > photo.rgb_HWC.mean()
     assert replace(result, rgb_HWC=photo.rgb_HWC) == photo

@@ -3,29 +3,76 @@
 from __future__ import annotations
 
 import _thread
+import io
+import os
 import signal
 import sys
 import threading
 from types import FrameType
 from typing import NoReturn
 
-from relume.errors import ExitCode, RelumeError
+from relume.errors import ExitCode, MissingExtra, RelumeError
 
 
 def main() -> NoReturn:
     """Run the command line and exit; errors become one line on stderr and an exit code."""
-    from relume.cli.app import app
-
+    _hold_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does, for names that are no text
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        app(standalone_mode=True)
+        _run()
     except RelumeError as error:
-        print(f"relume: {error}", file=sys.stderr)  # noqa: T201
+        from relume.cli.console import say
+
+        say(f"relume: {error}")
         sys.exit(int(error.exit_code))
     except KeyboardInterrupt:
         sys.exit(int(ExitCode.INTERRUPTED))
     sys.exit(0)
+
+
+def _run() -> None:
+    """Run the command, and raise what can go wrong in each of them as a RelumeError."""
+    try:
+        from relume.cli.app import app
+
+        app(standalone_mode=True)
+    except SystemExit as ended:
+        # So Typer ends, without a word, where the reader of stdout has gone.
+        if isinstance(ended.__context__, BrokenPipeError):
+            sys.exit(int(ExitCode.OUTPUT_UNWRITABLE))
+        raise
+    except ImportError as error:
+        if str(error.name).partition(".")[0] == "relume":
+            raise
+        said = " ".join(str(error).split())
+        raise MissingExtra(f"a package does not load ({said})", "Run: relume doctor") from error
+    except OSError as error:
+        if not _stdout_fails():
+            raise
+        from relume.cli.console import stdout_failed
+
+        raise stdout_failed(error) from error
+
+
+def _stdout_fails() -> bool:
+    """Whether stdout holds what it cannot write."""
+    try:
+        print(end="", flush=True)  # noqa: T201
+    except OSError:
+        return True
+    return False
+
+
+def _hold_streams() -> None:
+    """Open closed standard streams on nothing: a photo that got their number would get their messages."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

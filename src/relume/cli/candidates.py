@@ -50,12 +50,14 @@ class Candidate:
     Attributes:
         label: what tables call it.
         params: its parameters; None where that is not known.
-        enhance: takes the photo's name (without suffix) and its pixels, and returns the result's.
+        enhance: takes the photo's name (without suffix, composed) and its pixels, and returns the result's.
+        files: what it was read from, so that no output replaces it.
     """
 
     label: str
     params: int | None
     enhance: Callable[[str, Pixels], Pixels]
+    files: tuple[Path, ...] = ()
 
 
 def candidates(
@@ -108,6 +110,7 @@ def _model(name: str, controls: Controls, downsample: Downsample, threads: int) 
         enhancer.card.name,
         enhancer.card.params,
         lambda _, pixels: enhancer.enhance(pixels, **asdict(controls)),
+        (Path(name),) if name.endswith(".json") else (),
     )
 
 
@@ -115,9 +118,10 @@ def _run(run: Path) -> Candidate:
     from relume.cli.laboratory import require_laboratory
 
     require_laboratory()
-    from relume.lab.run import load_run
+    from relume.lab.run import RECIPE, load_run
+    from relume.lab.training.checkpoint import WEIGHTS
 
-    return _of_network(run.name, load_run(run)[1])
+    return _of_network(run.name, load_run(run)[1], (run / RECIPE, run / WEIGHTS))
 
 
 def _network(assignment: str) -> Candidate:
@@ -132,10 +136,10 @@ def _network(assignment: str) -> Candidate:
 
     network = build(name).eval()
     load_weights(Path(file), network)
-    return _of_network(name, network)
+    return _of_network(name, network, (Path(file),))
 
 
-def _of_network(label: str, network: nn.Module) -> Candidate:
+def _of_network(label: str, network: nn.Module, files: tuple[Path, ...]) -> Candidate:
     import torch
 
     from relume.evaluate.protocol import to_8_bits
@@ -147,19 +151,20 @@ def _of_network(label: str, network: nn.Module) -> Candidate:
         label,
         count_parameters(network),
         lambda _, pixels: enhance_array(network, to_8_bits(pixels), cpu),
+        files,
     )
 
 
 def _finished(folder: Path) -> Candidate:
     """Results that lie in a folder, by name."""
+    from relume.evaluate.pairs import images_by_name
     from relume.photo import read_photo
 
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    results = {path.stem: path for path in files if path.is_file()}
+    results = images_by_name(folder)
 
     def read(name: str, _: Pixels) -> Pixels:
         if name not in results:
             raise DataError(f"holds no result for '{name}'", "Name a folder with all results.", path=folder)
         return read_photo(results[name]).rgb_HWC
 
-    return Candidate(str(folder), None, read)
+    return Candidate(str(folder), None, read, tuple(results.values()))

@@ -26,7 +26,7 @@ from relume.cli.controls import (
     controls,
     downsample_factor,
 )
-from relume.cli.selection import OnlyOption, held_out
+from relume.cli.selection import OnlyOption, Selection, select
 from relume.errors import UsageError
 from relume.options import MODEL_ALONE
 
@@ -58,7 +58,7 @@ def compare(
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .png or .html file.")] = Path("comparison.html"),
     only: OnlyOption = None,
-    limit: Annotated[int, typer.Option(help="Take this many photos only; 0 takes all.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="Take this many photos only; 0 takes all.")] = 0,
     strength: StrengthOption = "1",
     denoise: DenoiseOption = MODEL_ALONE.denoise,
     exposure: ExposureOption = MODEL_ALONE.exposure,
@@ -78,12 +78,14 @@ def compare(
     the decoder of a dark image and the teacher's of the clean one see, scale by scale; with several images
     it also says how much of the maps depends on the image at all.
     """
-    from relume.cli.files import writing
+    from relume.cli.files import check_target, write_file
     from relume.evaluate.sheet import comparison_html, comparison_png
 
     if out.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"cannot draw '{out}'", "Give --out a name that ends in .png or .html.")
-    scenes = _scenes(low, high, only, limit)
+    selected = select(low, high, only)
+    check_target(out, selected.files)
+    scenes = _scenes(selected, limit)
     if features is None:
         chosen = controls(strength, denoise, exposure, highlight_guard, colour_guard)
         factor = downsample_factor(downsample)
@@ -92,9 +94,7 @@ def compare(
     else:
         title, columns, rows = _features(scenes, features)
     draw = comparison_png if out.suffix.lower() == ".png" else comparison_html
-    page = draw(rows, columns, title=title)
-    with writing(out):
-        out.write_bytes(page if isinstance(page, bytes) else page.encode())
+    write_file(out, draw(rows, columns, title=title))
     typer.echo(f"wrote {out}", err=True)
 
 
@@ -133,18 +133,9 @@ def _features(scenes: Sequence[Scene], run: Path) -> Sheet:
     return f"relume: feature maps of {run.name}", list(COLUMNS), rows
 
 
-def _scenes(low: Path, high: Path | None, only: Path | None, limit: int) -> list[Scene]:
-    from relume.evaluate.pairs import pairs_of
-    from relume.pipeline.batch import find_inputs
-
-    scenes: list[Scene]
-    pairs = pairs_of(low, high)
-    if pairs is not None:
-        scenes = [(pair.name, pair.low, pair.high) for pair in (held_out(pairs, only) if only else pairs)]
-    elif only is not None:
-        raise UsageError("--only needs targets", "Name a set of pairs, or a folder of targets as well.")
-    else:
-        scenes = [(path.name, path, None) for path, _ in find_inputs([str(low)])]
+def _scenes(selected: Selection, limit: int) -> list[Scene]:
+    scenes: list[Scene] = [(path.name, path, None) for path in selected.photos]
+    scenes += [(pair.name, pair.low, pair.high) for pair in selected.pairs or []]
     return scenes[:limit] if limit else scenes
 
 

@@ -6,28 +6,46 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from relume.errors import OutputUnwritable
 from relume.progress import bar, stderr
 
-__all__ = ["counting", "emit", "progress", "stderr"]
+__all__ = ["counting", "emit", "progress", "say", "stderr", "stdout_failed"]
 
 
 def emit(product: bytes) -> None:
     """Write a command's product to stdout.
 
     Raises:
-        OutputUnwritable: its reader has gone, or its disk is full.
+        OutputUnwritable: there is none, its reader has gone, or its disk is full.
     """
+    if sys.stdout is None:
+        raise OutputUnwritable("cannot be written (it is closed)", "Redirect it.", path="stdout")
     try:
         sys.stdout.buffer.write(product)
         sys.stdout.buffer.flush()
     except OSError as error:
-        # What is still buffered would fail once more, loudly, at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OutputUnwritable(
-            f"cannot be written ({error.strerror})", "Check what reads it.", path="stdout"
-        ) from error
+        raise stdout_failed(error) from error
+
+
+def stdout_failed(error: OSError) -> OutputUnwritable:
+    """What to raise for a failed write to stdout, to which nothing more can be written afterwards."""
+    _discard(sys.stdout)
+    return OutputUnwritable(f"cannot be written ({error.strerror})", "Check what reads it.", path="stdout")
+
+
+def say(message: str) -> None:
+    """Print a message on stderr; where nobody can read it, it is lost and the work goes on."""
+    try:
+        stderr().print(message, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    except OSError:
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    """Let a stream lead nowhere: what it still holds would fail once more, loudly, at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager

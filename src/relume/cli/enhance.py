@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,12 +21,10 @@ from relume.cli.controls import (
     controls,
     downsample_factor,
 )
-from relume.errors import UsageError
+from relume.errors import InputUnreadable, OutputUnwritable, UsageError
 from relume.options import DEFAULT_MODEL, DEFAULT_TILE, Controls, EnhanceOptions
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from relume.enhancer import Enhancer
     from relume.pipeline.batch import Outcome, Output
 
@@ -85,6 +84,7 @@ def enhance(
 
     [bold]curl -s URL | relume enhance - -o - > out.jpg[/bold] works in a pipe.
     """
+    from relume.photo.vips import limit_threads
     from relume.pipeline.batch import Output
 
     options = EnhanceOptions(
@@ -95,6 +95,8 @@ def enhance(
         tile=tile,
         downsample=downsample_factor(downsample),
     )
+    if threads:
+        limit_threads(threads)
     if STDIO in paths:
         if len(paths) > 1 or recursive or in_place or skip_existing or as_json:
             raise UsageError(
@@ -131,55 +133,86 @@ def _load(options: EnhanceOptions) -> Enhancer:
 
 
 def _through_pipe(options: EnhanceOptions, output: Output, quiet: bool) -> None:
-    from relume.cli.console import emit, stderr
-    from relume.photo import encode_photo, read_photo, write_photo
+    from relume.cli.console import emit, say
+    from relume.photo import read_photo
     from relume.photo.read import MAX_BYTES
-    from relume.pipeline.batch import LEFT_ALONE
+    from relume.pipeline.batch import Result
 
-    if output.path is None and sys.stdout.isatty():
+    if output.path is None and sys.stdout is not None and sys.stdout.isatty():
         raise UsageError("stdout is a terminal", "Add -o FILE, or redirect stdout.")
     # One byte beyond the limit is enough to be refused; an endless stream is not read to its end.
-    photo = read_photo(sys.stdin.buffer.read(MAX_BYTES + 1), max_pixels=output.max_pixels)
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    photo = read_photo(data, max_pixels=output.max_pixels)
     enhancer = _load(options)
-    result = enhancer.enhance(photo, **asdict(options.controls))
-    how = {"format": output.format, "quality": output.quality, "strip": output.strip}
+    result = Result(photo, enhancer.enhance(photo, **asdict(options.controls)), data, output)
     if output.path is not None:
-        notes = write_photo(result, output.path, **how)
+        notes = result.write(output.path, output.format)
     else:
-        encoded, notes = encode_photo(result, **how)
+        encoded, notes = result.encode()
         emit(encoded)
-    unchanged = (LEFT_ALONE,) if result is photo else ()
-    for note in () if quiet else (*photo.notes, *unchanged, *notes):
-        stderr().print(note, markup=False, highlight=False, soft_wrap=True)
+    for note in () if quiet else notes:
+        say(note)
 
 
 def _batch(
     paths: list[str], recursive: bool, options: EnhanceOptions, output: Output, as_json: bool, quiet: bool
 ) -> None:
-    from relume.cli.console import emit, progress, stderr
-    from relume.pipeline.batch import exit_code, find_inputs, plan, run_batch
+    from relume.cli.console import progress, say
+    from relume.pipeline.batch import exit_code, find_inputs, not_found, plan, run_batch, without_results
 
-    jobs = plan(find_inputs(paths, recursive=recursive, results=output.path), output)
+    errors: list[InputUnreadable] = []
+    found = find_inputs(paths, recursive=recursive, results=output.path, on_error=errors.append)
+    inputs, results = without_results(found)
+    jobs = plan(inputs, output)
+    if results and not quiet:
+        more = f" and {len(results) - 1} more" if len(results) > 1 else ""
+        say(f"{results[0]}{more} left out: results of other inputs")
     enhancer = _load(options)
     outcomes: list[Outcome] = []
-    with progress(len(jobs), quiet=quiet or len(jobs) == 1) as advance:
-        for outcome in run_batch(
-            jobs, output, lambda photo: enhancer.enhance(photo, **asdict(options.controls))
+    lines = _Lines(as_json)
+    total = len(errors) + len(jobs)
+    with progress(total, quiet=quiet or total == 1) as advance:
+        for outcome in chain(
+            map(not_found, errors),
+            run_batch(jobs, output, lambda photo: enhancer.enhance(photo, **asdict(options.controls))),
         ):
             outcomes.append(outcome)
-            if as_json:
-                emit(json.dumps(outcome.to_json()).encode() + b"\n")
-            _report(outcome, stderr(), quiet)
+            lines.add(outcome)
+            _report(outcome, quiet)
             advance()
+    lines.close()
     raise typer.Exit(int(exit_code(outcomes)))
 
 
-def _report(outcome: Outcome, console: Console, quiet: bool) -> None:
+class _Lines:
+    """JSON lines on stdout; one that cannot be written is told at the end, when the photos are done."""
+
+    def __init__(self, wanted: bool) -> None:
+        self._wanted = wanted
+        self._error: OutputUnwritable | None = None
+
+    def add(self, outcome: Outcome) -> None:
+        from relume.cli.console import emit
+
+        if not self._wanted or self._error is not None:
+            return
+        try:
+            emit(json.dumps(outcome.to_json()).encode() + b"\n")
+        except OutputUnwritable as error:
+            self._error = error
+
+    def close(self) -> None:
+        """Raise what went wrong."""
+        if self._error is not None:
+            raise self._error
+
+
+def _report(outcome: Outcome, quiet: bool) -> None:
+    from relume.cli.console import say
+
     if outcome.error is not None:
-        console.print(f"relume: {outcome.error}", markup=False, soft_wrap=True)
+        say(f"relume: {outcome.error}")
     elif not quiet:
         arrow = f"{outcome.job.source} -> {outcome.job.target}"
         detail = "exists, skipped" if outcome.status == "skipped" else f"{outcome.seconds:.2f} s"
-        console.print(
-            "; ".join((f"{arrow}  {detail}", *outcome.notes)), markup=False, highlight=False, soft_wrap=True
-        )
+        say("; ".join((f"{arrow}  {detail}", *outcome.notes)))

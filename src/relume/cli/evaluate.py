@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,8 +28,8 @@ from relume.cli.controls import (
     controls,
     downsample_factor,
 )
-from relume.cli.files import writing
-from relume.cli.selection import OnlyOption, held_out
+from relume.cli.files import check_target, write_file
+from relume.cli.selection import OnlyOption, select
 from relume.errors import UsageError
 from relume.options import MODEL_ALONE
 
@@ -83,23 +83,22 @@ def evaluate(
     [bold]relume evaluate photos --strength auto[/bold] has no targets: it prints exposure, clipping, colour
     cast and noise before and after.
     """
-    from relume.evaluate.pairs import pairs_of
-
-    pairs = pairs_of(low, high)
-    _check(table, pred, runs, only, pairs is not None)
+    if table is not None and table.suffix not in (".md", ".csv"):
+        raise UsageError(f"cannot write a table to '{table}'", "Give a name that ends in .md or .csv.")
+    if pred is not None and runs:
+        raise UsageError("--run excludes --pred", "Choose one of them.")
+    selected = select(low, high, only)
     chosen = controls(strength, denoise, exposure, highlight_guard, colour_guard)
     factor = downsample_factor(downsample)
-
-    def named() -> list[Candidate]:
-        return candidates(
-            models, runs, networks, pred, classical, controls=chosen, downsample=factor, threads=threads
-        )
-
+    found = candidates(
+        models, runs, networks, pred, classical, controls=chosen, downsample=factor, threads=threads
+    )
     output = _Output(as_json, table, images)
-    if pairs is None:
-        _describe(low, named, output)
+    output.check([*selected.files, *(file for candidate in found for file in candidate.files)])
+    if selected.pairs is None:
+        _describe(selected.photos, found, output)
     else:
-        _score(pairs, only, named, output)
+        _score(selected.pairs, found, output)
 
 
 @dataclass(frozen=True)
@@ -110,28 +109,20 @@ class _Output:
     table: Path | None
     images: bool
 
-
-def _check(
-    table: Path | None, pred: Path | None, runs: list[Path] | None, only: Path | None, targets: bool
-) -> None:
-    if table is not None and table.suffix not in (".md", ".csv"):
-        raise UsageError(f"cannot write a table to '{table}'", "Give a name that ends in .md or .csv.")
-    if pred is not None and runs:
-        raise UsageError("--run excludes --pred", "Choose one of them.")
-    if only is not None and not targets:
-        raise UsageError("--only needs targets", "Name a folder of targets as well.")
+    def check(self, inputs: Sequence[Path]) -> None:
+        """Refuse files that cannot be written, or that are inputs."""
+        for target in (self.json_file, self.table):
+            if target not in (None, "-"):
+                check_target(Path(target), inputs)
 
 
-def _score(
-    pairs: list[Pair], only: Path | None, named: Callable[[], list[Candidate]], output: _Output
-) -> None:
+def _score(pairs: Sequence[Pair], found: Sequence[Candidate], output: _Output) -> None:
     from relume.evaluate.report import format_csv, format_table, images_table, text_table
 
-    if only is not None:
-        pairs = held_out(pairs, only)
-    reports = {candidate.label: _report(candidate, pairs) for candidate in named()}
+    reports = {candidate.label: _report(candidate, pairs) for candidate in found}
     if output.table is not None:
-        _write(output.table, format_csv(reports) if output.table.suffix == ".csv" else format_table(reports))
+        as_csv = output.table.suffix == ".csv"
+        write_file(output.table, format_csv(reports) if as_csv else format_table(reports))
     if not _written_as_json({label: report.to_json() for label, report in reports.items()}, output):
         for report in reports.values() if output.images else ():
             typer.echo(images_table(report))
@@ -153,32 +144,31 @@ def _report(candidate: Candidate, pairs: Sequence[Pair]) -> Report:
         )
 
 
-def _describe(low: Path, named: Callable[[], list[Candidate]], output: _Output) -> None:
+def _describe(photos: Sequence[Path], found: Sequence[Candidate], output: _Output) -> None:
     """Statistics of photos that have no targets, before and after."""
     from relume.evaluate.report import changes_csv, changes_images_table, changes_table
-    from relume.pipeline.batch import find_inputs
 
-    photos = [path for path, _ in find_inputs([str(low)])]
-    changes = {candidate.label: _changes(candidate, photos) for candidate in named()}
+    changes = {candidate.label: _changes(candidate, photos) for candidate in found}
     if output.table is not None:
-        markdown = changes_table(changes, markdown=True)
-        _write(output.table, changes_csv(changes) if output.table.suffix == ".csv" else markdown)
-    if not _written_as_json({label: found.to_json() for label, found in changes.items()}, output):
-        for found in changes.values() if output.images else ():
-            typer.echo(changes_images_table(found))
+        as_csv = output.table.suffix == ".csv"
+        write_file(output.table, changes_csv(changes) if as_csv else changes_table(changes, markdown=True))
+    if not _written_as_json({label: each.to_json() for label, each in changes.items()}, output):
+        for each in changes.values() if output.images else ():
+            typer.echo(changes_images_table(each))
         typer.echo(changes_table(changes))
 
 
 def _changes(candidate: Candidate, photos: Sequence[Path]) -> Changes:
     from relume.cli.console import counting
     from relume.evaluate.noreference import measure_changes
+    from relume.evaluate.pairs import image_name
     from relume.photo import read_photo
 
     with counting(candidate.label) as progress:
         return measure_changes(
             photos,
             lambda path: read_photo(path).rgb_HWC,
-            lambda path, pixels: candidate.enhance(path.stem, pixels),
+            lambda path, pixels: candidate.enhance(image_name(path), pixels),
             progress=progress,
         )
 
@@ -191,10 +181,5 @@ def _written_as_json(reports: dict[str, dict[str, Any]], output: _Output) -> boo
     if output.json_file == "-":
         typer.echo(text, nl=False)
         return True
-    _write(Path(output.json_file), text)
+    write_file(Path(output.json_file), text)
     return False
-
-
-def _write(path: Path, text: str) -> None:
-    with writing(path):
-        path.write_text(text, encoding="utf-8")

@@ -1,14 +1,15 @@
-"""Which pairs a command looks at."""
+"""Which photos or pairs a command looks at."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relume.errors import DataError
+from relume.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from relume.evaluate.pairs import Pair
@@ -16,7 +17,47 @@ if TYPE_CHECKING:
 OnlyOption = Annotated[Path | None, typer.Option(help="Take the images that this split file holds out.")]
 
 
-def held_out(pairs: Sequence[Pair], split: Path) -> list[Pair]:
+@dataclass(frozen=True)
+class Selection:
+    """What a command looks at.
+
+    Attributes:
+        pairs: dark photos with their targets; None where there are no targets.
+        photos: the dark photos where there are no targets.
+        files: all that was found, selected or not, so that no output replaces it.
+    """
+
+    pairs: list[Pair] | None
+    photos: list[Path]
+    files: list[Path]
+
+
+def select(low: Path, high: Path | None, only: Path | None) -> Selection:
+    """Find pairs, or photos where there are no targets.
+
+    Args:
+        low, high: as for `pairs_of`; or, without targets, as for `find_inputs`.
+        only: a split file, to take the pairs that it holds out.
+
+    Raises:
+        UsageError: a split, but no targets.
+        RelumeError: what cannot be found or read.
+    """
+    from relume.evaluate.pairs import LIST, pairs_of
+    from relume.pipeline.batch import find_inputs
+
+    pairs = pairs_of(low, high)
+    if pairs is not None:
+        sides = [side for pair in pairs for side in (pair.low, pair.high)]
+        chosen = pairs if only is None else _held_out(pairs, only)
+        return Selection(chosen, [], [*sides, low / LIST, *([] if only is None else [only])])
+    if only is not None:
+        raise UsageError("--only needs targets", "Name a set of pairs, or a folder of targets as well.")
+    photos = [path for path, _ in find_inputs([str(low)])]
+    return Selection(None, photos, photos)
+
+
+def _held_out(pairs: Sequence[Pair], split: Path) -> list[Pair]:
     """The pairs that a split file holds out.
 
     Raises:

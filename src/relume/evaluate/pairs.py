@@ -9,19 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relume.errors import DataError
-from relume.photo import FORMATS
+from relume.photo.formats import IMAGE_SUFFIXES
 
-_OTHER_SUFFIXES = (
-    ".arw .bmp .cr2 .cr3 .dib .dng .gif .heic .heif .hif .j2k .jp2 .jxl .nef .orf .pgm .ppm .raf .rw2"
-)
 LIST = "pairs.csv"
 """In a set of pairs, the file that lists its frames as `scene,low,high`."""
-
-IMAGE_SUFFIXES = frozenset(_OTHER_SUFFIXES.split(" ")).union(*(each.suffixes for each in FORMATS.values()))
-"""Suffixes, in lower case, of the files that a folder of images is searched for.
-
-Formats that relume does not read are among them, so that reading names the file instead of it being missed.
-"""
 
 
 @dataclass(frozen=True)
@@ -61,12 +52,12 @@ def find_pairs(low: Path, high: Path) -> list[Pair]:
         if not path.exists():
             raise DataError("there is no such file or folder", "Check the path.", path=path)
     if low.is_file() and high.is_file():
-        return [Pair(_name(low), low, high)]
+        return [Pair(image_name(low), low, high)]
     if low.is_file() or high.is_file():
         raise DataError(
             f"this is {_kind(low)}, but {high} is {_kind(high)}", "Name two folders or two files.", path=low
         )
-    lows, highs = _images(low), _images(high)
+    lows, highs = images_by_name(low), images_by_name(high)
     _require_partners(lows, highs, high)
     _require_partners(highs, lows, low)
     return [Pair(name, lows[name], highs[name]) for name in sorted(lows, key=natural_key)]
@@ -89,36 +80,36 @@ def list_pairs(folder: Path) -> list[Pair]:
     and `high/`.
 
     Raises:
-        DataError: an image, a column or all of them are missing.
+        DataError: an image, a column or all of them are missing, or the list cannot be read.
     """
     file = folder / LIST
     if not file.is_file():
         return find_pairs(folder / "low", folder / "high")
-    with file.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
-    if not rows or not {"low", "high"} <= rows[0].keys():
-        raise DataError("it lists no pairs", "It needs a heading `scene,low,high`, and lines.", path=file)
     frames = folder / "frames"
-    pairs = [Pair(Path(row["low"]).stem, frames / row["low"], frames / row["high"]) for row in rows]
+    pairs = [Pair(image_name(Path(low)), frames / low, frames / high) for low, high in _listed(file)]
     for path in (path for pair in pairs for path in (pair.low, pair.high)):
         if not path.is_file():
             raise DataError("the list names an image that is not there", "Get the set again.", path=path)
     return pairs
 
 
-def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
-    """Sort key under which numbers inside names count as numbers: `img2` comes before `img10`."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
-    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts), name
+def images_by_name(folder: Path) -> dict[str, Path]:
+    """The images of a folder by name; hidden files, subfolders and other files are passed over.
 
-
-def _images(folder: Path) -> dict[str, Path]:
-    """The images of a folder by name."""
+    Raises:
+        DataError: the folder is missing, may not be read or holds no image; two images differ in nothing but
+            their suffix.
+    """
     images: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"the folder cannot be read ({error.strerror})", "Check it.", path=folder) from error
+    for path in files:
+        # Formats that relume does not read count too: so reading names the file, instead of it being missed.
         if path.name.startswith(".") or path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
             continue
-        other = images.setdefault(_name(path), path)
+        other = images.setdefault(image_name(path), path)
         if other is not path:
             raise DataError(
                 f"{other.name} has the same name, so it is unclear which of them to compare",
@@ -128,6 +119,34 @@ def _images(folder: Path) -> dict[str, Path]:
     if not images:
         raise DataError("the folder holds no image", "Name a folder that holds images.", path=folder)
     return images
+
+
+def image_name(path: Path) -> str:
+    """The name without suffix, composed, since some file systems store accents apart from their letters."""
+    return unicodedata.normalize("NFC", path.stem)
+
+
+def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
+    """Sort key under which numbers inside names count as numbers: `img2` comes before `img10`."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts), name
+
+
+def _listed(file: Path) -> list[tuple[str, str]]:
+    """The columns `low` and `high` of a list of pairs."""
+    heading = "It needs a heading `scene,low,high`, and lines with all three."
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            rows = list(csv.DictReader(lines))
+    except (OSError, ValueError, csv.Error) as error:
+        said = getattr(error, "strerror", None) or "it is no CSV in UTF-8"
+        raise DataError(f"the list cannot be read ({said})", "Get the set again.", path=file) from error
+    if not rows or not {"low", "high"} <= rows[0].keys():
+        raise DataError("it lists no pairs", heading, path=file)
+    for number, row in enumerate(rows, start=1):
+        if not row["low"] or not row["high"]:
+            raise DataError(f"its line {number} below the heading names no pair", heading, path=file)
+    return [(row["low"], row["high"]) for row in rows]
 
 
 def _require_partners(images: dict[str, Path], partners: dict[str, Path], folder: Path) -> None:
@@ -140,11 +159,6 @@ def _require_partners(images: dict[str, Path], partners: dict[str, Path], folder
         "Give both folders files of the same names; only the suffix may differ.",
         path=images[alone[0]],
     )
-
-
-def _name(path: Path) -> str:
-    """The name without suffix, composed, since some file systems store accents apart from their letters."""
-    return unicodedata.normalize("NFC", path.stem)
 
 
 def _kind(path: Path) -> str:

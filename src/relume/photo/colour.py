@@ -33,7 +33,7 @@ class Profile(Enum):
     SRGB = "leave the pixels alone, keep the profile"
     WIDE = "convert to sRGB on reading, back on writing"
     ONE_WAY = "convert to sRGB on reading, cannot be converted back"
-    GREY = "leave the pixels alone, keep the profile with a grey photo"
+    GREY = "leave the pixels alone, keep the profile with a grey photo, convert where it cannot be kept"
     CMYK = "convert to sRGB on reading, drop the profile"
     BROKEN = "ignore"
 
@@ -119,6 +119,16 @@ def from_srgb(image: pyvips.Image, icc: bytes) -> pyvips.Image:
     lab = image.icc_import(input_profile="srgb", embedded=False, **_HOW)
     # Without an output profile libvips exports to the profile that the image carries.
     return _with_profile(lab, icc).icc_export(depth=depth, **_HOW)
+
+
+def grey_to_srgb(image: pyvips.Image, icc: bytes) -> pyvips.Image:
+    """A grey image of one channel in sRGB's grey, at the same depth; as it is where `icc` acts like sRGB."""
+    kind, scale = (np.uint16, 1) if image.format == "ushort" else (np.uint8, 257)
+    ramp = np.arange(np.iinfo(kind).max + 1, dtype=kind)[None]
+    table = to_srgb(vips.wrap(ramp), icc)[1].numpy().reshape(ramp.shape)
+    if np.abs(table.astype(np.int64) - ramp).max() * scale <= _SRGB_TOLERANCE:
+        return image
+    return image.maplut(vips.wrap(table)).copy(interpretation=image.interpretation)
 
 
 def by_codes(about: Metadata, primaries: int, transfer: int) -> tuple[Metadata, list[str]]:

@@ -1,7 +1,7 @@
-"""EXIF, XMP and IPTC put into encoded files byte for byte.
+"""Metadata put into encoded files byte for byte.
 
 libvips rebuilds EXIF tag by tag when it saves, which loses some tags and adds others. So it saves
-pixels and colour profile only, and the blocks are put in here.
+pixels and colour profile only (of PNG, pixels only), and the rest is put in here.
 """
 
 from __future__ import annotations
@@ -14,21 +14,28 @@ from relume.photo.metadata import wrap_iptc
 from relume.photo.photo import Metadata
 
 _XMP_NAMESPACE = b"http://ns.adobe.com/xap/1.0/\0"
-_XMP_KEYWORD = b"XML:com.adobe.xmp"
+XMP_KEYWORD = b"XML:com.adobe.xmp"
 _LONGEST_SEGMENT = 65533
 
 # Where the blocks go: behind JPEG's start marker, and behind PNG's signature and header chunk.
 INSERT_AT = {"jpeg": 2, "png": 33}
+# Size of the PNG chunk of the resolution.
+_PHYS_SIZE = 21
 
 
 def _segment(marker: int, payload: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
 
 
-def _jfif(dpi: float | None) -> bytes:
+def _dots(dpi: tuple[float, float], unit: float, most: int) -> list[int]:
+    """The resolution as whole dots a unit, which is given in inches."""
+    return [min(max(round(dots * unit), 1), most) for dots in dpi]
+
+
+def _jfif(dpi: tuple[float, float] | None) -> bytes:
     """The JFIF header, which libvips leaves out where it keeps no metadata."""
-    dots = 0 if dpi is None else min(max(round(dpi), 1), 65535)
-    return b"JFIF\0\1\1" + struct.pack(">BHHBB", 1 if dots else 0, dots or 1, dots or 1, 0, 0)
+    across, down = _dots(dpi or (1, 1), 1, 65535)
+    return b"JFIF\0\1\1" + struct.pack(">BHHBB", dpi is not None, across, down, 0, 0)
 
 
 def jpeg_segments(about: Metadata) -> tuple[bytes, list[str]]:
@@ -40,6 +47,7 @@ def jpeg_segments(about: Metadata) -> tuple[bytes, list[str]]:
         wanted.append(("XMP", 0xE1, _XMP_NAMESPACE + about.xmp))
     if about.iptc:
         wanted.append(("IPTC", 0xED, wrap_iptc(about.iptc)))
+    wanted += [("comment", 0xFE, comment) for comment in about.comments]
     fits = [one for one in wanted if len(one[2]) <= _LONGEST_SEGMENT]
     notes = [f"{name} dropped: too long for JPEG" for name, _, data in wanted if len(data) > _LONGEST_SEGMENT]
     return b"".join(_segment(marker, data) for _, marker, data in fits), notes
@@ -52,10 +60,16 @@ def _chunk(name: bytes, payload: bytes) -> bytes:
 
 def png_chunks(about: Metadata) -> bytes:
     """The metadata as PNG chunks."""
-    chunks = _chunk(b"eXIf", about.exif) if about.exif else b""
+    chunks = b""
+    if about.icc:
+        chunks += _chunk(b"iCCP", b"icc\0\0" + zlib.compress(about.icc))
+    if about.dpi:
+        chunks += _chunk(b"pHYs", struct.pack(">IIB", *_dots(about.dpi, 1 / 0.0254, 2**31 - 1), 1))
+    if about.exif:
+        chunks += _chunk(b"eXIf", about.exif)
     if about.xmp:
-        chunks += _chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + about.xmp)
-    return chunks
+        chunks += _chunk(b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + about.xmp)
+    return chunks + b"".join(_chunk(name, content) for name, content in about.texts)
 
 
 def _riff(name: bytes, payload: bytes) -> bytes:
@@ -88,9 +102,12 @@ def webp_with(data: bytes, about: Metadata, width: int, height: int, *, alpha: b
 
 
 def inserting(write: Callable[[bytes], object], at: int, extra: bytes) -> Callable[[bytes], None]:
-    """A writer that passes bytes on to `write`, with `extra` put in after the first `at` of them."""
+    """A writer that passes bytes on to `write`, with `extra` put in after the first `at` of them.
+
+    The resolution that libvips writes into every PNG file, known or not, stands there, and is left out.
+    """
     head = bytearray()
-    waiting = bool(extra)
+    waiting = True
 
     def write_through(chunk: bytes) -> None:
         nonlocal waiting
@@ -98,8 +115,9 @@ def inserting(write: Callable[[bytes], object], at: int, extra: bytes) -> Callab
             write(chunk)
             return
         head.extend(chunk)
-        if len(head) >= at:
+        if len(head) >= at + _PHYS_SIZE:
             waiting = False
-            write(bytes(head[:at]) + extra + bytes(head[at:]))
+            rest = at + (_PHYS_SIZE if head[at + 4 : at + 8] == b"pHYs" else 0)
+            write(bytes(head[:at]) + extra + bytes(head[rest:]))
 
     return write_through

@@ -145,6 +145,11 @@ READABLE_SUFFIXES: Mapping[str, Format] = MappingProxyType(
 )
 """File name endings of photos that can be read -> the format in which results are written by default."""
 
+IMAGE_SUFFIXES = frozenset((".bmp", ".dib", ".gif", ".j2k", ".jp2", ".jxl", ".pgm", ".ppm")).union(
+    READABLE_SUFFIXES
+)
+"""File name endings, in lower case, that tell an image, also one that relume cannot read."""
+
 # Enough of a file to tell its format: an AVIF file lists its brands near the start.
 HEAD_BYTES = 4096
 

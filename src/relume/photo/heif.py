@@ -113,7 +113,9 @@ def _failed(error: Exception, path: str) -> RelumeError:
 
 def _metadata(info: Mapping[str, Any]) -> tuple[Metadata, list[str]]:
     """The metadata made upright, and notes."""
-    notes: list[str] = []
+    auxiliary = " ".join(info.get("aux", {})).lower()
+    notes = [metadata.GAIN_MAP] if "gainmap" in auxiliary else []
+    notes += ["depth map dropped"] if info.get("depth_images") else []
     exif, xmp = info.get("exif"), info.get("xmp")
     if exif:
         try:
@@ -121,9 +123,12 @@ def _metadata(info: Mapping[str, Any]) -> tuple[Metadata, list[str]]:
         except ValueError:
             exif = None
             notes.append("damaged EXIF dropped")
+    if xmp:
+        xmp, lost = metadata.clean_xmp(xmp)
+        notes += [note for note in lost if note not in notes]
     about = Metadata(
         exif=exif or None,
-        xmp=metadata.clean_xmp(xmp) if xmp else None,
+        xmp=xmp or None,
         icc=info.get("icc_profile") or None,
     )
     codes = info.get("nclx_profile")

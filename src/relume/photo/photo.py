@@ -8,6 +8,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from relume.errors import UsageError
+
 Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
@@ -16,13 +18,21 @@ class Metadata:
     """What a file says about its photo, as the raw bytes of each block; None where there is none.
 
     The orientation in `exif` is always 1: reading turns the pixels upright once.
+
+    Attributes:
+        exif, xmp, iptc, icc: the blocks of those names.
+        dpi: resolution across and down, of the upright photo.
+        comments: of a JPEG file.
+        texts: chunks of a PNG file, each its name and content, without those of XMP.
     """
 
     exif: bytes | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
     icc: bytes | None = None
-    dpi: float | None = None
+    dpi: tuple[float, float] | None = None
+    comments: tuple[bytes, ...] = ()
+    texts: tuple[tuple[bytes, bytes], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,12 @@ class Photo:
         format: name of the format (a key of `relume.photo.FORMATS`) in which the photo is written by
             default: its file's own, "jpeg" for HEIC, "tiff" for camera raw, "" for pixels from memory.
         notes: what reading had to change ("CMYK converted to sRGB"), for the report.
+        stored: name of the format of the file itself, "" where relume writes no such files (HEIC, camera
+            raw) and for pixels from memory.
+        several: the file holds further pictures or a video, which were not read.
+
+    Raises:
+        UsageError: arrays of another type or shape.
     """
 
     rgb_HWC: Pixels
@@ -51,6 +67,21 @@ class Photo:
     metadata: Metadata = field(default_factory=Metadata)
     format: str = ""
     notes: tuple[str, ...] = ()
+    stored: str = ""
+    several: bool = False
+
+    def __post_init__(self) -> None:
+        rgb, alpha = self.rgb_HWC, self.alpha_HW
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0 or rgb.dtype.name not in ("uint8", "uint16"):
+            raise UsageError(
+                f"the photo's pixels are {rgb.dtype} of shape {rgb.shape}",
+                "They must be uint8 or uint16, H x W x 3.",
+            )
+        if alpha is not None and (alpha.shape != rgb.shape[:2] or alpha.dtype != rgb.dtype):
+            raise UsageError(
+                f"the photo's alpha is {alpha.dtype} of shape {alpha.shape}",
+                "It must match the pixels in type and size.",
+            )
 
     @property
     def bits(self) -> int:

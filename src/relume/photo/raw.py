@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,8 @@ _MAKER_NOTE = 0x927C
 _ALMOST_TIFF = (b"IIRO", b"IIRS", b"IIU\0")
 # LibRaw goes on after these, with a picture that is partly empty, and only prints them.
 _DAMAGE = (b"data corrupted", b"Unexpected end of file")
+# The program has one stderr: a second thread would take the first one's temporary file for it.
+_REDIRECTING = threading.Lock()
 
 
 def read_raw(data: bytes, path: str, max_pixels: int) -> Photo:
@@ -91,26 +94,26 @@ def _failed(said: str, path: str) -> RelumeError:
 @contextlib.contextmanager
 def _listening(said: list[bytes]) -> Iterator[None]:
     """Collect what LibRaw prints about damage, in `said`; what others print meanwhile is printed after."""
-    try:
-        before = os.dup(2)
-    except OSError:  # a program without stderr
-        yield
-        return
-    try:
-        with tempfile.TemporaryFile() as heard:
-            os.dup2(heard.fileno(), 2)
-            try:
-                yield
-            finally:
-                os.dup2(before, 2)
-                heard.seek(0)
-                for line in heard:
-                    if any(sign in line for sign in _DAMAGE):
-                        said.append(line.partition(b": ")[2].strip())
-                    else:
-                        os.write(2, line)
-    finally:
-        os.close(before)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_REDIRECTING)
+        try:
+            before = os.dup(2)
+        except OSError:  # a program without stderr
+            yield
+            return
+        stack.callback(os.close, before)
+        heard = stack.enter_context(tempfile.TemporaryFile())
+        os.dup2(heard.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            heard.seek(0)
+            for line in heard:
+                if any(sign in line for sign in _DAMAGE):
+                    said.append(line.partition(b": ")[2].strip())
+                else:
+                    os.write(2, line)
 
 
 def _metadata(data: bytes) -> Metadata:

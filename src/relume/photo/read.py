@@ -9,27 +9,30 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy.typing as npt
 import pyvips
 
-from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, RelumeError
+from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, RelumeError, UsageError
 from relume.photo import colour, metadata, vips
 from relume.photo.formats import FORMATS, HEAD_BYTES, HEIF, RAW, Format, sniff
-from relume.photo.ifd import IPTC, XMP, Directory
+from relume.photo.ifd import IPTC, ORIENTATION, RESOLUTION_UNIT, XMP, Directory
 from relume.photo.photo import Metadata, Photo
 from relume.photo.pixels import fill_range, split, upright
 from relume.photo.refusals import check_size, damaged, no_memory
+from relume.photo.scan import Extras, extras
 
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 512 << 20
 
-_COLOUR_CODES = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
+Source: TypeAlias = Path | str | bytes | bytearray | memoryview
+"""A photo's file, or the bytes of one."""
+
 # How the decoders say that a file ends too soon.
 _CUT_OFF = ("premature end of JPEG", "Read error", "Unexpected end of file")
-# libvips' resolutions (pixels a millimetre) where a file gives none.
-_NO_RESOLUTION = (1.0, 72 / 25.4)
+# More dots an inch than that are damage.
+_MOST_DPI = 1e6
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,7 @@ class _Input:
     source: Callable[[], pyvips.Source]
 
 
-def read_photo(
-    source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
-) -> Photo:
+def read_photo(source: Source, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Photo:
     """Read a photo: upright, in sRGB, at the bit depth of its file.
 
     JPEG, PNG, WebP, TIFF, AVIF, HEIC and camera raw are told apart by their content, never by their name.
@@ -63,12 +64,13 @@ def read_photo(
         InputInvalid: not one of the formats, truncated, damaged, or pixels of an unsupported kind.
         InputTooLarge: beyond `max_pixels` or `max_bytes`, or more than memory holds.
         MissingExtra: HEIC or camera raw, and the optional package that reads it is not installed.
+        UsageError: neither a path nor bytes.
     """
     with _opened(source) as opened:
         if opened.size > max_bytes:
             raise InputTooLarge(
                 f"the file has {opened.size:,} bytes, more than the limit of {max_bytes:,}",
-                "If you trust the file, raise the limit (`max_bytes`).",
+                "Save it smaller first; from Python, `max_bytes` raises the limit.",
                 path=opened.path,
             )
         kind = sniff(opened.read_at(0, HEAD_BYTES), opened.path)
@@ -98,41 +100,43 @@ def _read_by_vips(opened: _Input, form: Format, directory: Directory, max_pixels
     header = _open_image(opened, form, "error")
     check_size(header.width, header.height, opened.path, max_pixels)
     _check_kind(header, opened.path)
-    about, orientation, notes = _metadata(header, form, directory)
-    notes += _header_notes(header, form, directory, opened)
-    if form.name == "avif" and about.icc is None:
-        found = _COLOUR_CODES.search(opened.read_at(0, HEAD_BYTES))
-        codes = (0, 0) if found is None else (int.from_bytes(code, "big") for code in found.groups())
-        about, coded_notes = colour.by_codes(about, *codes)
+    beside = extras(opened.read_at, form.name)
+    about, orientation, notes = _metadata(header, form, directory, beside)
+    further = _further_pictures(header, beside, notes)
+    notes += further + _header_notes(header, directory)
+    if about.icc is None:
+        about, coded_notes = colour.by_codes(about, *beside.codes)
         notes += coded_notes
     about, plan, colour_notes = colour.plan(header, about)
     pixels, decode_notes = _decode(opened, form, plan)
     if form.name == "avif":
         fill_range(pixels, _number(header, "bits-per-sample", 8))
     rgb, alpha, grey = split(upright(pixels, orientation))
-    return Photo(rgb, alpha, grey, about, form.name, (*notes, *colour_notes, *decode_notes))
+    notes += [*colour_notes, *decode_notes]
+    return Photo(
+        rgb, alpha, grey, about, form.name, tuple(notes), form.name, bool(further) or metadata.VIDEO in notes
+    )
 
 
 # Opening
 
 
-def _label(source: Path | str | bytes) -> str:
-    return "(bytes in memory)" if isinstance(source, bytes) else str(source)
-
-
 @contextlib.contextmanager
-def _opened(source: Path | str | bytes) -> Iterator[_Input]:
-    path = _label(source)
-    if isinstance(source, bytes):
-        data = source
+def _opened(source: Source) -> Iterator[_Input]:
+    if isinstance(source, bytes | bytearray | memoryview):
+        data = bytes(source)
         yield _Input(
-            path,
+            "(bytes in memory)",
             len(data),
             lambda at, size: data[at : at + size],
             lambda: pyvips.Source.new_from_memory(data),
         )
         return
-    descriptor = _open_file(source, path)
+    if not isinstance(source, str | os.PathLike):
+        what = f"a {type(source).__name__} is no photo"
+        raise UsageError(what, "Give the path of a file, or the bytes of one.")
+    path = os.fsdecode(source)
+    descriptor = open_file(source, path)
     try:
         size = os.fstat(descriptor).st_size
 
@@ -154,7 +158,7 @@ def _opened(source: Path | str | bytes) -> Iterator[_Input]:
         os.close(descriptor)
 
 
-def _open_file(source: Path | str, path: str) -> int:
+def open_file(source: Path | str, path: str) -> int:
     """A descriptor of a regular file. Never waits: opening a pipe returns at once."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
@@ -245,13 +249,15 @@ def _check_kind(image: pyvips.Image, path: str) -> None:
         )
 
 
-def _metadata(image: pyvips.Image, form: Format, directory: Directory) -> tuple[Metadata, int, list[str]]:
+def _metadata(
+    image: pyvips.Image, form: Format, directory: Directory, beside: Extras
+) -> tuple[Metadata, int, list[str]]:
     """The metadata made upright, the orientation 1..8 still to be applied, and notes."""
-    notes: list[str] = []
+    notes = list(beside.notes)
     exif, xmp, iptc = (vips.blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
     orientation = 1
     if form.name == "tiff":
-        orientation = directory.number(0x0112, 1)
+        orientation = directory.number(ORIENTATION, _number(image, "orientation", 1))
         exif = metadata.exif_of_tiff(directory)
         xmp = directory.tags[XMP].data if XMP in directory.tags else xmp
         iptc = directory.tags[IPTC].data if IPTC in directory.tags else iptc
@@ -261,23 +267,35 @@ def _metadata(image: pyvips.Image, form: Format, directory: Directory) -> tuple[
         except ValueError:
             exif = None
             notes.append("damaged EXIF dropped")
-    if form.name == "avif":
-        orientation = 1  # the decoder has turned the pixels, after the file's own transformations
+    if xmp is not None:
+        xmp, lost = metadata.clean_xmp(xmp)
+        notes += [note for note in lost if note not in notes]
     about = Metadata(
         exif=exif,
-        xmp=None if xmp is None else metadata.clean_xmp(xmp),
+        xmp=xmp,
         iptc=None if iptc is None else metadata.unwrap_iptc(iptc),
         icc=vips.blob(image, "icc-profile-data"),
-        dpi=_dpi(image),
+        dpi=_dpi(image, stated=_states_dpi(image, form, directory, beside), turned=5 <= orientation <= 8),
+        comments=tuple(beside.comments),
+        texts=tuple(beside.texts),
     )
+    if form.name == "avif":
+        orientation = 1  # the decoder has turned the pixels, after the file's own transformations
     return about, orientation if 1 <= orientation <= 8 else 1, notes
 
 
-def _dpi(image: pyvips.Image) -> float | None:
-    # A file without a resolution reads as libvips' default, which is no statement about the photo.
-    if image.xres <= 0 or any(abs(image.xres - default) < 0.002 for default in _NO_RESOLUTION):
+def _states_dpi(image: pyvips.Image, form: Format, directory: Directory, beside: Extras) -> bool:
+    """Whether the file states a resolution; libvips has one for every file."""
+    if form.name in ("jpeg", "png"):
+        return beside.resolution or metadata.states_resolution(vips.blob(image, "exif-data") or b"")
+    return image.xres != 1 and directory.number(RESOLUTION_UNIT, 2) != 1
+
+
+def _dpi(image: pyvips.Image, *, stated: bool, turned: bool) -> tuple[float, float] | None:
+    across, down = round(image.xres * 25.4, 2), round(image.yres * 25.4, 2)
+    if not stated or not all(0 < dots < _MOST_DPI for dots in (across, down)):
         return None
-    return round(image.xres * 25.4, 2)
+    return (down, across) if turned else (across, down)
 
 
 def _number(image: pyvips.Image, name: str, default: int) -> int:
@@ -285,14 +303,19 @@ def _number(image: pyvips.Image, name: str, default: int) -> int:
     return value if isinstance(value, int) else default
 
 
-def _header_notes(image: pyvips.Image, form: Format, directory: Directory, opened: _Input) -> list[str]:
-    notes: list[str] = []
-    pages = _number(image, "n-pages", 1)
+def _further_pictures(image: pyvips.Image, beside: Extras, notes: list[str]) -> list[str]:
+    """Notes on pictures in the file that are not read, beside a gain map that `notes` name already."""
+    pages = max(_number(image, "n-pages", 1), beside.pictures - (metadata.GAIN_MAP in notes))
+    notes = []
     if pages > 1:
         notes.append(f"only the first of {pages} pictures in the file is read")
-    head = opened.read_at(0, HEAD_BYTES)
-    if (form.name == "png" and b"acTL" in head) or (form.name == "avif" and head[8:12] == b"avis"):
+    if beside.animated:
         notes.append("only the first picture of the animation is read")
+    return notes
+
+
+def _header_notes(image: pyvips.Image, directory: Directory) -> list[str]:
+    notes: list[str] = []
     bits = _number(image, "bits-per-sample", 8)
     if _number(image, "palette", 0) or directory.number(262) == 3:
         notes.append("palette expanded to full colours")

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pyvips
+from pyvips.voperation import concurrency_set
 
 # The cache keeps decoded pixels alive after their last use, and photos are large.
 pyvips.cache_set_max(0)
@@ -32,6 +33,11 @@ _NOISE = (
     "libpng read error",
     "Success",
 )
+
+
+def limit_threads(count: int) -> None:
+    """Let libvips take at most `count` threads a photo, most of all to encode AVIF; holds for the process."""
+    concurrency_set(count)
 
 
 def set_blob(image: pyvips.Image, name: str, value: bytes) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,6 +22,7 @@ from relume.photo import colour, containers, metadata, vips
 from relume.photo.colour import Profile
 from relume.photo.formats import TITLES, Format, parse_format
 from relume.photo.photo import Metadata, Photo
+from relume.photo.read import open_file
 
 _ROWS = 256
 _BIT_DEPTH_NOTE = "16 bits a channel reduced to {}"
@@ -56,7 +58,7 @@ def encode_photo(
 
     Raises:
         OutputUnwritable: no such format, too large for the format, or the encoder failed.
-        UsageError: a quality out of range, or arrays of the wrong shape or type.
+        UsageError: a quality out of range.
     """
     form = _choose(photo, format, None)
     sink = io.BytesIO()
@@ -71,6 +73,7 @@ def write_photo(
     format: str = "",  # noqa: A002
     quality: int | None = None,
     strip: bool = False,
+    in_place: bool = False,
 ) -> tuple[str, ...]:
     """Write a photo to a file, completely or not at all.
 
@@ -82,18 +85,44 @@ def write_photo(
             that the photo was read from where `target` has none.
         quality: 1..100 for the lossy formats, None for the format's default; lossless ones ignore it.
         strip: leave out EXIF, XMP, IPTC and the colour profile, and store sRGB colours.
+        in_place: keep the permissions of the file that is replaced and, where allowed, its owner; where
+            `target` is a link, replace what it points to.
 
     Returns:
         Notes on what the format could not hold.
 
     Raises:
         OutputUnwritable: no such format or folder, no permission or space, or the encoder failed.
-        UsageError: a quality out of range, or arrays of the wrong shape or type.
+        UsageError: a quality out of range.
     """
     target = Path(target)
     form = _choose(photo, format, target)
-    with _replacing(target) as file:
+    with replacing(target, in_place=in_place) as file:
         return _encode(photo, form, quality, strip, file, target)
+
+
+def copy_photo(source: Path | bytes, target: Path) -> None:
+    """Copy a photo's file (or its bytes) as it is, in the way of `write_photo`.
+
+    Raises:
+        InputUnreadable: the file may no longer be read.
+        OutputUnwritable: no such folder, no permission or space.
+    """
+    given = isinstance(source, bytes)
+    with (
+        io.BytesIO(source) if given else os.fdopen(open_file(source, str(source)), "rb") as opened,
+        replacing(target) as file,
+    ):
+        shutil.copyfileobj(opened, file)
+
+
+def keeps_format(photo: Photo, target: Path | None, *, format: str = "") -> bool:  # noqa: A002
+    """Whether `write_photo` would write the format of the file that the photo was read from.
+
+    Raises:
+        OutputUnwritable: no such format.
+    """
+    return _choose(photo, format, target).name == photo.stored
 
 
 def _choose(photo: Photo, name: str, target: Path | None) -> Format:
@@ -108,20 +137,9 @@ def _choose(photo: Photo, name: str, target: Path | None) -> Format:
 
 
 def _check(photo: Photo, form: Format, quality: int | None, path: Path | None) -> None:
-    rgb, alpha = photo.rgb_HWC, photo.alpha_HW
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0 or rgb.dtype not in (np.uint8, np.uint16):
-        raise UsageError(
-            f"the photo's pixels are {rgb.dtype} of shape {rgb.shape}",
-            "They must be uint8 or uint16, H x W x 3.",
-        )
-    if alpha is not None and (alpha.shape != rgb.shape[:2] or alpha.dtype != rgb.dtype):
-        raise UsageError(
-            f"the photo's alpha is {alpha.dtype} of shape {alpha.shape}",
-            "It must match the pixels in type and size.",
-        )
     if quality is not None and not 1 <= quality <= 100:
         raise UsageError(f"the quality {quality} is out of range", "Choose 1 to 100.")
-    if max(rgb.shape[:2]) > form.max_side:
+    if max(photo.height, photo.width) > form.max_side:
         raise OutputUnwritable(
             f"{form.title} holds at most {form.max_side} pixels a side, not {photo.width} x {photo.height}",
             "Choose PNG or TIFF.",
@@ -159,14 +177,24 @@ def _encode(
 def _fitting(photo: Photo, form: Format) -> tuple[Metadata, list[str]]:
     """The metadata that the format can hold, with a profile that fits the pixels, and notes."""
     about = photo.metadata
-    notes: list[str] = []
-    if about.iptc and not form.iptc:
-        about = replace(about, iptc=None)
-        notes.append(f"IPTC dropped: {form.title} has no place for it")
+    places = (
+        ("IPTC", about.iptc, form.iptc),
+        ("comment", about.comments, form.name == "jpeg"),
+        ("text", about.texts, form.name == "png"),
+    )
+    notes = [
+        f"{name} dropped: {form.title} has no place for it"
+        for name, held, fits in places
+        if held and not fits
+    ]
+    if about.exif:
+        about = replace(about, exif=metadata.with_size(about.exif, photo.width, photo.height))
     fits = (Profile.GREY,) if photo.grey else (Profile.SRGB, Profile.WIDE)
     if about.icc is not None and colour.judge(about.icc) not in fits:
         about = replace(about, icc=None)
         notes.append("colour profile dropped: it does not fit the photo")
+    elif photo.grey and not form.grey:
+        about = replace(about, icc=None)
     return about, notes
 
 
@@ -174,6 +202,9 @@ def _image(photo: Photo, form: Format, icc: bytes | None) -> tuple[pyvips.Image,
     """The pixels as they go into the file, and notes. Nothing is computed before it is saved."""
     notes: list[str] = []
     image = vips.wrap(_one_channel(photo.rgb_HWC) if photo.grey else photo.rgb_HWC, grey=photo.grey)
+    read_by = photo.metadata.icc
+    if photo.grey and icc is None and read_by is not None and colour.judge(read_by) is Profile.GREY:
+        image = colour.grey_to_srgb(image, read_by)
     alpha = None if photo.alpha_HW is None else vips.wrap(photo.alpha_HW)
     if alpha is not None and not form.alpha:
         full = 65535 if photo.bits == 16 else 255
@@ -212,9 +243,9 @@ def _to_8_bits(image: pyvips.Image) -> pyvips.Image:
     return image.linear([255 / 65535], [0.5], uchar=True).copy(interpretation=name)
 
 
-def _with_resolution(image: pyvips.Image, dpi: float | None) -> pyvips.Image:
-    dots = (dpi or 72.0) / 25.4
-    return image.copy(xres=dots, yres=dots)
+def _with_resolution(image: pyvips.Image, dpi: tuple[float, float] | None) -> pyvips.Image:
+    across, down = dpi or (72.0, 72.0)
+    return image.copy(xres=across / 25.4, yres=down / 25.4)
 
 
 def _save(
@@ -228,6 +259,7 @@ def _save(
         write = containers.inserting(sink.write, containers.INSERT_AT["jpeg"], extra)
     elif form.name == "png":
         write = containers.inserting(sink.write, containers.INSERT_AT["png"], containers.png_chunks(about))
+        options = dict(options, keep="none")
     elif form.name == "webp":
         data = image.webpsave_buffer(**options)
         sink.write(containers.webp_with(data, about, image.width, image.height, alpha=image.hasalpha()))
@@ -236,7 +268,7 @@ def _save(
         image, options = _attach(image, form, options, about)
     _stream(image, form, options, sink, write)
     if form.name == "tiff":
-        notes += metadata.add_to_tiff(sink, about.exif, about.iptc)
+        notes += metadata.add_to_tiff(sink, about)
     return notes
 
 
@@ -301,9 +333,14 @@ def _stream(
 
 
 @contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `target` when the block ends well, and is gone otherwise."""
+def replacing(target: Path, *, in_place: bool = False) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `target` when the block ends well, and is gone otherwise.
+
+    With `in_place`, as `write_photo` describes it.
+    """
     _check_target(target)
+    if in_place:
+        target = target.resolve()
     partial = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.partial")
     try:
         nameless = _nameless_file(target.parent)
@@ -313,6 +350,8 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
         raise _unwritable(error, target) from error
     try:
         with file:
+            if in_place and os.name == "posix" and target.exists():
+                _take_over(file, target)
             yield file
             if nameless:
                 file.flush()
@@ -325,6 +364,14 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError):
             raise _unwritable(error, target) from error
         raise
+
+
+def _take_over(file: BinaryIO, old: Path) -> None:
+    """Give a file another's permissions and, where allowed, its owner."""
+    status = old.stat()
+    with contextlib.suppress(OSError):
+        os.fchown(file.fileno(), status.st_uid, status.st_gid)
+    os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
 
 
 def _nameless_file(folder: Path) -> BinaryIO | None:

@@ -1,0 +1,151 @@
+"""`relume enhance --in-place`: what a replaced photo keeps, and which photos are not replaced."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from relume.errors import ExitCode
+from relume.photo import read_photo
+from shared import Result, dark, digest
+
+Run = Callable[..., Result]
+Make = Callable[..., Path]
+posix = pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX's")
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    old = os.umask(0o022)
+    yield
+    os.umask(old)
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+@posix
+@pytest.mark.parametrize("nameless", [True, False])
+@pytest.mark.parametrize("permissions", [0o600, 0o664, 0o444])
+def test_permissions_stay(
+    relume: Run,
+    photo: Make,
+    umask: None,
+    monkeypatch: pytest.MonkeyPatch,
+    permissions: int,
+    nameless: bool,
+) -> None:
+    if not nameless:
+        monkeypatch.setattr("relume.photo.write._nameless_file", lambda _: None)
+    path = photo("night.png")
+    path.chmod(permissions)
+    assert relume("enhance", path, "--in-place").code == 0
+    assert read_photo(path).rgb_HWC.mean() > dark().mean()
+    assert mode(path) == permissions
+
+
+@posix
+def test_an_owner_that_cannot_be_kept_is_no_failure(
+    relume: Run, photo: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refused)
+    path = photo("night.png")
+    path.chmod(0o600)
+    assert relume("enhance", path, "--in-place").code == 0
+    assert mode(path) == 0o600
+
+
+@posix
+def test_a_new_file_has_the_usual_permissions(relume: Run, photo: Make, umask: None, tmp_path: Path) -> None:
+    path = photo("night.png")
+    path.chmod(0o600)
+    assert relume("enhance", path).code == 0
+    assert relume("enhance", path, "--strength", 0, "-o", tmp_path / "out").code == 0
+    assert mode(tmp_path / "night.relume.png") == mode(tmp_path / "out" / "night.png") == 0o644
+
+
+@pytest.mark.parametrize("outright", [True, False])
+def test_a_link_stays_and_its_photo_is_replaced(
+    relume: Run, photo: Make, tmp_path: Path, outright: bool
+) -> None:
+    path, link = photo("kept/night.png"), tmp_path / "in" / "link.png"
+    link.parent.mkdir()
+    link.symlink_to(Path("..", "kept", "night.png"))
+    assert relume("enhance", link if outright else link.parent, "--in-place").code == 0
+    assert link.readlink() == Path("..", "kept", "night.png")
+    assert read_photo(path).rgb_HWC.mean() > dark().mean()
+    assert [file.name for file in path.parent.iterdir()] == ["night.png"]
+    assert [file.name for file in link.parent.iterdir()] == ["link.png"]
+
+
+@pytest.mark.parametrize("name", ["pages.tif", "moving.webp", "moving.png"])
+def test_a_file_of_several_pictures_is_not_replaced(
+    relume: Run, photo: Make, tmp_path: Path, name: str
+) -> None:
+    more: dict[str, Any] = {"save_all": True, "append_images": [Image.fromarray(dark(seed=5))]}
+    path, other = photo(f"in/{name}", **more), photo("in/night.png")
+    before = digest(path), digest(other)
+    alone = relume("enhance", path, "--in-place")
+    assert alone.code == ExitCode.OUTPUT_UNWRITABLE
+    assert "pictures" in alone.err
+    assert "-o" in alone.err
+    assert relume("enhance", path.parent, "--in-place").code == ExitCode.BATCH_PARTLY_FAILED
+    assert digest(path) == before[0]
+    assert digest(other) != before[1]
+    assert relume("enhance", path, "-o", tmp_path / "out").code == 0
+
+
+def test_a_motion_photo_is_not_replaced(relume: Run, photo: Make, tmp_path: Path) -> None:
+    said = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" GCamera:MotionPhoto="1"></x:xmpmeta>'
+    path = photo("motion.jpg", xmp=said)
+    before = digest(path)
+    alone = relume("enhance", path, "--in-place")
+    assert alone.code == ExitCode.OUTPUT_UNWRITABLE
+    assert "video" in alone.err
+    assert digest(path) == before
+
+
+@pytest.mark.parametrize("name", ["a.dng", "b.HEIC"])
+def test_a_photo_of_a_read_only_format_fails_alone(relume: Run, photo: Make, name: str) -> None:
+    path = photo("in/night.png")
+    odd = path.with_name(name)
+    odd.write_bytes(b"raw")
+    before = digest(path)
+    result = relume("enhance", path.parent, "--in-place", "--json")
+    assert result.code == ExitCode.BATCH_PARTLY_FAILED
+    assert [line["status"] for line in result.lines] == ["failed", "ok"]
+    assert result.lines[0]["error"]["code"] == ExitCode.OUTPUT_UNWRITABLE
+    assert "Leave out --in-place" in result.lines[0]["error"]["message"]
+    assert odd.read_bytes() == b"raw"
+    assert digest(path) != before
+    assert relume("enhance", odd, "--in-place").code == ExitCode.OUTPUT_UNWRITABLE
+
+
+def test_a_read_only_format_is_told_by_content(relume: Run, tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pytest.importorskip("pi_heif")
+    path = tmp_path / "night.heic"
+    pillow_heif.from_pillow(Image.fromarray(dark())).save(path)
+    path = path.rename(tmp_path / "night.jpg")
+    before = digest(path)
+    assert relume("enhance", path, "--in-place").code == ExitCode.OUTPUT_UNWRITABLE
+    assert digest(path) == before
+
+
+def test_it_excludes_skip_existing(relume: Run, photo: Make) -> None:
+    path = photo("night.png")
+    before = digest(path)
+    result = relume("enhance", path, "--in-place", "--skip-existing")
+    assert result.code == ExitCode.USAGE
+    assert "--skip-existing" in result.err
+    assert digest(path) == before
