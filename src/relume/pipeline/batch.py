@@ -314,8 +314,8 @@ def without_results(inputs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Pat
     names = {
         _identity(path.with_name(f"{name}{MARK}")) for path, _ in inputs for name in (path.stem, path.name)
     }
-    results = [path for path, _ in inputs if _identity(path.with_name(path.stem)) in names]
-    return [(path, base) for path, base in inputs if path not in results], results
+    results = {path: None for path, _ in inputs if _identity(path.with_name(path.stem)) in names}
+    return [(path, base) for path, base in inputs if path not in results], list(results)
 
 
 def not_found(error: InputUnreadable) -> Outcome:
