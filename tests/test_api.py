@@ -294,3 +294,5 @@ def test_cards_say_what_a_user_must_know(name: str) -> None:
     assert card.halo % card.size_multiple == 0
     for field in ("summary", "data", "terms", "limits", "recipe", "metrics"):
         assert getattr(card, field), f"the card of {name} says nothing about: {field}"
+    for file in card.files:
+        assert b"site-packages" not in load_graph(name, card, file)  # nor anything else of where it was made

@@ -106,6 +106,13 @@ def test_only_what_a_split_holds_out(relume: Run, pairs: Path) -> None:
     assert json.loads(result.out)["n"] == 2
 
 
+def test_splits_that_come_with_relume_go_by_name(relume: Run, pairs: Path) -> None:
+    for side in ("low", "high"):
+        (pairs / side / "0.png").rename(pairs / side / "78.png")
+    result = relume("evaluate", pairs / "low", pairs / "high", "--only", "our485_scenes", "--json", "-")
+    assert [row["name"] for row in json.loads(result.out)["per_image"]] == ["78"]
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [

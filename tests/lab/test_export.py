@@ -62,6 +62,15 @@ def test_card_tells_the_facts_of_the_network(exported: tuple[TwoPass, Card, Path
     assert stored.recipe["name"] == "tiny"
 
 
+def test_graphs_hold_nothing_of_the_machine(exported: tuple[TwoPass, Card, Path]) -> None:
+    _, card, folder = exported
+    here = str(Path(__file__).parents[2]).encode()
+    for file in card.files:
+        graph = (folder / file).read_bytes()
+        assert here not in graph
+        assert b"site-packages" not in graph
+
+
 def test_weights_are_stored_in_half_precision(exported: tuple[TwoPass, Card, Path]) -> None:
     _, card, folder = exported
     graph = onnx.load(folder / card.local_graph).graph

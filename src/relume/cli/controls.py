@@ -27,7 +27,8 @@ HighlightOption = Annotated[
     float, typer.Option(help="How much of what is bright already stays as it is: 0 to 1.")
 ]
 ColourOption = Annotated[
-    float, typer.Option(help="How far grey stays grey: 0 as the network wants, 1 wholly.")
+    float,
+    typer.Option(help="How alike the colour channels are brightened: 0 as the network wants, 1 all alike."),
 ]
 
 DownsampleOption = Annotated[

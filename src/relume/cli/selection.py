@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,12 @@ from relume.errors import DataError, UsageError
 if TYPE_CHECKING:
     from relume.evaluate.pairs import Pair
 
-OnlyOption = Annotated[Path | None, typer.Option(help="Take the images that this split file holds out.")]
+OnlyOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Take the images that this split holds out: a file, or our485_scenes or sice_scenes by name."
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ def select(low: Path, high: Path | None, only: Path | None) -> Selection:
 
     Args:
         low, high: as for `pairs_of`; or, without targets, as for `find_inputs`.
-        only: a split file, to take the pairs that it holds out.
+        only: a split's file, or the name of one that comes with relume, to take the pairs that it holds out.
 
     Raises:
         UsageError: a split, but no targets.
@@ -46,6 +52,7 @@ def select(low: Path, high: Path | None, only: Path | None) -> Selection:
     from relume.evaluate.pairs import LIST, pairs_of
     from relume.pipeline.batch import find_inputs
 
+    only = None if only is None else _split_file(only)
     pairs = pairs_of(low, high)
     if pairs is not None:
         sides = [side for pair in pairs for side in (pair.low, pair.high)]
@@ -55,6 +62,12 @@ def select(low: Path, high: Path | None, only: Path | None) -> Selection:
         raise UsageError("--only needs targets", "Name a set of pairs, or a folder of targets as well.")
     photos = [path for path, _ in find_inputs([str(low)])]
     return Selection(None, photos, photos)
+
+
+def _split_file(split: Path) -> Path:
+    """A split's file, given as such or by its name."""
+    committed = Path(str(resources.files("relume"))) / "lab/data/splits" / f"{split}.json"
+    return committed if not split.exists() and committed.exists() else split
 
 
 def _held_out(pairs: Sequence[Pair], split: Path) -> list[Pair]:

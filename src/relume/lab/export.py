@@ -123,7 +123,16 @@ def _export(module: nn.Module, inputs: dict[str, torch.Tensor], output: str, siz
     assert program is not None  # noqa: S101 - the new exporter always returns a program
     model = program.model_proto
     onnx.checker.check_model(model)
+    _forget_origin(model)
     return _halve(model).SerializeToString()
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Drop what the exporter notes of the source code: lines of it, and paths of the machine."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
 
 
 def _halve(model: onnx.ModelProto, smallest: int = 256) -> onnx.ModelProto:
