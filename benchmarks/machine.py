@@ -8,6 +8,7 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import date
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 
+@cache
 def facts() -> dict[str, Any]:
-    """Processor, versions, commit and day."""
+    """Processor, versions, commit and day; the commit as it is before a first result changes a file."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),

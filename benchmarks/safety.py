@@ -27,7 +27,7 @@ import machine
 import numpy as np
 
 from relume import Enhancer
-from relume.evaluate.metrics import PSNR_CAP, mean_luma, psnr
+from relume.evaluate.metrics import mean_luma, psnr
 from relume.evaluate.noreference import statistics
 from relume.evaluate.pairs import list_pairs
 from relume.lab.data.darkness import Degradation
@@ -57,20 +57,22 @@ def well_lit_frames(data: Path) -> dict[str, np.ndarray]:
 
 def well_lit(model: str, enhancer: Enhancer, frames: dict[str, np.ndarray]) -> dict[str, Any]:
     """One row: what happens to all frames."""
-    scores, growths, darker = {}, [], 0
+    scores, growths, darker, untouched = {}, [], 0, []
     for name, frame in frames.items():
         result = enhancer.enhance(frame)
         before, after = statistics(frame), statistics(result)
         scores[name] = psnr(result, frame)
+        if np.array_equal(result, frame):
+            untouched.append(name)
         growths.append(after["clipped_highlights"] - before["clipped_highlights"])
         darker += after["mean_luma"] < before["mean_luma"] - 0.002
     worst = sorted(scores, key=scores.__getitem__)[:5]
     print(f"{model}, least like themselves:", {name: round(scores[name], 1) for name in worst})
-    changed = [value for value in scores.values() if value < PSNR_CAP]
+    changed = [value for name, value in scores.items() if name not in untouched]
     return {
         "model": model,
         "photos": len(frames),
-        "untouched": len(frames) - len(changed),
+        "untouched": len(untouched),
         "psnr": round(float(np.mean(list(scores.values()))), 2),
         "psnr_of_changed": round(float(np.mean(changed)), 2) if changed else "",
         "psnr_at_least_35": sum(value >= 35 for value in scores.values()),

@@ -103,9 +103,11 @@ from relume.cli.app import app
 from relume.photo import read_photo, write_photo
 started = time.perf_counter()
 try:
-    app(sys.argv[1:], standalone_mode=False)
-except SystemExit:
-    pass
+    code = app(sys.argv[1:], standalone_mode=False)
+except SystemExit as ended:
+    code = ended.code
+if code:
+    sys.exit(f"relume ended with {code}")
 seconds = time.perf_counter() - started
 # VmHWM belongs to this program alone; getrusage would count what the parent held when it forked.
 peak = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
@@ -126,7 +128,15 @@ def measure_memory(threads: int, folder: Path) -> list[dict[str, Any]]:
     for width, height in LARGE:
         source = folder / f"{width}x{height}.jpg"
         write_photo(Photo(scene(width, height)), source)
-        command = ["enhance", str(source), "-o", str(folder / "out.jpg"), "--threads", str(threads), "-q"]
+        command = [
+            "enhance",
+            str(source),
+            "-o",
+            str(folder / f"{width}x{height}.out.jpg"),
+            "--threads",
+            str(threads),
+            "-q",
+        ]
         done = subprocess.run(
             [sys.executable, "-c", _PROBE, *command], capture_output=True, text=True, check=True
         )

@@ -272,6 +272,27 @@ def test_a_damaged_card_is_refused(weights: Path, text: str) -> None:
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("files", None),
+        ("files", {"lol.local.onnx": 3}),
+        ("thumbnail_size", "160"),
+        ("size_multiple", 0),
+        ("size_multiple", 16.0),
+        ("halo", -16),
+        ("params", None),
+        ("name", 3),
+        ("recipe", []),
+    ],
+)
+def test_a_card_of_impossible_values_is_refused(weights: Path, key: str, value: object) -> None:
+    file = weights / f"{DEFAULT_MODEL}.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+    with pytest.raises(ModelError, match="damaged"):
+        Enhancer()
+
+
 def test_damaged_models_are_errors_of_relume(weights: Path) -> None:
     card = json.loads((weights / "lol.json").read_text())
     card["files"] = {}

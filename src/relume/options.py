@@ -32,7 +32,8 @@ class Controls:
             met up to a few hundredths; None leaves it to the network. Out of reach are means that would need
             clipping.
         highlight_guard: how much of what is bright already stays as it is, from 0 (nothing) to 1. At 1 a
-            pixel whose largest channel is m keeps the share m^3 of itself, so what is not clipped stays so.
+            pixel whose largest channel is m keeps the share m^3 of itself, so what is bright but not clipped
+            stays so.
         colour_guard: how far the channels may part, from 0 (as far as the network wants) to 1 (not at all:
             grey stays grey). At c the channels' gains, in stops, differ by at most (1 - c) / c of their mean,
             a third by default. A difference of s stops keeps the share s / (s + c / (10 - 10 c)) of itself,

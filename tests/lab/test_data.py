@@ -77,6 +77,18 @@ def test_a_moved_brighter_noisy_photo_is_the_same_scene(tmp_path: Path) -> None:
     assert similarities(first, again[None])[0] >= SAME_SCENE
 
 
+def test_small_photos_of_a_scene_are_found_too(tmp_path: Path) -> None:
+    """Smaller than the fingerprint in both directions."""
+    small = scene(1)[::5, ::5]
+    assert small.shape[0] < 32
+    assert small.shape[1] < 48
+    first = fingerprint(save(tmp_path / "a.png", small))
+    again = fingerprint(save(tmp_path / "b.png", np.clip(small.astype(int) + 5, 0, 255).astype(np.uint8)))
+    other = fingerprint(save(tmp_path / "c.png", scene(2)[::5, ::5]))
+    alike, unlike = similarities(first, np.stack([again, other]))
+    assert alike >= SAME_SCENE > unlike
+
+
 def test_different_scenes_stay_apart(tmp_path: Path) -> None:
     paths = [save(tmp_path / f"{seed}.png", scene(seed)) for seed in range(8)]
     similar = similarity_matrix(paths)
@@ -347,6 +359,15 @@ def test_sides_of_a_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     held_out, training = leakage.sides_of_split(folder, "any")
     assert [path.stem for path in held_out] == ["2"]
     assert [path.stem for path in training] == ["1", "10"]
+    listed = tmp_path / "listed"
+    (listed / "frames").mkdir(parents=True)
+    for name in ("1", "2", "3", "bright"):
+        save(listed / "frames" / f"{name}.png", scene(0))
+    rows = "".join(f"s,{name}.png,bright.png\n" for name in ("1", "2", "3"))
+    (listed / "pairs.csv").write_text("scene,low,high\n" + rows)
+    assert [[path.stem for path in side] for side in leakage.sides_of_split(listed, "any")] == [
+        ["bright"]
+    ] * 2
     monkeypatch.setattr(leakage, "read_split", lambda _: ["2", "99"])
     with pytest.raises(DataError, match="the first is 99"):
         leakage.sides_of_split(folder, "any")

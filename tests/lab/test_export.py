@@ -14,8 +14,9 @@ import torch
 from relume import Enhancer
 from relume.engine import OnnxEngine
 from relume.errors import InputTooLarge, ModelError
+from relume.lab import export
 from relume.lab.data.paired import to_tensor
-from relume.lab.export import export_run
+from relume.lab.export import export_graphs, export_run
 from relume.lab.networks.two_pass import TwoPass, thumbnail
 from relume.lab.recipe import Phase, Recipe
 from relume.lab.run import load_run
@@ -50,6 +51,31 @@ def test_graphs_agree_with_the_network(exported: tuple[TwoPass, Card, Path], siz
     assert enhanced.shape == expected.shape
     # Half-precision weights cost up to 2^-11 relative in each, far below one step of 8 bits.
     np.testing.assert_allclose(enhanced, expected, atol=1 / 510)
+
+
+def test_graphs_of_a_network_whose_every_part_acts_agree_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = TwoPass(widths=(16, 16, 32), depths=(1, 1, 1), condition=8, global_width=4, thumbnail_size=16)
+    assert any("film" in name for name, _ in network.named_parameters())
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)  # those that start at zero, too
+    graphs = export_graphs(network)
+    for parameter in network.local_pass.parameters():
+        parameter.data.mul_(1.5)
+    monkeypatch.setattr(export, "_graphs", lambda _: graphs)
+    with pytest.raises(ModelError, match="differ from the network"):
+        export_graphs(network)
+
+
+def test_metrics_of_other_graphs_are_not_taken_over(
+    exported: tuple[TwoPass, Card, Path], tmp_path: Path
+) -> None:
+    _, card, folder = exported
+    same = {**asdict(card), "metrics": {"psnr": 20.0}}
+    run = folder.parent / "run"
+    assert export_run(run, "tiny", tmp_path, same).metrics == {"psnr": 20.0}
+    other = {**same, "files": dict.fromkeys(card.files, "0" * 64)}
+    assert export_run(run, "tiny", tmp_path, other).metrics == {}
 
 
 def test_card_tells_the_facts_of_the_network(exported: tuple[TwoPass, Card, Path]) -> None:

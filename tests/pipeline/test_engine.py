@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from relume.engine import OnnxEngine, available_devices
+from relume.engine import OnnxEngine, available_devices, onnx
 from relume.errors import InputTooLarge, ModelError, UsageError
 from relume.zoo import load_card, load_graph
 
@@ -32,6 +34,32 @@ def test_no_graph_at_all() -> None:
 def test_unknown_devices_are_refused(device: str) -> None:
     with pytest.raises(UsageError, match="cpu"):
         OnnxEngine(b"", device=device)
+
+
+def test_directml_runs_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, most = 0, 0
+
+    class Session:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]  # DirectML could not be started, which is told
+
+        def run(self, *_: object) -> list[int]:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            sleep(0.01)
+            running -= 1
+            return [0]
+
+    monkeypatch.setattr(onnx.ort, "InferenceSession", Session)
+    monkeypatch.setattr(onnx, "available_devices", lambda: ["directml", "cpu"])
+    with pytest.warns(RuntimeWarning, match="directml could not be started"):
+        engine = OnnxEngine(b"", device="directml")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: engine.run(), range(8)))
+    assert most == 1
 
 
 def test_unfitting_inputs(engine: OnnxEngine) -> None:

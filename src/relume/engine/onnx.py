@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
+from threading import Lock
 from typing import Any
 
 import onnxruntime as ort
@@ -65,6 +67,8 @@ class OnnxEngine:
             raise ModelError(
                 f"ONNX Runtime cannot load the model ({_one_line(error)})", "Install relume again."
             ) from error
+        # DirectML allows one thread at a time to run a session.
+        self._turn = Lock() if chosen == "directml" else nullcontext()
         if self._session.get_providers()[0] != _PROVIDERS[chosen]:
             warnings.warn(
                 f"{chosen} could not be started; computing on the CPU", RuntimeWarning, stacklevel=2
@@ -78,7 +82,8 @@ class OnnxEngine:
             ModelError: the graph does not fit its inputs.
         """
         try:
-            outputs: Any = self._session.run(None, inputs, self._run_options)
+            with self._turn:
+                outputs: Any = self._session.run(None, inputs, self._run_options)
         except Exception as error:  # ONNX Runtime tells its errors apart by their text only
             if "alloc" in str(error):
                 reason, remedy = "there is not enough memory for the photo", "Take smaller tiles."

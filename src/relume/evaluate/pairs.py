@@ -87,6 +87,15 @@ def list_pairs(folder: Path) -> list[Pair]:
         return find_pairs(folder / "low", folder / "high")
     frames = folder / "frames"
     pairs = [Pair(image_name(Path(low)), frames / low, frames / high) for low, high in _listed(file)]
+    seen: dict[str, Pair] = {}
+    for pair in pairs:
+        other = seen.setdefault(pair.name, pair)
+        if other.low != pair.low:
+            raise DataError(
+                f"the list has two pairs called '{pair.name}': {other.low} and {pair.low}",
+                "Rename one of the dark images.",
+                path=file,
+            )
     for path in (path for pair in pairs for path in (pair.low, pair.high)):
         if not path.is_file():
             raise DataError("the list names an image that is not there", "Get the set again.", path=path)

@@ -15,12 +15,18 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from relume.engine import OnnxEngine
+from relume.errors import ModelError
 from relume.lab.networks.cost import count_macs, count_parameters
-from relume.lab.networks.two_pass import TwoPass
+from relume.lab.networks.two_pass import TwoPass, thumbnail
 from relume.lab.run import RECIPE, load_run
 from relume.zoo import Card
 
 OPSET = 18
+PARITY = 1 / 255
+"""Largest difference between graphs and network, whose weights are not rounded to half precision."""
+
+_CHECKED_SIZES = ((64, 64), (75, 130))
 _WORDS = ("summary", "data", "terms", "limits", "metrics")
 
 
@@ -32,25 +38,27 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
         name: name of the model.
         folder: where the files go.
         about: what only people know: `summary`, `data`, `terms`, `limits`, `metrics`; other keys are left
-            out, so that an earlier card serves.
+            out, so that an earlier card serves. Its `metrics` count only where its graphs were the same.
 
     Raises:
-        ModelError: no finished run.
+        ModelError: no finished run, or graphs that do not say what the network says.
     """
     recipe, network = load_run(run)
-    folder.mkdir(parents=True, exist_ok=True)
     graphs = {f"{name}{part}.onnx": graph for part, graph in export_graphs(network).items()}
+    files = {file_name: hashlib.sha256(graph).hexdigest() for file_name, graph in graphs.items()}
+    told = [key for key in _WORDS if key != "metrics" or about.get("files", files) == files]
     card = Card(
         name=name,
         network=recipe.network,
         params=count_parameters(network),
         gmacs_256=round(count_macs(network, 256) / 1e9, 3),
         **_tiling(network),
-        files={file_name: hashlib.sha256(graph).hexdigest() for file_name, graph in graphs.items()},
+        files=files,
         recipe=json.loads((run / RECIPE).read_text()),
         environment=json.loads((run / "environment.json").read_text()),
-        **{key: about[key] for key in _WORDS if key in about},
+        **{key: about[key] for key in told if key in about},
     )
+    folder.mkdir(parents=True, exist_ok=True)
     for file_name, graph in graphs.items():
         (folder / file_name).write_bytes(graph)
     (folder / f"{name}.json").write_text(json.dumps(asdict(card), indent=2) + "\n")
@@ -73,8 +81,35 @@ def export_graphs(network: nn.Module) -> dict[str, bytes]:
     """The serialised graphs for any height and width, by what their file names add to the model's name.
 
     Two passes become `.global` and `.local`; any other network is one graph, whose name adds nothing.
+
+    Raises:
+        ModelError: the graphs, run, differ from the network by more than half-precision weights explain.
     """
-    network = network.eval().cpu()
+    graphs = _graphs(network.eval().cpu())
+    difference = max(_difference(network, graphs, size) for size in _CHECKED_SIZES)
+    if not difference <= PARITY:
+        raise ModelError(
+            f"the exported graphs differ from the network by up to {difference:.4f}",
+            "Check that its weights are finite and within the range of half precision.",
+        )
+    return graphs
+
+
+@torch.inference_mode()
+def _difference(network: nn.Module, graphs: Mapping[str, bytes], size: tuple[int, int]) -> float:
+    """Largest difference between what graphs and network make of a dark random image of some size."""
+    image = 0.3 * torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    engines = {part: OnnxEngine(graph, device="cpu") for part, graph in graphs.items()}
+    if isinstance(network, TwoPass):
+        overview = thumbnail(image, network.overview_size).numpy()
+        conditioning = engines[".global"].run(thumbnail=overview)
+        enhanced = engines[".local"].run(image=image.numpy(), conditioning=conditioning)
+    else:
+        enhanced = engines[""].run(image=image.numpy())
+    return (torch.from_numpy(enhanced) - network(image)).abs().max().item()
+
+
+def _graphs(network: nn.Module) -> dict[str, bytes]:
     network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     image = torch.rand(1, 3, 70, 90)
     sizes = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}

@@ -157,7 +157,7 @@ class Recipe:
         compile: compile the method (`torch.compile`): up to 1.7 times as fast, after minutes at the start and
             at each new crop size; needs a C++ compiler on a CPU.
         log_every, validate_every, checkpoint_every: in steps; validation 0 is once an epoch.
-        validation_images: how many held-out images a validation during training looks at (0: all).
+        validation_images: how many held-out images a validation during training looks at, at most (0: all).
     """
 
     name: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class Card:
         metrics: measured scores by data set, protocol included.
         environment: what it was trained on.
         limits: what it is not good at.
+
+    Raises:
+        ValueError: values that no model can have.
     """
 
     name: str
@@ -48,6 +51,19 @@ class Card:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        counts = {"params": self.params, "size_multiple": self.size_multiple}
+        if self.thumbnail_size is not None:
+            counts["thumbnail_size"] = self.thumbnail_size
+        wrong = [name for name, value in counts.items() if not _is_count(value, least=1)]
+        if self.halo is not None and not _is_count(self.halo, least=0):
+            wrong.append("halo")
+        texts = [self.name, self.summary, self.network, *_items(self.files)]
+        if wrong or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"it gives no sensible {', '.join(wrong) or 'names and files'}")
+        for part in (self.recipe, self.metrics, self.environment):
+            _items(part)
+
     @property
     def global_graph(self) -> str | None:
         """File name of the global pass, `thumbnail` -> `conditioning`; None for a model of one graph."""
@@ -57,3 +73,14 @@ class Card:
     def local_graph(self) -> str:
         """File name of the local pass, `image`, `conditioning` -> `enhanced`; or of the one graph."""
         return f"{self.name}.onnx" if self.thumbnail_size is None else f"{self.name}.local.onnx"
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _items(value: object) -> list[Any]:
+    """Keys and values of a mapping."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"it gives {value!r:.40} where a table is needed")
+    return [part for item in cast("Mapping[Any, Any]", value).items() for part in item]

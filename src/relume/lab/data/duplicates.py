@@ -71,7 +71,8 @@ def _area(image_HW: npt.NDArray[np.float64], rows: int) -> npt.NDArray[np.float6
     """Area average to `rows` rows."""
     edges = np.linspace(0, len(image_HW), rows + 1).astype(int)
     sums = np.add.reduceat(image_HW, edges[:-1], axis=0)
-    return sums / np.diff(edges)[:, None]
+    # Of images with fewer rows than wanted, some are repeated.
+    return sums / np.maximum(np.diff(edges), 1)[:, None]
 
 
 def _local_mean(image_HW: npt.NDArray[np.float64], radius: int = 6) -> npt.NDArray[np.float64]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from relume.errors import DataError
-from relume.evaluate.pairs import IMAGE_SUFFIXES, find_pairs, natural_key
+from relume.evaluate.pairs import IMAGE_SUFFIXES, list_pairs, natural_key
 from relume.lab.data.duplicates import SAME_SCENE, fingerprint, similarities
 from relume.lab.data.manifest import pixel_checksum
 from relume.lab.data.splits import read_split
@@ -141,14 +141,14 @@ def sides_of_split(folder: Path, split: str) -> tuple[list[Path], list[Path]]:
     """Well-lit images of a committed split: those held out and those left for training.
 
     Args:
-        folder: holds `low/` and `high/`.
+        folder: holds `low/` and `high/`, or a `pairs.csv`.
         split: name of the split.
 
     Raises:
         DataError: no such split, or the folder lacks images that it names.
     """
     held_out = set(read_split(split))
-    pairs = find_pairs(folder / "low", folder / "high")
+    pairs = list_pairs(folder)
     absent = sorted(held_out - {pair.name for pair in pairs}, key=natural_key)
     if absent:
         raise DataError(
@@ -156,6 +156,7 @@ def sides_of_split(folder: Path, split: str) -> tuple[list[Path], list[Path]]:
             "Name the folder that the split was made from.",
             path=folder,
         )
-    validation = [pair.high for pair in pairs if pair.name in held_out]
-    training = [pair.high for pair in pairs if pair.name not in held_out]
-    return validation, training
+    # Pairs may share a well-lit image.
+    validation = dict.fromkeys(pair.high for pair in pairs if pair.name in held_out)
+    training = dict.fromkeys(pair.high for pair in pairs if pair.name not in held_out)
+    return list(validation), list(training)

@@ -136,7 +136,8 @@ def training_and_validation(root: Path, data: Data) -> tuple[list[Pair], list[Pa
     With `subset="all"` the held-out pairs are trained on too, and validating on them only shows progress.
 
     Raises:
-        DataError: the folder or a pair named by the split is missing.
+        DataError: the folder is missing, or none of the pairs that the split holds out is there; those that
+            are not are passed over.
     """
     if data.sources:
         return mixed_sources(root, data)

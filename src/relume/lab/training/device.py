@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor
 
 from relume.errors import UsageError
 
@@ -27,6 +29,25 @@ def pick_device(name: str = "auto") -> torch.device:
             f"device '{name}' is not available", "Use --device cpu, cuda, mps or auto."
         ) from error
     return device
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """State of the random numbers that a run on this device draws: the CPU's, and the device's own."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def restore_random_state(device: torch.device, states: Mapping[str, Tensor]) -> None:
+    """Go on from what `random_state` returned; a device that it does not tell of goes on from where it is."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif "mps" in states and device.type == "mps":
+        torch.mps.set_rng_state(states["mps"])
 
 
 def computes_bfloat16(device: torch.device) -> bool:

@@ -27,7 +27,13 @@ from relume.lab.training.checkpoint import (
     save_weights,
     weights_of,
 )
-from relume.lab.training.device import autocast, pick_device, pick_precision
+from relume.lab.training.device import (
+    autocast,
+    pick_device,
+    pick_precision,
+    random_state,
+    restore_random_state,
+)
 from relume.lab.training.learner import Learner
 from relume.lab.training.tracker import Tracker
 from relume.lab.training.validation import enhance_array, validate
@@ -119,7 +125,7 @@ class Trainer:
             **self.learner.state(),
             "adversary": self.adversary.state() if self.adversary else None,
             "unlogged": self.unlogged,
-            "random": torch.get_rng_state(),
+            "random": random_state(self.device),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -130,7 +136,7 @@ class Trainer:
         if self.adversary is not None:
             self.adversary.restore(state["adversary"])
         self.unlogged = state["unlogged"]
-        torch.set_rng_state(state["random"])
+        restore_random_state(self.device, state["random"])
 
 
 def train(
@@ -156,7 +162,7 @@ def train(
     if resume:
         trainer.restore(load_checkpoint(run))
     training, validation = (load_pairs(pairs) for pairs in training_and_validation(root, recipe.data))
-    held_out = validation[:: max(1, len(validation) // (recipe.validation_images or len(validation)))]
+    held_out = validation[:: -(-len(validation) // (recipe.validation_images or len(validation)))]
     data = PairedCrops(training, recipe.data, recipe.seed, trainer.method.thumbnail_size)
     (run / "environment.json").write_text(json.dumps(_environment(trainer.device), indent=2) + "\n")
     trainer.method.prepare(data)
