@@ -306,12 +306,12 @@ def _number(image: pyvips.Image, name: str, default: int) -> int:
 def _further_pictures(image: pyvips.Image, beside: Extras, notes: list[str]) -> list[str]:
     """Notes on pictures in the file that are not read, beside a gain map that `notes` name already."""
     pages = max(_number(image, "n-pages", 1), beside.pictures - (metadata.GAIN_MAP in notes))
-    notes = []
+    found: list[str] = []
     if pages > 1:
-        notes.append(f"only the first of {pages} pictures in the file is read")
+        found.append(f"only the first of {pages} pictures in the file is read")
     if beside.animated:
-        notes.append("only the first picture of the animation is read")
-    return notes
+        found.append("only the first picture of the animation is read")
+    return found
 
 
 def _header_notes(image: pyvips.Image, directory: Directory) -> list[str]:
