@@ -51,10 +51,11 @@ def ablate(
         return
     folder = out or Path("runs") / f"ablate-{grid}"
     target = csv or folder / "results.csv"
+    results = run_grid(
+        chosen, data_root(data), folder, _seeds(seeds), changes=changes or [], device=device, quiet=quiet
+    )
     try:
-        for result in run_grid(
-            chosen, data_root(data), folder, _seeds(seeds), changes=changes or [], device=device, quiet=quiet
-        ):
+        for result in results:
             with writing(target):
                 write_results(finished(chosen, folder), target)
             typer.echo(f"{result.cell}, seed {result.seed}: {result.psnr:.2f} dB", err=True)

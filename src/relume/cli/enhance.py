@@ -87,7 +87,6 @@ def enhance(
 
     [bold]curl -s URL | relume enhance - -o - > out.jpg[/bold] works in a pipe.
     """
-    from relume.photo.vips import limit_threads
     from relume.pipeline.batch import Output
 
     options = EnhanceOptions(
@@ -99,6 +98,8 @@ def enhance(
         downsample=downsample_factor(downsample),
     )
     if threads:
+        from relume.photo.vips import limit_threads
+
         limit_threads(threads)
     if STDIO in paths:
         if len(paths) > 1 or recursive or in_place or skip_existing or as_json:
