@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import machine
 import numpy as np
 from PIL import Image
+from safety import spread
 
 from relume import Enhancer
 from relume.evaluate.metrics import psnr_gt_mean, ssim
@@ -43,8 +44,7 @@ SCALES: dict[str, Callable[[Pixels], Pixels]] = {"two pixels": enlarged, "one pi
 def held_out(folder: Path, count: int) -> list[Pair]:
     """So many pairs of the held-out scenes, evenly over all."""
     names = set(read_split("our485_scenes"))
-    pairs = [pair for pair in list_pairs(folder) if pair.name in names]
-    return [pairs[round(index)] for index in np.linspace(0, len(pairs) - 1, min(count, len(pairs)))]
+    return spread([pair for pair in list_pairs(folder) if pair.name in names], count)
 
 
 def measure(pairs: list[Pair]) -> list[dict[str, Any]]:

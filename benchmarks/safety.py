@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from math import dist
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import machine
 import numpy as np
@@ -34,6 +34,8 @@ from relume.lab.data.darkness import Degradation
 from relume.lab.data.paired import read_8_bits, to_tensor
 from relume.lab.data.splits import read_split
 from relume.lab.data.synthesis import degrade
+
+Item = TypeVar("Item")
 
 SETS = (("lol_v1/our485", "our485_scenes"), ("sice_part1", "sice_scenes"))
 WELL_LIT = 0.35
@@ -116,10 +118,9 @@ def darkened(frame: np.ndarray, exposure: float) -> np.ndarray:
     return (dark_CHW.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
 
 
-def spread(frames: dict[str, np.ndarray], count: int) -> list[str]:
-    """Names of so many frames, evenly over all."""
-    names = list(frames)
-    return [names[round(index)] for index in np.linspace(0, len(names) - 1, min(count, len(names)))]
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """So many of the items, evenly over all."""
+    return [items[round(index)] for index in np.linspace(0, len(items) - 1, min(count, len(items)))]
 
 
 def print_worst(rows: Sequence[dict[str, Any]], limits: dict[str, float]) -> None:
@@ -144,7 +145,7 @@ def main() -> None:
         print(safe[-1])
         rows = [
             ladder(model, enhancer, name, frames[name])
-            for name in spread(frames, options.scenes or len(frames))
+            for name in spread(list(frames), options.scenes or len(frames))
         ]
         print_worst(rows, {"brightest_over_darkest": 1.2, "card_moves": 4.0})
         ladders += rows
