@@ -46,15 +46,15 @@ READ_NOISE = 3.0
 
 
 def well_lit_frames(data: Path) -> dict[str, np.ndarray]:
-    """Held-out well-lit frames by name, each once."""
-    frames: dict[str, np.ndarray] = {}
+    """Held-out well-lit frames by name, each once, whatever its names."""
+    frames: dict[bytes, tuple[str, np.ndarray]] = {}
     for folder, split in SETS:
         held_out = set(read_split(split))
         for pair in list_pairs(data / folder):
-            name = f"{Path(folder).parts[0]}/{pair.high.stem}"
-            if pair.name in held_out and name not in frames:
-                frames[name] = read_8_bits(pair.high)
-    return {name: frame for name, frame in frames.items() if mean_luma(frame) >= WELL_LIT}
+            if pair.name in held_out:
+                frame = read_8_bits(pair.high)
+                frames.setdefault(frame.tobytes(), (f"{Path(folder).parts[0]}/{pair.high.stem}", frame))
+    return {name: frame for name, frame in frames.values() if mean_luma(frame) >= WELL_LIT}
 
 
 def well_lit(model: str, enhancer: Enhancer, frames: dict[str, np.ndarray]) -> dict[str, Any]:

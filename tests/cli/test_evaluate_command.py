@@ -104,6 +104,7 @@ def test_only_what_a_split_holds_out(relume: Run, pairs: Path) -> None:
     split.write_text('{"train": ["0"], "validation": ["1", "2"]}')
     result = relume("evaluate", pairs / "low", pairs / "high", "--only", split, "--json", "-")
     assert json.loads(result.out)["n"] == 2
+    assert "not here" not in result.err
 
 
 def test_splits_that_come_with_relume_go_by_name(relume: Run, pairs: Path) -> None:
@@ -111,6 +112,7 @@ def test_splits_that_come_with_relume_go_by_name(relume: Run, pairs: Path) -> No
         (pairs / side / "0.png").rename(pairs / side / "78.png")
     result = relume("evaluate", pairs / "low", pairs / "high", "--only", "our485_scenes", "--json", "-")
     assert [row["name"] for row in json.loads(result.out)["per_image"]] == ["78"]
+    assert "47 of the 48 images that it holds out are not here" in result.err
 
 
 @pytest.mark.parametrize(

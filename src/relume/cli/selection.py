@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relume.cli.console import say
 from relume.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _split_file(split: Path) -> Path:
 
 
 def _held_out(pairs: Sequence[Pair], split: Path) -> list[Pair]:
-    """The pairs that a split file holds out.
+    """The pairs that a split file holds out; a message says how many of them are not here.
 
     Raises:
         InputUnreadable, InputInvalid: no such file, or no JSON.
@@ -82,7 +83,10 @@ def _held_out(pairs: Sequence[Pair], split: Path) -> list[Pair]:
     names = read_json(split)
     if not isinstance(names, dict) or not isinstance(names.get("validation"), list):
         raise DataError("holds no list `validation`", "Name a split file.", path=split)
-    kept = [pair for pair in pairs if pair.name in names["validation"]]
+    wanted = set(names["validation"])
+    kept = [pair for pair in pairs if pair.name in wanted]
     if not kept:
         raise DataError("holds out none of these pairs", "Name the split of this very set.", path=split)
+    if missing := len(wanted.difference(pair.name for pair in kept)):
+        say(f"{split.stem}: {missing} of the {len(wanted)} images that it holds out are not here")
     return kept
