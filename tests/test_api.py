@@ -173,6 +173,17 @@ def test_views_and_foreign_byte_orders_are_fine(enhancer: Enhancer) -> None:
         np.testing.assert_array_equal(enhancer.enhance(same), wanted)
 
 
+def test_a_photo_of_a_foreign_byte_order_is_refused() -> None:
+    with pytest.raises(UsageError, match="byte order"):
+        relume.Photo(dark(9, 9, 16).astype(">u2"))
+
+
+def test_photos_are_equal_to_themselves_alone() -> None:
+    one, other = relume.Photo(dark()), relume.Photo(dark())
+    assert one in [other, one]
+    assert len({one, other}) == 2
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
 import numpy as np
@@ -105,6 +104,21 @@ class Enhancer:
         )
 
 
+def load_enhancer(options: EnhanceOptions) -> Enhancer:
+    """An `Enhancer` as options ask for; their controls are for `Enhancer.enhance`.
+
+    Raises:
+        ModelError, UsageError: as `Enhancer`.
+    """
+    return Enhancer(
+        options.model,
+        device=options.device,
+        threads=options.threads,
+        tile=options.tile,
+        downsample=options.downsample,
+    )
+
+
 def _to_integers(image: object) -> Array:
     if not isinstance(image, np.ndarray):
         raise UsageError(f"a {type(image).__name__} is no photo", "Give a Photo or a NumPy array.")
@@ -112,7 +126,7 @@ def _to_integers(image: object) -> Array:
     if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
         raise UsageError(f"an array of shape {array.shape} is no RGB image", "Give height x width x 3.")
     if array.dtype.name in ("uint8", "uint16"):
-        return array
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype.kind != "f":
         raise UsageError(f"pixels are {array.dtype}", "Give uint8, uint16, or floats in [0, 1].")
     low, high = array.min(), array.max()
@@ -123,12 +137,12 @@ def _to_integers(image: object) -> Array:
 
 
 @overload
-def enhance(image: Path | str | Photo, **options: Any) -> Photo: ...
+def enhance(image: str | os.PathLike[str] | Photo, **options: Any) -> Photo: ...
 @overload
 def enhance(image: Array, **options: Any) -> Array: ...
 
 
-def enhance(image: Path | str | Photo | Array, **options: Any) -> Photo | Array:
+def enhance(image: str | os.PathLike[str] | Photo | Array, **options: Any) -> Photo | Array:
     """Enhance one image; for many, keep an `Enhancer`.
 
     >>> photo = relume.enhance("night.jpg", strength=0.8)
@@ -149,14 +163,8 @@ def enhance(image: Path | str | Photo | Array, **options: Any) -> Photo | Array:
         raise UsageError(
             str(error), f"Options are: {', '.join(EnhanceOptions.__dataclass_fields__)}."
         ) from None
-    enhancer = Enhancer(
-        chosen.model,
-        device=chosen.device,
-        threads=chosen.threads,
-        tile=chosen.tile,
-        downsample=chosen.downsample,
-    )
-    if isinstance(image, Path | str):
+    enhancer = load_enhancer(chosen)
+    if isinstance(image, str | os.PathLike):
         image = read_photo(image)
     if isinstance(image, Photo):
         return enhancer.enhance(image, **asdict(chosen.controls))

@@ -71,6 +71,12 @@ MODEL_ALONE = Controls(strength=1.0, highlight_guard=0.0, colour_guard=0.0)
 """What the network returns and nothing else, as measurements of a model need it."""
 
 
+DEFAULT_MAX_PIXELS = 200_000_000
+"""Most pixels of a photo, since a small file can claim any size."""
+
+_MOST_THREADS = 1024
+
+
 @dataclass(frozen=True)
 class EnhanceOptions(Controls):
     """How a photo is enhanced: the `Controls`, and how they are computed.
@@ -79,7 +85,7 @@ class EnhanceOptions(Controls):
         model: name of a shipped model (`relume models` lists them), or the card (a `.json` file) of an
             exported one.
         device: `auto`, `cpu`, `cuda`, `coreml` or `directml`, as far as ONNX Runtime has it.
-        threads: CPU threads; 0 takes all.
+        threads: CPU threads, at most 1024; 0 takes all.
         tile: side of the tiles that large photos are cut into, in pixels that the network sees. It bounds
             memory and does not change the result; 0 takes the whole photo at once.
         downsample: factor by which the network sees the photo reduced, 1 to 4; its result is brought to full
@@ -98,8 +104,10 @@ class EnhanceOptions(Controls):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not _is_count(self.threads):
-            raise UsageError(f"threads is {self.threads!r}", "Give a number of threads, or 0 for all.")
+        if not _is_count(self.threads) or self.threads > _MOST_THREADS:
+            raise UsageError(
+                f"threads is {self.threads!r}", f"Give 1 to {_MOST_THREADS} threads, or 0 for all."
+            )
         if not _is_count(self.tile):
             raise UsageError(f"tile is {self.tile!r}", "Give a side in pixels, or 0 for the whole photo.")
         if self.downsample not in ("auto", 1, 2, 3, 4) or isinstance(self.downsample, bool | float):

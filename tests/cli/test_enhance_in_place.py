@@ -43,7 +43,7 @@ def test_permissions_stay(
     nameless: bool,
 ) -> None:
     if not nameless:
-        monkeypatch.setattr("relume.photo.write._nameless_file", lambda _: None)
+        monkeypatch.setattr("relume.files._nameless_file", lambda _: None)
     path = photo("night.png")
     path.chmod(permissions)
     assert relume("enhance", path, "--in-place").code == 0
@@ -97,7 +97,7 @@ def test_a_file_of_several_pictures_is_not_replaced(
     before = digest(path), digest(other)
     alone = relume("enhance", path, "--in-place")
     assert alone.code == ExitCode.OUTPUT_UNWRITABLE
-    assert "pictures" in alone.err
+    assert "picture" in alone.err
     assert "-o" in alone.err
     assert relume("enhance", path.parent, "--in-place").code == ExitCode.BATCH_PARTLY_FAILED
     assert digest(path) == before[0]
@@ -113,6 +113,28 @@ def test_a_motion_photo_is_not_replaced(relume: Run, photo: Make, tmp_path: Path
     assert alone.code == ExitCode.OUTPUT_UNWRITABLE
     assert "video" in alone.err
     assert digest(path) == before
+
+
+@pytest.mark.parametrize("said", [b' hdrgm:Version="1.0"', b' xmpNote:HasExtendedXMP="0"'])
+def test_what_cannot_be_written_again_is_not_lost(relume: Run, photo: Make, said: bytes) -> None:
+    path = photo("more.jpg", xmp=b'<x:xmpmeta xmlns:x="adobe:ns:meta/"%b></x:xmpmeta>' % said)
+    before = digest(path)
+    alone = relume("enhance", path, "--in-place")
+    assert alone.code == ExitCode.OUTPUT_UNWRITABLE
+    assert "dropped" in alone.err
+    assert digest(path) == before
+    assert relume("enhance", path).code == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="no extended attributes here")
+def test_extended_attributes_stay(relume: Run, photo: Make) -> None:
+    path = photo("night.png")
+    try:
+        os.setxattr(path, "user.tags", b"evening")
+    except OSError:
+        pytest.skip("this disk has no extended attributes")
+    assert relume("enhance", path, "--in-place").code == 0
+    assert os.getxattr(path, "user.tags") == b"evening"
 
 
 @pytest.mark.parametrize("name", ["a.dng", "b.HEIC"])

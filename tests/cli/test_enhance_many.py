@@ -126,6 +126,26 @@ def test_in_place_is_no_advice_where_another_photo_would_be_lost(
     assert digest(link) == before
 
 
+@pytest.mark.parametrize("arguments", [[""], ["a.jpg", ""], ["a.jpg", "-o", ""]])
+def test_an_empty_name_is_not_the_current_folder(
+    relume: Run, photo: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    path = photo("a.jpg")
+    monkeypatch.chdir(tmp_path)
+    result = relume("enhance", *arguments)
+    assert result.code == ExitCode.USAGE
+    assert "empty" in result.err
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_name_of_several_lines_is_told_in_one(relume: Run, photo: Make) -> None:
+    path = photo("two\nlines\x1b[31m.jpg")
+    result = relume("enhance", path)
+    assert result.code == 0
+    assert result.err.count("\n") == 1
+    assert "two\\nlines\\x1b[31m.jpg" in result.err
+
+
 @pytest.mark.parametrize("name", ["*.xyz", "empty", "missing.jpg", "x" * 300 + ".jpg", "x" * 300 + "*.jpg"])
 def test_nothing_found(relume: Run, tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
@@ -245,6 +265,14 @@ def test_skip_existing_leaves_results_alone(relume: Run, folder: Path, tmp_path:
     assert read_photo(out / "sub" / "b.PNG").format == "png"
     assert relume("enhance", folder, "-r", "-o", out).code == 0
     assert read_photo(out / "a.jpg").format == "jpeg"
+
+
+def test_a_folder_is_no_finished_result(relume: Run, photo: Make, tmp_path: Path) -> None:
+    path = photo("a.jpg")
+    (tmp_path / "out" / "a.jpg").mkdir(parents=True)
+    result = relume("enhance", path, "-o", tmp_path / "out", "--skip-existing")
+    assert result.code == ExitCode.OUTPUT_UNWRITABLE
+    assert "folder" in result.err
 
 
 def test_in_place_replaces_each_photo(relume: Run, folder: Path) -> None:

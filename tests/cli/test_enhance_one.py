@@ -206,6 +206,7 @@ def test_losses_are_noted(relume: Run, tmp_path: Path) -> None:
         (["--quality", "101"], ExitCode.USAGE),
         (["--tile", "-1"], ExitCode.USAGE),
         (["--threads", "-1"], ExitCode.USAGE),
+        (["--threads", "3000000000"], ExitCode.USAGE),
         (["--max-pixels", "100"], ExitCode.INPUT_TOO_LARGE),
         (["--in-place", "-o", "out"], ExitCode.USAGE),
         (["--in-place", "--format", "png"], ExitCode.USAGE),
@@ -234,7 +235,7 @@ def test_threads_limit_the_encoder_too(relume: Run, photo: Make) -> None:
         concurrency_set(before)
 
 
-@pytest.mark.parametrize("how", ["same", "indirect", "link", "hidden in a folder"])
+@pytest.mark.parametrize("how", ["same", "indirect", "link", "hard link", "hidden in a folder"])
 def test_an_input_is_never_a_target(relume: Run, photo: Make, tmp_path: Path, how: str) -> None:
     path = photo("in/night.jpg")
     before = digest(path)
@@ -242,6 +243,9 @@ def test_an_input_is_never_a_target(relume: Run, photo: Make, tmp_path: Path, ho
     if how == "link":
         target = tmp_path / "link.jpg"
         target.symlink_to(path)
+    if how == "hard link":
+        target = tmp_path / "link.jpg"
+        target.hardlink_to(path)
     result = relume("enhance", path, "-o", target)
     assert result.code == ExitCode.OUTPUT_EXISTS
     assert "Name another output folder." in result.err
@@ -366,7 +370,7 @@ def test_pipe_refusals(relume: Run, arguments: list[str], stdin: bytes, code: Ex
 def test_a_failure_leaves_nothing_under_a_temporary_name(
     relume: Run, photo: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: bool
 ) -> None:
-    monkeypatch.setattr("relume.photo.write._nameless_file", lambda _: None)
+    monkeypatch.setattr("relume.files._nameless_file", lambda _: None)
     path, out = photo("night.jpg"), tmp_path / "out"
     assert relume("enhance", path, "-o", out).code == 0
     kept = digest(out / "night.jpg")

@@ -61,6 +61,7 @@ def test_a_stopped_batch_leaves_whole_files_and_goes_on(
     said = stop_after(process, out, 7, number)
     assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else ExitCode.INTERRUPTED)
     assert b"Traceback" not in said
+    assert (number == signal.SIGKILL) or said.endswith(b"relume: interrupted.\n")
     done = {path: path.stat().st_mtime_ns for path in out.iterdir() if not path.name.startswith(".")}
     assert 7 <= len(done) < 50
     for path in done:
@@ -101,6 +102,20 @@ def test_a_full_disk(photo: Make, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
     assert (tmp_path / "out" / "b.png").read_bytes() == b"old"
     assert [digest(path) for path in paths] == before
+
+
+def test_a_closed_stdin() -> None:
+    command = ["bash", "-c", '"$@" <&-', "bash", *RELUME, "enhance", "-", "-o", "-"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == ExitCode.INPUT_UNREADABLE
+    assert done.stderr.startswith("relume: stdin: ")
+
+
+def test_a_job_in_the_background_takes_no_interrupt(folder: Path, tmp_path: Path) -> None:
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+    process = start(folder, "-o", tmp_path / "out", "-q", before=deaf)
+    stop_after(process, tmp_path / "out", 2, signal.SIGINT)
+    assert process.returncode == 0
 
 
 @needs_full

@@ -107,6 +107,13 @@ def test_only_what_a_split_holds_out(relume: Run, pairs: Path) -> None:
     assert "not here" not in result.err
 
 
+def test_a_split_of_other_things_than_names(relume: Run, pairs: Path) -> None:
+    split = pairs / "split.json"
+    split.write_text('{"validation": [["1"]]}')
+    result = relume("evaluate", pairs / "low", pairs / "high", "--only", split)
+    assert result.code == ExitCode.DATA
+
+
 def test_splits_that_come_with_relume_go_by_name(relume: Run, pairs: Path) -> None:
     for side in ("low", "high"):
         (pairs / side / "0.png").rename(pairs / side / "78.png")
@@ -119,7 +126,7 @@ def test_splits_that_come_with_relume_go_by_name(relume: Run, pairs: Path) -> No
     ("options", "code"),
     [
         (["--model", "none"], ExitCode.MODEL),
-        (["--pred", "low", "--run", "low"], ExitCode.USAGE),
+        (["--json", "both.csv", "--table", "./both.csv"], ExitCode.USAGE),
         (["--strength", "2"], ExitCode.USAGE),
         (["--strength", "much"], ExitCode.USAGE),
         (["--exposure", "3"], ExitCode.USAGE),

@@ -45,8 +45,9 @@ def test_a_run_folder_holds_all_that_a_run_is(tiny_root: Path, tiny_recipe: Reci
     assert training[0]["loss"] == pytest.approx(training[0]["charbonnier"] + training[0]["ssim"])
     assert {"psnr", "psnr_gt_mean", "ssim"} <= set(validation[0])
     assert json.loads((run / "environment.json").read_text())["torch"] == torch.__version__
-    plot_runs([run], tmp_path / "curves.png")
-    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    curves = plot_runs([run], ".png")
+    assert curves[1:4] == b"PNG"
+    assert len(curves) > 10_000
 
 
 @pytest.mark.parametrize("stop_after", [2, 4, 7])

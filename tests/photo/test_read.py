@@ -17,7 +17,7 @@ import pyvips
 from PIL import Image, ImageCms, PngImagePlugin
 
 from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, RelumeError, UsageError
-from relume.photo import FORMATS, Metadata, Photo, colour, encode_photo, read_photo, write_photo
+from relume.photo import FORMATS, Metadata, Photo, colour, encode_photo, ifd, read_photo, write_photo
 
 from . import samples
 from .broken import chunk, tiff
@@ -123,6 +123,47 @@ def test_thumbnail_in_the_middle_is_blanked() -> None:
     assert photo.metadata.exif is not None
     assert len(photo.metadata.exif) == len(block) - len(b"Exif\0\0")
     assert b"old small" not in photo.metadata.exif
+
+
+def test_a_thumbnail_that_claims_the_directory_itself_is_left() -> None:
+    def directory(*entries: tuple[int, int, int, int], next_at: int) -> bytes:
+        table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+        return struct.pack("<H", len(entries)) + table + struct.pack("<I", next_at)
+
+    second_at, first_at = 8, 60
+    first = directory((0x0112, 3, 1, 6), next_at=second_at)
+    inside = first_at + 4  # the thumbnail begins in the first directory and runs to the end of the block
+    second = directory((0x0201, 4, 1, inside), (0x0202, 4, 1, first_at + len(first) - inside), next_at=0)
+    block = b"II*\0" + struct.pack("<I", first_at) + second.ljust(first_at - 8, b"\0") + first
+    photo = read_photo(samples.pillow_file(samples.ramp(), "JPEG", exif=b"Exif\0\0" + block))
+    assert photo.rgb_HWC.shape == (32, 24, 3)
+    assert photo.metadata.exif is not None
+    assert len(photo.metadata.exif) == len(block)
+
+
+def test_tags_that_name_the_same_bytes_again_and_again_fill_no_memory() -> None:
+    size, count = 7 << 20, 300
+    inner_at = 100
+    outer = struct.pack("<H", 1) + struct.pack("<HHII", 0x8769, 4, 1, inner_at) + bytes(4)
+    entries = b"".join(struct.pack("<HHII", 0xC000 + index, 7, size, 0) for index in range(count))
+    inner = struct.pack("<H", count) + entries + bytes(4)
+    data = (b"II*\0" + struct.pack("<I", 8) + outer).ljust(inner_at, b"\0") + inner + bytes(size)
+    directory = ifd.read(lambda at, size: data[at : at + size], "<", 8)
+    held = directory.children[0x8769].tags.values()
+    assert size <= sum(len(value.data) for value in held) <= 16 << 20
+
+
+def test_a_pointer_that_is_no_number_is_not_followed(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(samples.ramp()).save(path)
+    data = path.read_bytes()
+    (first,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, first)
+    table = data[first + 2 : first + 2 + 12 * count] + struct.pack("<HHII", 0x8769, 5, 1, len(data))
+    at = len(data) + 8
+    moved = data[:4] + struct.pack("<I", at) + data[8:] + b"\xff" * 8
+    path.write_bytes(moved + struct.pack("<H", count + 1) + table + bytes(4))
+    np.testing.assert_array_equal(read_photo(path).rgb_HWC, samples.ramp())
 
 
 def test_damaged_exif_is_dropped_with_a_note() -> None:
@@ -317,6 +358,20 @@ def test_avif_of_10_and_12_bits_fills_16(bits: int) -> None:
     assert read_photo(again).bits == 16
 
 
+@pytest.mark.parametrize("bits", [10, 12])
+def test_a_wide_profile_acts_on_the_whole_range_of_an_avif(bits: int) -> None:
+    upper = samples.ramp(16) >> (16 - bits) << (16 - bits)
+    read = []
+    for pixels, options in ((upper, {"bitdepth": bits}), (upper | upper >> bits, {})):
+        image = pyvips.Image.new_from_array(pixels).copy(interpretation="rgb16")
+        profile = samples.icc_profile(*samples.ADOBE_RGB)
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+        save = image.heifsave_buffer if options else image.tiffsave_buffer
+        how = {"compression": "av1", "lossless": True, **options} if options else {}
+        read.append(read_photo(save(keep="icc", **how)).rgb_HWC)
+    np.testing.assert_array_equal(*read)
+
+
 def test_premultiplied_alpha_is_undone() -> None:
     data = tiff(1, 1, channels=4, extra=1, data=bytes([50, 50, 50, 128]))
     photo = read_photo(data)
@@ -409,7 +464,7 @@ def test_further_pictures_in_a_jpeg_are_noted(
     entries = b"".join(struct.pack(order + "IIIHH", kind, 100, 0, 0, 0) for kind in kinds)
     photo = read_photo(jpeg_with(segment(0xE2, b"MPF\0" + head + table + entries)))
     assert photo.notes == notes
-    assert photo.several == bool(notes)
+    assert photo.dropped == notes
 
 
 def test_gain_map_is_no_further_picture() -> None:

@@ -20,7 +20,8 @@ def main() -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does, for names that are no text
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background of a script
+            signal.signal(number, _interrupt)
     try:
         _run()
     except RelumeError as error:
@@ -29,6 +30,9 @@ def main() -> NoReturn:
         say(f"relume: {error}")
         sys.exit(int(error.exit_code))
     except KeyboardInterrupt:
+        from relume.cli.console import say
+
+        say("relume: interrupted.")
         sys.exit(int(ExitCode.INTERRUPTED))
     sys.exit(0)
 
@@ -40,7 +44,9 @@ def _run() -> None:
 
         app(standalone_mode=True)
     except SystemExit as ended:
-        # So Typer ends, without a word, where the reader of stdout has gone.
+        # So Typer ends, without a word, where it is interrupted or the reader of stdout has gone.
+        if ended.code == ExitCode.INTERRUPTED:
+            raise KeyboardInterrupt from None
         if isinstance(ended.__context__, BrokenPipeError):
             sys.exit(int(ExitCode.OUTPUT_UNWRITABLE))
         raise

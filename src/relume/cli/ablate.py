@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from relume.cli.files import writing
 from relume.cli.laboratory import data_root, require_laboratory
 from relume.errors import UsageError
 
@@ -56,8 +55,7 @@ def ablate(
     )
     try:
         for result in results:
-            with writing(target):
-                write_results(finished(chosen, folder), target)
+            write_results(finished(chosen, folder), target)
             typer.echo(f"{result.cell}, seed {result.seed}: {result.psnr:.2f} dB", err=True)
     finally:
         typer.echo(f"{chosen.question}\n\n{table(finished(chosen, folder))}", nl=False)

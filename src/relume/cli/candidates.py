@@ -121,7 +121,7 @@ def _run(run: Path) -> Candidate:
     from relume.lab.run import RECIPE, load_run
     from relume.lab.training.checkpoint import WEIGHTS
 
-    return _of_network(run.name, load_run(run)[1], (run / RECIPE, run / WEIGHTS))
+    return _of_network(run.resolve().name, load_run(run)[1], (run / RECIPE, run / WEIGHTS))
 
 
 def _network(assignment: str) -> Candidate:

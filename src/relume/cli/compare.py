@@ -68,7 +68,8 @@ def compare(
 ) -> None:
     """Draw input, results and target side by side, with their scores, on one page.
 
-    Models are drawn alone; `relume enhance` adds strength auto and its guards, which options add here too.
+    Models are drawn alone; `relume enhance` adds strength auto and its guards, which options add here too,
+    to models only, not to runs and networks.
 
     [bold]relume compare eval15/low eval15/high --models lol -o page.html[/bold]
 
@@ -78,8 +79,8 @@ def compare(
     the decoder of a dark image and the teacher's of the clean one see, scale by scale; with several images
     it also says how much of the maps depends on the image at all.
     """
-    from relume.cli.files import check_target, write_file
     from relume.evaluate.sheet import comparison_html, comparison_png
+    from relume.files import check_target, write_file
 
     if out.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"cannot draw '{out}'", "Give --out a name that ends in .png or .html.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from relume.errors import OutputUnwritable
 from relume.progress import bar, stderr
 
 __all__ = ["counting", "emit", "progress", "say", "stderr", "stdout_failed"]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def emit(product: bytes) -> None:
@@ -36,9 +39,13 @@ def stdout_failed(error: OSError) -> OutputUnwritable:
 
 
 def say(message: str) -> None:
-    """Print a message on stderr; where nobody can read it, it is lost and the work goes on."""
+    """Print a message on stderr, as one line whatever names it holds.
+
+    Where nobody can read it, it is lost and the work goes on.
+    """
+    line = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], message)
     try:
-        stderr().print(message, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        stderr().print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
     except OSError:
         _discard(sys.stderr)
 

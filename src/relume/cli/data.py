@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relume.errors import DataError, OutputUnwritable, UsageError
+from relume.errors import DataError, UsageError
+from relume.files import check_target, write_file
 
 if TYPE_CHECKING:
     from relume.lab.data.leakage import Leakage
@@ -73,6 +74,7 @@ def describe(
 
     [bold]relume data describe ~/pairs --name mine --terms "my own photos" -o mine.json[/bold]
     """
+    _check_out(out, ".json")
     from relume.cli.console import counting
     from relume.lab.data.manifest import describe as describe_folder
 
@@ -112,6 +114,7 @@ def split(
     """Hold out whole scenes for validation, so that no scene is in both parts."""
     if not 0 < share < 1:
         raise UsageError(f"--share {share} is out of range", "Give a number between 0 and 1.")
+    _check_out(out, ".json")
     from relume.cli.console import counting
     from relume.lab.data.splits import make_split
 
@@ -178,8 +181,8 @@ def samples(
 
     [bold]relume data samples --recipe photo --count 24 -o samples.png[/bold]
     """
-    from relume.cli.files import read_text, writing
     from relume.cli.laboratory import data_root, require_laboratory
+    from relume.files import read_text
 
     require_laboratory()
     from relume.evaluate.sheet import comparison_png
@@ -187,11 +190,11 @@ def samples(
     from relume.lab.recipe import from_json
     from relume.lab.recipes import get_recipe
 
+    _check_out(out, ".png")
     chosen = from_json(read_text(Path(recipe))) if recipe.endswith(".json") else get_recipe(recipe)
     rows = sample_rows(data_root(data), chosen.data, count=count, seed=seed, crop=crop)
     page = comparison_png(rows, COLUMNS, title=f"Training samples of {chosen.name}", cell_width=crop)
-    with writing(out):
-        out.write_bytes(page)
+    write_file(out, page)
     typer.echo(f"wrote {out}", err=True)
 
 
@@ -249,10 +252,14 @@ def _emit(text: str, out: Path | None) -> None:
     if out is None:
         typer.echo(text, nl=False)
         return
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputUnwritable(
-            f"cannot be written ({error.strerror})", "Choose another file.", path=out
-        ) from error
+    write_file(out, text)
     typer.echo(f"wrote {out}", err=True)
+
+
+def _check_out(out: Path | None, suffix: str) -> None:
+    """Refuse another kind of file, such as an image of the data set, before the work is done."""
+    if out is None:
+        return
+    if out.suffix.lower() != suffix:
+        raise UsageError(f"'{out}' is no {suffix} file", f"Give --out a name that ends in {suffix}.")
+    check_target(out, [])

@@ -22,11 +22,11 @@ from relume.cli.controls import (
     downsample_factor,
 )
 from relume.errors import InputUnreadable, OutputUnwritable, UsageError
-from relume.options import DEFAULT_MODEL, DEFAULT_TILE, Controls, EnhanceOptions
+from relume.options import DEFAULT_MAX_PIXELS, DEFAULT_MODEL, DEFAULT_TILE, Controls, EnhanceOptions
 
 if TYPE_CHECKING:
-    from relume.enhancer import Enhancer
-    from relume.pipeline.batch import Outcome, Output
+    from relume.pipeline.batch import Outcome
+    from relume.pipeline.plan import Output
 
 STDIO = "-"
 
@@ -74,7 +74,7 @@ def enhance(
         typer.Option(help="Side of the tiles; smaller: less memory, the same picture; 0: none."),
     ] = DEFAULT_TILE,
     downsample: DownsampleOption = "auto",
-    max_pixels: Annotated[int, typer.Option(help="Refuse photos with more pixels.")] = 200_000_000,
+    max_pixels: Annotated[int, typer.Option(help="Refuse photos with more pixels.")] = DEFAULT_MAX_PIXELS,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a photo on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report errors only.")] = False,
 ) -> None:
@@ -87,7 +87,7 @@ def enhance(
 
     [bold]curl -s URL | relume enhance - -o - > out.jpg[/bold] works in a pipe.
     """
-    from relume.pipeline.batch import Output
+    from relume.pipeline.plan import Output
 
     options = EnhanceOptions(
         **asdict(controls(strength, denoise, exposure, highlight_guard, colour_guard)),
@@ -111,6 +111,8 @@ def enhance(
         target = None if output in (None, STDIO) else Path(output)
         _through_pipe(options, Output(target, format, quality, strip, max_pixels=max_pixels), quiet)
         return
+    if output == "":
+        raise UsageError("the output's name is empty", "Name a file or a folder with -o, or leave it out.")
     if output == STDIO:
         raise UsageError("-o - needs the photo from stdin", "Write: relume enhance - -o - < in.jpg > out.jpg")
     folder = None if output is None else Path(output)
@@ -124,30 +126,21 @@ def enhance(
     )
 
 
-def _load(options: EnhanceOptions) -> Enhancer:
-    from relume.enhancer import Enhancer
-
-    return Enhancer(
-        options.model,
-        device=options.device,
-        threads=options.threads,
-        tile=options.tile,
-        downsample=options.downsample,
-    )
-
-
 def _through_pipe(options: EnhanceOptions, output: Output, quiet: bool) -> None:
     from relume.cli.console import emit, say
+    from relume.enhancer import load_enhancer
     from relume.photo import read_photo
     from relume.photo.read import MAX_BYTES
     from relume.pipeline.batch import Result
 
     if output.path is None and sys.stdout is not None and sys.stdout.isatty():
         raise UsageError("stdout is a terminal", "Add -o FILE, or redirect stdout.")
+    if sys.stdin is None:
+        raise InputUnreadable("cannot be read (it is closed)", "Redirect it.", path="stdin")
     # One byte beyond the limit is enough to be refused; an endless stream is not read to its end.
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     photo = read_photo(data, max_pixels=output.max_pixels)
-    enhancer = _load(options)
+    enhancer = load_enhancer(options)
     result = Result(photo, enhancer.enhance(photo, **asdict(options.controls)), data, output)
     if output.path is not None:
         notes = result.write(output.path, output.format)
@@ -162,7 +155,10 @@ def _batch(
     paths: list[str], recursive: bool, options: EnhanceOptions, output: Output, as_json: bool, quiet: bool
 ) -> None:
     from relume.cli.console import progress, say
-    from relume.pipeline.batch import exit_code, find_inputs, not_found, plan, run_batch, without_results
+    from relume.enhancer import load_enhancer
+    from relume.pipeline.batch import exit_code, not_found, run_batch
+    from relume.pipeline.inputs import find_inputs, without_results
+    from relume.pipeline.plan import plan
 
     errors: list[InputUnreadable] = []
     found = find_inputs(paths, recursive=recursive, results=output.path, on_error=errors.append)
@@ -171,7 +167,7 @@ def _batch(
     if results and not quiet:
         more = f" and {len(results) - 1} more" if len(results) > 1 else ""
         say(f"{results[0]}{more} left out: results of other inputs")
-    enhancer = _load(options)
+    enhancer = load_enhancer(options)
     outcomes: list[Outcome] = []
     lines = _Lines(as_json)
     total = len(errors) + len(jobs)

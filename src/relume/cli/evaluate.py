@@ -28,9 +28,9 @@ from relume.cli.controls import (
     controls,
     downsample_factor,
 )
-from relume.cli.files import check_target, write_file
 from relume.cli.selection import OnlyOption, select
 from relume.errors import UsageError
+from relume.files import check_target, write_file
 from relume.options import MODEL_ALONE
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def evaluate(
 ) -> None:
     """Score results against targets: full resolution, 8 bits, plain PSNR and SSIM first.
 
-    Models are scored alone; `relume enhance` adds strength auto and its guards, which options add here too.
+    Models are scored alone; `relume enhance` adds strength auto and its guards, which options add here too,
+    to models only, not to runs and networks.
 
     [bold]relume evaluate eval15/low eval15/high[/bold] scores the default model.
 
@@ -85,8 +86,6 @@ def evaluate(
     """
     if table is not None and table.suffix not in (".md", ".csv"):
         raise UsageError(f"cannot write a table to '{table}'", "Give a name that ends in .md or .csv.")
-    if pred is not None and runs:
-        raise UsageError("--run excludes --pred", "Choose one of them.")
     selected = select(low, high, only)
     chosen = controls(strength, denoise, exposure, highlight_guard, colour_guard)
     factor = downsample_factor(downsample)
@@ -111,9 +110,11 @@ class _Output:
 
     def check(self, inputs: Sequence[Path]) -> None:
         """Refuse files that cannot be written, or that are inputs."""
-        for target in (self.json_file, self.table):
-            if target not in (None, "-"):
-                check_target(Path(target), inputs)
+        targets = [Path(target) for target in (self.json_file, self.table) if target not in (None, "-")]
+        if len({target.resolve() for target in targets}) < len(targets):
+            raise UsageError("--json and --table name one file", "Give each its own.")
+        for target in targets:
+            check_target(target, inputs)
 
 
 def _score(pairs: Sequence[Pair], found: Sequence[Candidate], output: _Output) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from relume.cli.files import read_json
 from relume.cli.laboratory import require_laboratory
+from relume.files import read_json
 
 
 def export(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from relume.cli.files import writing
 from relume.cli.laboratory import require_laboratory
+from relume.files import check_target, write_file
 
 
 def plot(
@@ -22,6 +22,6 @@ def plot(
     from relume.lab.plots import plot_runs
 
     target = out or runs[0] / "curves.png"
-    with writing(target):
-        plot_runs(runs, target)
+    check_target(target, [])
+    write_file(target, plot_runs(runs, target.suffix))
     typer.echo(f"wrote {target}", err=True)

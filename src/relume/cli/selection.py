@@ -51,7 +51,7 @@ def select(low: Path, high: Path | None, only: Path | None) -> Selection:
         RelumeError: what cannot be found or read.
     """
     from relume.evaluate.pairs import LIST, pairs_of
-    from relume.pipeline.batch import find_inputs
+    from relume.pipeline.inputs import find_inputs
 
     only = None if only is None else _split_file(only)
     pairs = pairs_of(low, high)
@@ -78,11 +78,11 @@ def _held_out(pairs: Sequence[Pair], split: Path) -> list[Pair]:
         InputUnreadable, InputInvalid: no such file, or no JSON.
         DataError: no split file, or none of its names is among the pairs.
     """
-    from relume.cli.files import read_json
+    from relume.files import read_json
 
     names = read_json(split)
-    if not isinstance(names, dict) or not isinstance(names.get("validation"), list):
-        raise DataError("holds no list `validation`", "Name a split file.", path=split)
+    if not isinstance(names, dict) or not _is_list_of_names(names.get("validation")):
+        raise DataError("holds no list of names `validation`", "Name a split file.", path=split)
     wanted = set(names["validation"])
     kept = [pair for pair in pairs if pair.name in wanted]
     if not kept:
@@ -90,3 +90,7 @@ def _held_out(pairs: Sequence[Pair], split: Path) -> list[Pair]:
     if missing := len(wanted.difference(pair.name for pair in kept)):
         say(f"{split.stem}: {missing} of the {len(wanted)} images that it holds out are not here")
     return kept
+
+
+def _is_list_of_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)

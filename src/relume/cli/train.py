@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from relume.cli.files import read_text
 from relume.cli.laboratory import data_root, require_laboratory
+from relume.files import read_text
 
 
 def train(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from relume.errors import DataError
+from relume.errors import DataError, UsageError
 from relume.lab.run import load_recipe
 from relume.lab.training.tracker import METRICS, read_metrics
 
@@ -84,17 +86,25 @@ PANELS = (
 """All panels in the order of drawing; what no other panel shows appears in none."""
 
 
-def plot_runs(runs: Sequence[Path], target: Path) -> None:
+def plot_runs(runs: Sequence[Path], suffix: str) -> bytes:
     """Draw loss terms, validation scores and learning rates by step; changes of crop size are dotted lines.
 
     Args:
         runs: run folders; all are drawn into the same panels.
-        target: the picture; its suffix decides the format.
+        suffix: of the picture's format, such as `.png`.
+
+    Returns:
+        The picture as the bytes of its file.
 
     Raises:
         DataError: a folder without metrics.
+        UsageError: a format that matplotlib does not write.
     """
-    metrics = {run.name: _metrics(run) for run in runs}
+    form = suffix.lower().removeprefix(".")
+    formats = FigureCanvasAgg.get_supported_filetypes()
+    if form not in formats:
+        raise UsageError(f"cannot draw a '{suffix}' file", f"Choose one of {', '.join(sorted(formats))}.")
+    metrics = {name: _metrics(run) for name, run in _named(runs).items()}
     changes = {step for run in runs for step in load_recipe(run).resolution_changes}
     panels = [panel for panel in PANELS if any(list(_series(panel, rows)) for rows in metrics.values())]
     columns = 2 if len(panels) < 7 else 3
@@ -110,8 +120,16 @@ def plot_runs(runs: Sequence[Path], target: Path) -> None:
         _finish(axis, panel)
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
-    figure.savefig(target, dpi=110)
+    picture = io.BytesIO()
+    figure.savefig(picture, format=form, dpi=110)
     plt.close(figure)
+    return picture.getvalue()
+
+
+def _named(runs: Sequence[Path]) -> dict[str, Path]:
+    """Runs by the names of their folders; by their paths where two folders have one name."""
+    names = {run.resolve().name: run for run in runs}
+    return names if len(names) == len(runs) else {str(run): run for run in runs}
 
 
 def _metrics(run: Path) -> Rows:

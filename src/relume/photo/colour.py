@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyvips
 
 from relume.photo import vips
@@ -173,6 +174,13 @@ def plan(
     if kind is Profile.WIDE:
         return about, lambda image: to_srgb(image, icc), []
     return about, _unchanged, []
+
+
+def applied(to_srgb: Callable[[pyvips.Image], pyvips.Image], pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Pixels (H x W x C) after their way to sRGB from `plan`; the same array where they stay as they are."""
+    before = vips.wrap(pixels)
+    after = to_srgb(before)
+    return pixels if after is before else vips.pixels(after)
 
 
 def _unchanged(image: pyvips.Image) -> pyvips.Image:

@@ -45,9 +45,9 @@ def read_heif(data: bytes, path: str, max_pixels: int) -> Photo:
         raise _failed(error, path) from error
     width, height = image.size
     check_size(width, height, path, max_pixels)
-    about, notes = _metadata(image.info)
+    about, dropped, notes = _metadata(image.info)
     if len(file) > 1:
-        notes.append(f"only the main one of {len(file)} pictures in the file is read")
+        dropped.append(f"only the main one of {len(file)} pictures in the file is read")
     bits = image.info["bit_depth"]
     if bits > 8:
         notes.append(f"{bits} bits a channel scaled to 16")
@@ -55,13 +55,10 @@ def read_heif(data: bytes, path: str, max_pixels: int) -> Photo:
         pixels = _pixels(image, bits)
     except _ERRORS as error:
         raise _failed(error, path) from error
-    wrapped = vips.wrap(pixels)
-    about, to_srgb, colour_notes = colour.plan(wrapped, about)
-    converted = to_srgb(wrapped)
-    if converted is not wrapped:
-        pixels = vips.pixels(converted)
-    rgb, alpha, grey = split(pixels)
-    return Photo(rgb, alpha, grey, about, "jpeg", (*notes, *colour_notes))
+    about, to_srgb, colour_notes = colour.plan(vips.wrap(pixels), about)
+    rgb, alpha, grey = split(colour.applied(to_srgb, pixels))
+    said = (*dropped, *notes, *colour_notes)
+    return Photo(rgb, alpha, grey, about, "jpeg", said, dropped=tuple(dropped))
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -111,21 +108,22 @@ def _failed(error: Exception, path: str) -> RelumeError:
     return damaged("HEIC", what, said.removeprefix("Invalid input: ")[:90].rstrip(" .(:"), path)
 
 
-def _metadata(info: Mapping[str, Any]) -> tuple[Metadata, list[str]]:
-    """The metadata made upright, and notes."""
+def _metadata(info: Mapping[str, Any]) -> tuple[Metadata, list[str], list[str]]:
+    """The metadata made upright, what is dropped, and further notes."""
     auxiliary = " ".join(info.get("aux", {})).lower()
-    notes = [metadata.GAIN_MAP] if "gainmap" in auxiliary else []
-    notes += ["depth map dropped"] if info.get("depth_images") else []
+    dropped = [metadata.GAIN_MAP] if "gainmap" in auxiliary else []
+    dropped += ["depth map dropped"] if info.get("depth_images") else []
+    notes: list[str] = []
     exif, xmp = info.get("exif"), info.get("xmp")
     if exif:
         try:
             exif, _ = metadata.clean_exif(exif)
         except ValueError:
             exif = None
-            notes.append("damaged EXIF dropped")
+            dropped.append("damaged EXIF dropped")
     if xmp:
         xmp, lost = metadata.clean_xmp(xmp)
-        notes += [note for note in lost if note not in notes]
+        dropped += [note for note in lost if note not in dropped]
     about = Metadata(
         exif=exif or None,
         xmp=xmp or None,
@@ -133,11 +131,10 @@ def _metadata(info: Mapping[str, Any]) -> tuple[Metadata, list[str]]:
     )
     codes = info.get("nclx_profile")
     if about.icc is None and codes:
-        about, coded_notes = colour.by_codes(
+        about, notes = colour.by_codes(
             about, int(codes["color_primaries"]), int(codes["transfer_characteristics"])
         )
-        notes += coded_notes
-    return about, notes
+    return about, dropped, notes
 
 
 def _pixels(image: Any, bits: int) -> npt.NDArray[Any]:

@@ -6,6 +6,7 @@ either byte order.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -25,8 +26,9 @@ _CHILDREN = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _UNITS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}
 _LONG = 4
+_POINTERS = (3, 4, 13)
 _MOST_TAGS = 1000
-_MOST_BYTES = 8 << 20
+_MOST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Value:
     data: bytes
 
     def number(self) -> int:
-        """The first element as an integer, for the types SHORT and LONG."""
+        """The first element as an integer, for the types SHORT, LONG and IFD."""
         return int.from_bytes(self.data[: _SIZES[self.type]], "little")
 
 
@@ -98,34 +100,42 @@ def _little(data: bytes, kind: int, order: Order) -> bytes:
     return b"".join(data[at : at + unit][::-1] for at in range(0, len(data), unit))
 
 
-def read(
-    read_at: ReadAt, order: Order, at: int, *, only: Iterable[int] | None = None, depth: int = 0
-) -> Directory:
+def read(read_at: ReadAt, order: Order, at: int, *, only: Iterable[int] | None = None) -> Directory:
     """The directory at offset `at` with its EXIF, GPS and interoperability directories.
 
-    Tags whose value lies outside the file are left out. `only` names the tags wanted, None is all.
+    Tags whose value lies outside the file are left out, and what comes after 16 MiB of values: many tags
+    may name the same bytes. `only` names the tags wanted, None is all.
 
     Raises:
         ValueError: the directory itself is damaged.
     """
-    wanted = None if only is None else set(only)
-    result = Directory()
-    for tag, kind, count, value_at in entries(read_at, order, at)[0]:
-        size = _SIZES.get(kind, 0) * count
-        if (wanted is not None and tag not in wanted) or not 0 < size <= _MOST_BYTES:
-            continue
-        data = read_at(value_at, size)
-        if len(data) < size:
-            continue
-        value = Value(kind, count, _little(data, kind, order))
-        if tag not in _CHILDREN:
-            result.tags[tag] = value
-        elif depth < 2:
-            try:
-                result.children[tag] = read(read_at, order, value.number(), depth=depth + 1)
-            except ValueError:
+    room = _MOST_BYTES
+
+    def take(value_at: int, size: int) -> bytes:
+        nonlocal room
+        if not 0 < size <= room:
+            return b""
+        room -= size
+        return read_at(value_at, size)
+
+    def directory(at: int, wanted: frozenset[int] | None, depth: int) -> Directory:
+        result = Directory()
+        for tag, kind, count, value_at in entries(read_at, order, at)[0]:
+            if wanted is not None and tag not in wanted:
                 continue
-    return result
+            size = _SIZES.get(kind, 0) * count
+            data = take(value_at, size)
+            if not data or len(data) < size:
+                continue
+            value = Value(kind, count, _little(data, kind, order))
+            if tag not in _CHILDREN:
+                result.tags[tag] = value
+            elif depth and kind in _POINTERS:
+                with contextlib.suppress(ValueError):
+                    result.children[tag] = directory(value.number(), None, depth - 1)
+        return result
+
+    return directory(at, None if only is None else frozenset(only), 2)
 
 
 def layout(directory: Directory, at: int) -> bytes:

@@ -35,10 +35,10 @@ _SIZES = (0xA002, 0xA003)
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)[2-8](?=\s*[\"'<])")
 # What XMP says of things beside the photo and the block itself, which do not come along: what it says
 # where there is such a thing, and the names of all that it says of it.
-GAIN_MAP, VIDEO = "gain map dropped", "video of the motion photo dropped"
+GAIN_MAP, _VIDEO = "gain map dropped", "video of the motion photo dropped"
 _XMP_CLAIMS = {
     GAIN_MAP: (rb"hdrgm:Version", rb"hdrgm:Version"),
-    VIDEO: (
+    _VIDEO: (
         rb"Camera:(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*[1-9]",
         rb"G?Camera:(?:MotionPhoto|MicroVideo)\w*",
     ),
@@ -46,7 +46,7 @@ _XMP_CLAIMS = {
 }
 _XMP_ITEMS = (b"<Container:Directory", b"</Container:Directory>")
 _XMP_ITEM = re.compile(rb"Item:Semantic\s*(?:=\s*[\"']|>)\s*(\w+)")
-_XMP_ITEM_NOTES = {b"GainMap": GAIN_MAP, b"MotionPhoto": VIDEO}
+_XMP_ITEM_NOTES = {b"GainMap": GAIN_MAP, b"MotionPhoto": _VIDEO}
 
 
 def _reader(data: bytes | bytearray) -> ReadAt:
@@ -84,8 +84,9 @@ def clean_exif(exif: bytes) -> tuple[bytes, int]:
         across, down = resolutions
         data[across], data[down] = data[down], data[across]
     if second:
-        _drop_thumbnail(data, order, second)
-        struct.pack_into(order + "I", data, first + 2 + 12 * len(found), 0)
+        next_at = first + 2 + 12 * len(found)
+        _drop_thumbnail(data, order, second, next_at + 4)
+        struct.pack_into(order + "I", data, next_at, 0)
     return bytes(data), orientation if 1 <= orientation <= 8 else 1
 
 
@@ -98,15 +99,18 @@ def states_resolution(exif: bytes) -> bool:
         return False
 
 
-def _drop_thumbnail(data: bytearray, order: ifd.Order, at: int) -> None:
-    """Blank the thumbnail that the directory at `at` describes; cut it off where it ends the block."""
+def _drop_thumbnail(data: bytearray, order: ifd.Order, at: int, after: int) -> None:
+    """Blank the thumbnail that the directory at `at` describes; cut it off where it ends the block.
+
+    One that claims to begin before `after`, where the photo's own directory ends, is left.
+    """
     try:
         thumbnail = ifd.read(_reader(data), order, at, only=(_THUMBNAIL_AT, _THUMBNAIL_SIZE))
     except ValueError:
         return
     start = thumbnail.number(_THUMBNAIL_AT)
     end = start + thumbnail.number(_THUMBNAIL_SIZE)
-    if at < start < end <= len(data):
+    if max(at + 1, after) <= start < end <= len(data):
         data[start:end] = b"" if end == len(data) else bytes(end - start)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ class Metadata:
     texts: tuple[tuple[bytes, bytes], ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Photo:
     """An upright photo in sRGB, at the bit depth of its file.
 
@@ -52,10 +52,11 @@ class Photo:
             and is applied backwards on writing.
         format: name of the format (a key of `relume.photo.FORMATS`) in which the photo is written by
             default: its file's own, "jpeg" for HEIC, "tiff" for camera raw, "" for pixels from memory.
-        notes: what reading had to change ("CMYK converted to sRGB"), for the report.
+        notes: what reading left out or had to change ("CMYK converted to sRGB"), for the report.
         stored: name of the format of the file itself, "" where relume writes no such files (HEIC, camera
             raw) and for pixels from memory.
-        several: the file holds further pictures or a video, which were not read.
+        dropped: what the file holds beside the photo and its metadata and reading leaves out: further
+            pictures, a video, a gain map, damaged EXIF. Each is one of `notes`, too.
 
     Raises:
         UsageError: arrays of another type or shape.
@@ -68,14 +69,14 @@ class Photo:
     format: str = ""
     notes: tuple[str, ...] = ()
     stored: str = ""
-    several: bool = False
+    dropped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         rgb, alpha = self.rgb_HWC, self.alpha_HW
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0 or rgb.dtype.name not in ("uint8", "uint16"):
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0 or not _is_pixel_type(rgb.dtype):
             raise UsageError(
                 f"the photo's pixels are {rgb.dtype} of shape {rgb.shape}",
-                "They must be uint8 or uint16, H x W x 3.",
+                "They must be uint8 or uint16 in native byte order, H x W x 3.",
             )
         if alpha is not None and (alpha.shape != rgb.shape[:2] or alpha.dtype != rgb.dtype):
             raise UsageError(
@@ -99,3 +100,7 @@ class Photo:
     def with_pixels(self, rgb_HWC: Pixels) -> Photo:
         """The same photo with other pixels of the same size and depth."""
         return replace(self, rgb_HWC=rgb_HWC)
+
+
+def _is_pixel_type(dtype: np.dtype[Any]) -> bool:
+    return dtype.isnative and dtype.name in ("uint8", "uint16")

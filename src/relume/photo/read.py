@@ -8,13 +8,13 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy.typing as npt
 import pyvips
 
 from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, RelumeError, UsageError
+from relume.options import DEFAULT_MAX_PIXELS
 from relume.photo import colour, metadata, vips
 from relume.photo.formats import FORMATS, HEAD_BYTES, HEIF, RAW, Format, sniff
 from relume.photo.ifd import IPTC, ORIENTATION, RESOLUTION_UNIT, XMP, Directory
@@ -23,10 +23,9 @@ from relume.photo.pixels import fill_range, split, upright
 from relume.photo.refusals import check_size, damaged, no_memory
 from relume.photo.scan import Extras, extras
 
-MAX_PIXELS = 200_000_000
 MAX_BYTES = 512 << 20
 
-Source: TypeAlias = Path | str | bytes | bytearray | memoryview
+Source: TypeAlias = os.PathLike[str] | str | bytes | bytearray | memoryview
 """A photo's file, or the bytes of one."""
 
 # How the decoders say that a file ends too soon.
@@ -45,7 +44,7 @@ class _Input:
     source: Callable[[], pyvips.Source]
 
 
-def read_photo(source: Source, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Photo:
+def read_photo(source: Source, *, max_pixels: int = DEFAULT_MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Photo:
     """Read a photo: upright, in sRGB, at the bit depth of its file.
 
     JPEG, PNG, WebP, TIFF, AVIF, HEIC and camera raw are told apart by their content, never by their name.
@@ -101,21 +100,17 @@ def _read_by_vips(opened: _Input, form: Format, directory: Directory, max_pixels
     check_size(header.width, header.height, opened.path, max_pixels)
     _check_kind(header, opened.path)
     beside = extras(opened.read_at, form.name)
-    about, orientation, notes = _metadata(header, form, directory, beside)
-    further = _further_pictures(header, beside, notes)
-    notes += further + _header_notes(header, directory)
+    about, orientation, dropped = _metadata(header, form, directory, beside)
+    dropped += _further_pictures(header, beside, dropped)
+    notes = [*dropped, *beside.notes, *_header_notes(header, directory)]
     if about.icc is None:
         about, coded_notes = colour.by_codes(about, *beside.codes)
         notes += coded_notes
     about, plan, colour_notes = colour.plan(header, about)
     pixels, decode_notes = _decode(opened, form, plan)
-    if form.name == "avif":
-        fill_range(pixels, _number(header, "bits-per-sample", 8))
     rgb, alpha, grey = split(upright(pixels, orientation))
     notes += [*colour_notes, *decode_notes]
-    return Photo(
-        rgb, alpha, grey, about, form.name, tuple(notes), form.name, bool(further) or metadata.VIDEO in notes
-    )
+    return Photo(rgb, alpha, grey, about, form.name, tuple(notes), form.name, tuple(dropped))
 
 
 # Opening
@@ -158,7 +153,7 @@ def _opened(source: Source) -> Iterator[_Input]:
         os.close(descriptor)
 
 
-def open_file(source: Path | str, path: str) -> int:
+def open_file(source: os.PathLike[str] | str, path: str) -> int:
     """A descriptor of a regular file. Never waits: opening a pipe returns at once."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
@@ -252,8 +247,8 @@ def _check_kind(image: pyvips.Image, path: str) -> None:
 def _metadata(
     image: pyvips.Image, form: Format, directory: Directory, beside: Extras
 ) -> tuple[Metadata, int, list[str]]:
-    """The metadata made upright, the orientation 1..8 still to be applied, and notes."""
-    notes = list(beside.notes)
+    """The metadata made upright, the orientation 1..8 still to be applied, and what is dropped."""
+    dropped = list(beside.dropped)
     exif, xmp, iptc = (vips.blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
     orientation = 1
     if form.name == "tiff":
@@ -266,10 +261,10 @@ def _metadata(
             exif, orientation = metadata.clean_exif(exif)
         except ValueError:
             exif = None
-            notes.append("damaged EXIF dropped")
+            dropped.append("damaged EXIF dropped")
     if xmp is not None:
         xmp, lost = metadata.clean_xmp(xmp)
-        notes += [note for note in lost if note not in notes]
+        dropped += [note for note in lost if note not in dropped]
     about = Metadata(
         exif=exif,
         xmp=xmp,
@@ -281,7 +276,7 @@ def _metadata(
     )
     if form.name == "avif":
         orientation = 1  # the decoder has turned the pixels, after the file's own transformations
-    return about, orientation if 1 <= orientation <= 8 else 1, notes
+    return about, orientation if 1 <= orientation <= 8 else 1, dropped
 
 
 def _states_dpi(image: pyvips.Image, form: Format, directory: Directory, beside: Extras) -> bool:
@@ -303,9 +298,9 @@ def _number(image: pyvips.Image, name: str, default: int) -> int:
     return value if isinstance(value, int) else default
 
 
-def _further_pictures(image: pyvips.Image, beside: Extras, notes: list[str]) -> list[str]:
-    """Notes on pictures in the file that are not read, beside a gain map that `notes` name already."""
-    pages = max(_number(image, "n-pages", 1), beside.pictures - (metadata.GAIN_MAP in notes))
+def _further_pictures(image: pyvips.Image, beside: Extras, dropped: list[str]) -> list[str]:
+    """Notes on pictures in the file that are not read, beside a gain map that `dropped` names already."""
+    pages = max(_number(image, "n-pages", 1), beside.pictures - (metadata.GAIN_MAP in dropped))
     found: list[str] = []
     if pages > 1:
         found.append(f"only the first of {pages} pictures in the file is read")
@@ -332,7 +327,9 @@ def _header_notes(image: pyvips.Image, directory: Directory) -> list[str]:
 def _decode(
     opened: _Input, form: Format, to_srgb: Callable[[pyvips.Image], pyvips.Image]
 ) -> tuple[npt.NDArray[Any], list[str]]:
-    """The pixels (H x W x C) after their way to sRGB."""
+    """The pixels (H x W x C) after their way to sRGB, and notes."""
+    if form.name == "avif":
+        return colour.applied(to_srgb, _decode_avif(opened, form)), []
     # libjpeg only warns of most damage, so warnings count; but one kind is harmless and common.
     strict = "warning" if form.name == "jpeg" else "error"
     try:
@@ -346,3 +343,14 @@ def _decode(
         ]
     except vips.Error as error:
         raise _damaged(error, form, opened.path) from error
+
+
+def _decode_avif(opened: _Input, form: Format) -> npt.NDArray[Any]:
+    """The pixels (H x W x C) of an AVIF file, over the whole range of 8 or 16 bits."""
+    image = _open_image(opened, form, "error")
+    try:
+        pixels = vips.pixels(image)
+    except vips.Error as error:
+        raise _damaged(error, form, opened.path) from error
+    fill_range(pixels, _number(image, "bits-per-sample", 8))
+    return pixels

@@ -43,7 +43,8 @@ class Extras:
         resolution: a JPEG or PNG file states a resolution outside EXIF.
         pictures: in the file; previews do not count.
         animated: is an animation.
-        notes: on what else is not read.
+        dropped: what else is not read.
+        notes: on colours that are not read as the file states them.
     """
 
     comments: list[bytes] = field(default_factory=list)
@@ -52,6 +53,7 @@ class Extras:
     resolution: bool = False
     pictures: int = 1
     animated: bool = False
+    dropped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -79,7 +81,7 @@ def _jpeg(read_at: ReadAt) -> Extras:
             # One dot an inch stands for none, also to libvips.
             found.resolution = head[7:8] in (b"\1", b"\2") and b"\0\1" not in (head[8:10], head[10:12])
         elif marker == _APP2 and head == _GAIN_MAP_NAME:
-            found.notes = [GAIN_MAP]
+            found.dropped = [GAIN_MAP]
         elif marker == _APP2 and head.startswith(_PICTURES):
             found.pictures = _count_pictures(read_at(at + len(_PICTURES), size - len(_PICTURES)))
         elif marker == _COMMENT and size:
@@ -148,8 +150,8 @@ def _add_text(found: Extras, name: bytes, text: bytes, size: int) -> None:
         note = f"PNG text dropped: more than {_MOST_TEXT >> 20} MiB"
     else:
         found.texts.append((name, text))
-    if note and note not in found.notes:
-        found.notes.append(note)
+    if note and note not in found.dropped:
+        found.dropped.append(note)
 
 
 def _colour_notes(gamma: bytes, primaries: bytes) -> list[str]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-import secrets
 import shutil
-import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyvips
 
-from relume.errors import OutputUnwritable, RelumeError, UsageError
+from relume.errors import OutputUnwritable, UsageError
+from relume.files import replacing
 from relume.photo import colour, containers, metadata, vips
 from relume.photo.colour import Profile
 from relume.photo.formats import TITLES, Format, parse_format
@@ -26,7 +24,6 @@ from relume.photo.read import open_file
 
 _ROWS = 256
 _BIT_DEPTH_NOTE = "16 bits a channel reduced to {}"
-_DESCRIPTORS = Path("/proc/self/fd")
 
 # Fast settings that still compress well: PNG with one fixed filter, AVIF well below its slowest.
 # JPEG's optimised Huffman tables would save 2 to 5 % but hold the whole photo's coefficients in memory.
@@ -327,88 +324,3 @@ def _stream(
         raise
     if failed:
         raise failed[0]
-
-
-# Files
-
-
-@contextlib.contextmanager
-def replacing(target: Path, *, in_place: bool = False) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `target` when the block ends well, and is gone otherwise.
-
-    With `in_place`, as `write_photo` describes it.
-    """
-    _check_target(target)
-    if in_place:
-        target = target.resolve()
-    partial = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.partial")
-    try:
-        nameless = _nameless_file(target.parent)
-        # Opened so rather than by `tempfile`, which would keep the file from other users.
-        file = nameless or partial.open("x+b")
-    except (OSError, ValueError) as error:
-        raise _unwritable(error, target) from error
-    try:
-        with file:
-            if in_place and os.name == "posix" and target.exists():
-                _take_over(file, target)
-            yield file
-            if nameless:
-                file.flush()
-                # The descriptor of a folder goes unused, but makes Python call what follows the link.
-                os.link(_DESCRIPTORS / str(file.fileno()), partial, src_dir_fd=file.fileno())
-        partial.replace(target)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        if isinstance(error, OSError):
-            raise _unwritable(error, target) from error
-        raise
-
-
-def _take_over(file: BinaryIO, old: Path) -> None:
-    """Give a file another's permissions and, where allowed, its owner."""
-    status = old.stat()
-    with contextlib.suppress(OSError):
-        os.fchown(file.fileno(), status.st_uid, status.st_gid)
-    os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
-
-
-def _nameless_file(folder: Path) -> BinaryIO | None:
-    """A file that vanishes with a killed process; None where the system or the folder's disk has none."""
-    if not hasattr(os, "O_TMPFILE") or not _DESCRIPTORS.exists():
-        return None
-    try:
-        return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), "w+b")
-    except OSError:
-        return None
-
-
-def _check_target(target: Path) -> None:
-    """Refuse to put a file in the place of a folder, a pipe or a device (replacing would delete it)."""
-    try:
-        mode = target.stat().st_mode
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError) as error:
-        raise _unwritable(error, target) from error
-    if not stat.S_ISREG(mode):
-        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-        raise OutputUnwritable(f"this is {what}, not a file", "Name a file to write.", path=target)
-
-
-def _unwritable(error: OSError | ValueError, target: Path) -> RelumeError:
-    if isinstance(error, FileNotFoundError):
-        reason, remedy = f"there is no folder {target.parent}", "Create the folder first."
-    elif isinstance(error, PermissionError):
-        reason, remedy = (
-            "the folder may not be written to",
-            "Choose another folder, or change its permissions.",
-        )
-    else:
-        said = getattr(error, "strerror", None) or "the name is not a valid file name"
-        reason, remedy = (
-            f"the file cannot be written ({said})",
-            "Check the name, the disk and its free space.",
-        )
-    return OutputUnwritable(reason, remedy, path=target)

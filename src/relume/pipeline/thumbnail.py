@@ -33,9 +33,12 @@ def thumbnail(rgb_HWC: Pixels, size: int, alpha_HW: Pixels | None = None) -> npt
         sides = [[stop - start for start, stop in _cells(length, size)] for length in shape]
         weights_SS1 = np.outer(sides[0], sides[1])[..., None]
     else:
-        opacity_HW1 = alpha_HW[..., None].astype(np.uint64)
-        sums = _sums(lambda rows: rgb_HWC[rows] * opacity_HW1[rows], shape, size)
-        weights_SS1 = _sums(lambda rows: opacity_HW1[rows], shape, size)
+
+        def opacity(rows: slice) -> npt.NDArray[np.uint64]:
+            return alpha_HW[rows, :, None].astype(np.uint64)
+
+        sums = _sums(lambda rows: rgb_HWC[rows] * opacity(rows), shape, size)
+        weights_SS1 = _sums(opacity, shape, size)
         unseen_SS = weights_SS1[..., 0] == 0
         sums[unseen_SS], weights_SS1[unseen_SS] = sums.sum((0, 1)), weights_SS1.sum()
     means_SSC = sums / (weights_SS1 * top)

@@ -1,0 +1,183 @@
+"""Files: read with errors that name them, written completely or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from relume.errors import InputInvalid, InputUnreadable, OutputExists, OutputUnwritable
+
+_DESCRIPTORS = Path("/proc/self/fd")
+
+
+def read_text(path: Path) -> str:
+    """A text file.
+
+    Raises:
+        InputUnreadable: missing, or may not be read.
+        InputInvalid: no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputUnreadable(f"cannot be read ({error.strerror})", "Check the name.", path=path) from error
+    except ValueError as error:
+        raise InputInvalid("this is no text", "Name a text file.", path=path) from error
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        InputUnreadable: missing, or may not be read.
+        InputInvalid: no JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except ValueError as error:
+        raise InputInvalid(f"this is no JSON ({error})", "Name a JSON file.", path=path) from error
+
+
+def write_file(target: Path, content: str | bytes) -> None:
+    """Write a file, completely or not at all; text as UTF-8, with bytes of names that are no text escaped.
+
+    Raises:
+        OutputUnwritable: no such folder, no permission or space.
+    """
+    with replacing(target) as file:
+        file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
+
+
+def check_target(target: Path, inputs: Iterable[Path]) -> None:
+    """Refuse a file that could not be written later, before the work for it is done.
+
+    Args:
+        target: where something is to be written, with `write_file`.
+        inputs: files that it must not replace; those that do not exist do not matter.
+
+    Raises:
+        OutputExists: it is one of the inputs.
+        OutputUnwritable: no such folder, no permission, or a folder or a device of that name.
+    """
+    with suppress(_Enough), replacing(target):
+        raise _Enough
+    if target.exists() and any(each.exists() and target.samefile(each) for each in inputs):
+        raise OutputExists("would be overwritten, but is an input", "Choose another name.", path=target)
+
+
+class _Enough(Exception):
+    """Leaves a file unwritten."""
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those that it lies in.
+
+    Raises:
+        OutputUnwritable: no permission, or a file of that name.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputUnwritable(
+            f"the folder cannot be made ({error.strerror})", "Name another output folder.", path=folder
+        ) from error
+
+
+@contextmanager
+def replacing(target: Path, *, in_place: bool = False) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `target` when the block ends well, and is gone otherwise.
+
+    It grows without a name, or under a temporary one where the system has no nameless files.
+
+    Args:
+        target: a file, there or not, in a folder that exists.
+        in_place: keep the permissions of the file that is replaced and, where allowed, its owner and extended
+            attributes; where `target` is a link, replace what it points to.
+
+    Raises:
+        OutputUnwritable: no such folder, no permission or space, or a folder or a device of that name.
+    """
+    _check_target(target)
+    if in_place:
+        target = target.resolve()
+    partial = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.partial")
+    try:
+        nameless = _nameless_file(target.parent)
+        # Opened so rather than by `tempfile`, which would keep the file from other users.
+        file = nameless or partial.open("x+b")
+    except (OSError, ValueError) as error:
+        raise _unwritable(error, target) from error
+    try:
+        with file:
+            if in_place and os.name == "posix" and target.exists():
+                _take_over(file, target)
+            yield file
+            if nameless:
+                file.flush()
+                # The descriptor of a folder goes unused, but makes Python call what follows the link.
+                os.link(_DESCRIPTORS / str(file.fileno()), partial, src_dir_fd=file.fileno())
+        partial.replace(target)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink()
+        if isinstance(error, OSError):
+            raise _unwritable(error, target) from error
+        raise
+
+
+def _take_over(file: BinaryIO, old: Path) -> None:
+    """Give a file another's permissions and, where allowed, its owner and extended attributes."""
+    status = old.stat()
+    with suppress(OSError):
+        os.fchown(file.fileno(), status.st_uid, status.st_gid)
+    os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
+    with suppress(OSError, AttributeError):  # neither every system nor every disk has attributes
+        for name in os.listxattr(old):
+            with suppress(OSError):
+                os.setxattr(file.fileno(), name, os.getxattr(old, name))
+
+
+def _nameless_file(folder: Path) -> BinaryIO | None:
+    """A file that vanishes with a killed process; None where the system or the folder's disk has none."""
+    if not hasattr(os, "O_TMPFILE") or not _DESCRIPTORS.exists():
+        return None
+    try:
+        return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), "w+b")
+    except OSError:
+        return None
+
+
+def _check_target(target: Path) -> None:
+    """Refuse to put a file in the place of a folder, a pipe or a device (replacing would delete it)."""
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise _unwritable(error, target) from error
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise OutputUnwritable(f"this is {what}, not a file", "Name a file to write.", path=target)
+
+
+def _unwritable(error: OSError | ValueError, target: Path) -> OutputUnwritable:
+    if isinstance(error, FileNotFoundError):
+        reason, remedy = f"there is no folder {target.parent}", "Create the folder first."
+    elif isinstance(error, PermissionError):
+        reason, remedy = (
+            "the folder may not be written to",
+            "Choose another folder, or change its permissions.",
+        )
+    else:
+        said = getattr(error, "strerror", None) or "the name is not a valid file name"
+        reason, remedy = (
+            f"the file cannot be written ({said})",
+            "Check the name, the disk and its free space.",
+        )
+    return OutputUnwritable(reason, remedy, path=target)

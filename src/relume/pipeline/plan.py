@@ -1,0 +1,159 @@
+"""Where each result goes, decided before anything is read."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from relume.errors import OutputExists, OutputUnwritable, UsageError
+from relume.options import DEFAULT_MAX_PIXELS
+from relume.photo import FORMATS, READABLE_SUFFIXES
+from relume.photo.formats import IMAGE_SUFFIXES, TITLES, parse_format
+from relume.pipeline.inputs import MARK, identity, is_folder
+
+WRITABLE_SUFFIXES = frozenset(suffix for form in FORMATS.values() for suffix in form.suffixes)
+READ_ONLY = READABLE_SUFFIXES.keys() - WRITABLE_SUFFIXES
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go and how they are written.
+
+    Attributes:
+        path: a file for one input, else a folder; None puts `NAME.relume.EXT` beside each input.
+        format: name of a format for all results; "" keeps each input's.
+        quality: 1..100 for lossy formats; None for each format's default.
+        strip: leave all metadata out.
+        in_place: replace the inputs.
+        skip_existing: leave results alone that are there already.
+        max_pixels: most pixels of an input.
+    """
+
+    path: Path | None = None
+    format: str = ""
+    quality: int | None = None
+    strip: bool = False
+    in_place: bool = False
+    skip_existing: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if self.in_place and (self.path is not None or self.format or self.skip_existing):
+            raise UsageError(
+                "--in-place excludes --output, --format and --skip-existing", "Choose one of them."
+            )
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UsageError(f"quality is {self.quality}", "Give a quality from 1 to 100.")
+        suffix = "" if self.path is None or is_folder(self.path) else self.path.suffix.lower()
+        if self.format and suffix in IMAGE_SUFFIXES and suffix not in parse_format(self.format).suffixes:
+            raise UsageError(
+                f"--format {self.format} contradicts the output's name", "Change one of them.", path=self.path
+            )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo to enhance."""
+
+    source: Path
+    target: Path
+
+
+def plan(inputs: Sequence[tuple[Path, Path]], output: Output) -> list[Job]:
+    """Decide every target before anything is read; folders are mirrored below the output folder.
+
+    Raises:
+        OutputExists: a target is an input, or the target of two inputs.
+        OutputUnwritable: an unknown format, or a file where a folder is needed.
+        UsageError: the name of an image file, still to be made, where a folder is needed.
+    """
+    single = len(inputs) == 1 and output.path is not None and _is_file_target(output.path, inputs[0])
+    if output.path is not None and inputs and not single:
+        _check_folder(output.path)
+    jobs = [
+        Job(source, output.path if single and output.path else _target(source, base, output))
+        for source, base in inputs
+    ]
+    jobs = _apart(jobs)
+    _check_targets(jobs, output)
+    return jobs
+
+
+def _check_folder(folder: Path) -> None:
+    if is_folder(folder):
+        return
+    if os.path.lexists(folder):
+        raise OutputUnwritable("this is no folder", "Name a folder for the results.", path=folder)
+    suffix = folder.suffix.lower()
+    if suffix in READABLE_SUFFIXES:
+        raise UsageError(
+            "this is a file's name, but the results need a folder", "Name a folder.", path=folder
+        )
+    if suffix in IMAGE_SUFFIXES:
+        raise UsageError(f"relume writes no {suffix} files", f"Choose one of {TITLES}.", path=folder)
+
+
+def _is_file_target(path: Path, only: tuple[Path, Path]) -> bool:
+    """`-o` names a file when the one input was named as a file and `-o` looks like an image file."""
+    source, base = only
+    return source.parent == base and path.suffix.lower() in READABLE_SUFFIXES and not is_folder(path)
+
+
+def _target(source: Path, base: Path, output: Output) -> Path:
+    if output.in_place:
+        return source
+    suffix = _suffix(output.format, source)
+    if output.path is None:
+        return source.with_name(f"{source.stem}{MARK}{suffix}")
+    return output.path / source.relative_to(base).with_suffix(suffix)
+
+
+def _suffix(name: str, source: Path) -> str:
+    form = parse_format(name) if name else READABLE_SUFFIXES.get(source.suffix.lower())
+    return source.suffix if form is None or source.suffix.lower() in form.suffixes else form.suffixes[0]
+
+
+def _apart(jobs: Sequence[Job]) -> list[Job]:
+    """Photos of read-only formats get a new suffix; one that meets a namesake there keeps its old one too.
+
+    `IMG.HEIC` and `IMG.JPG` become `IMG.HEIC.jpg` and `IMG.JPG`.
+    """
+    counts = Counter(identity(job.target) for job in jobs)
+    return [
+        replace(
+            job, target=job.target.with_name(job.target.name.replace(job.source.stem, job.source.name, 1))
+        )
+        if counts[identity(job.target)] > 1 and job.source.suffix.lower() not in WRITABLE_SUFFIXES
+        else job
+        for job in jobs
+    ]
+
+
+def _check_targets(jobs: Iterable[Job], output: Output) -> None:
+    sources = {key for job in jobs for key in (identity(job.source), _on_disk(job.source)) if key}
+    targets: dict[str, Job] = {}
+    for job in jobs:
+        target = identity(job.target)
+        if not output.in_place and (target in sources or _on_disk(job.target) in sources):
+            raise OutputExists(
+                "would be overwritten, but is an input", "Name another output folder.", path=job.target
+            )
+        if target in targets:
+            raise OutputExists(
+                f"would be written twice, for {targets[target].source} and {job.source}",
+                "Enhance them one by one, or into different folders.",
+                path=job.target,
+            )
+        targets[target] = job
+
+
+def _on_disk(path: Path) -> tuple[int, int] | None:
+    """What a file is, whatever name leads to it (mounts, upper and lower case); None where there is none."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return (status.st_dev, status.st_ino) if status.st_ino else None
