@@ -170,8 +170,9 @@ def test_perceptual_refuses_without_weights(tmp_path: Path, monkeypatch: pytest.
         raise URLError("no network")
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
-    with pytest.raises(ModelError, match=r"could not be downloaded.*vgg19-dcbb9e9d\.pth elsewhere"):
-        Perceptual.load()
+    for backbone, file in (("vgg19", "vgg19-dcbb9e9d.pth"), ("mobilenet_v2", "mobilenet_v2-b0353104.pth")):
+        with pytest.raises(ModelError, match=f"could not be downloaded.*{file} elsewhere"):
+            Perceptual.load(backbone, "")
     with pytest.raises(ModelError, match="there is no file"):
         Perceptual.load(file=tmp_path / "missing.pth")
     (tmp_path / "damaged.pth").write_bytes(b"nothing")
@@ -195,13 +196,7 @@ def test_perceptual_names_unknown_parts() -> None:
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize(
     ("backbone", "layer"),
-    [
-        ("vgg19", None),
-        ("vgg19", "conv3_4"),
-        ("squeezenet1_1", None),
-        ("squeezenet1_1", "fire3"),
-        ("mobilenet_v2", None),
-    ],
+    [("vgg19", None), ("vgg19", "conv3_4"), ("mobilenet_v2", None), ("mobilenet_v2", "block3")],
 )
 def test_perceptual_loads_a_file(tmp_path: Path, suffix: str, backbone: str, layer: str | None) -> None:
     torch.manual_seed(0)
@@ -223,7 +218,7 @@ def test_perceptual_loads_a_file(tmp_path: Path, suffix: str, backbone: str, lay
     assert prediction.grad.abs().sum() > 0
     assert all(not p.requires_grad and p.grad is None for p in loss.parameters())
     with pytest.raises(ModelError, match="not those of"):
-        Perceptual.load("vgg19" if backbone == "squeezenet1_1" else "squeezenet1_1", path)
+        Perceptual.load("vgg19" if backbone == "mobilenet_v2" else "mobilenet_v2", path)
 
 
 def test_vgg19_has_the_published_layout() -> None:
@@ -236,16 +231,44 @@ def test_vgg19_has_the_published_layout() -> None:
     assert sum(value.numel() for value in Perceptual().state_dict().values()) == 2_325_568
 
 
-def test_squeezenet_has_the_published_layout() -> None:
-    shapes = {name: tuple(value.shape) for name, value in Perceptual("squeezenet1_1").state_dict().items()}
-    assert shapes["features.0.weight"] == (64, 3, 3, 3)
-    assert shapes["features.7.squeeze.weight"] == (32, 256, 1, 1)
-    assert shapes["features.7.expand3x3.weight"] == (128, 32, 3, 3)
-    assert {int(name.split(".")[1]) for name in shapes} == {0, 3, 4, 6, 7}
+def test_mobilenet_has_torchvisions_layout() -> None:
+    shapes = {name: tuple(value.shape) for name, value in Perceptual("mobilenet_v2").state_dict().items()}
+    weights = {name: shape for name, shape in shapes.items() if len(shape) == 4}
+    assert {name: shape for name, shape in weights.items() if name < "features.3"} == {
+        "features.0.0.weight": (32, 3, 3, 3),
+        "features.1.conv.0.0.weight": (32, 1, 3, 3),
+        "features.1.conv.1.weight": (16, 32, 1, 1),
+        "features.2.conv.0.0.weight": (96, 16, 1, 1),
+        "features.2.conv.1.0.weight": (96, 1, 3, 3),
+        "features.2.conv.2.weight": (24, 96, 1, 1),
+    }
+    assert len(weights) == 1 + 2 + 5 * 3
+    assert shapes["features.0.1.running_var"] == (32,)
+    assert shapes["features.1.conv.2.bias"] == (16,)
+    assert shapes["features.2.conv.3.weight"] == (24,)
+
+
+def test_mobilenets_older_names_are_the_same_weights(tmp_path: Path) -> None:
+    """Conv-BN-ReLU6 in a row, as in tonylins/pytorch-mobilenet-v2, instead of nested."""
+    torch.manual_seed(0)
+    source = Perceptual("mobilenet_v2")
+    places = {"0.0": "0", "0.1": "1", "1": "3", "2": "4"}
+    wider = {"0.0": "0", "0.1": "1", "1.0": "3", "1.1": "4", "2": "6", "3": "7"}
+    older: dict[str, torch.Tensor] = {"classifier.1.bias": torch.zeros(3)}
+    for name, value in source.state_dict().items():
+        block, _, inner = name.removeprefix("features.").partition(".conv.")
+        place, _, parameter = inner.rpartition(".")
+        known = places if block == "1" else wider
+        older[f"features.{block}.conv.{known[place]}.{parameter}" if inner else name] = value
+    torch.save(older, tmp_path / "older.pt")
+    assert "features.6.conv.7.running_mean" in older
+    loaded = Perceptual.load("mobilenet_v2", tmp_path / "older.pt")
+    for name, value in source.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
 
 
 def test_perceptual_normalises_as_imagenet() -> None:
-    loss = Perceptual("squeezenet1_1")
+    loss = Perceptual("mobilenet_v2")
     loss.features = torch.nn.Sequential()
     zeros, ones = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
     assert loss(ones, zeros).item() == pytest.approx(np.mean([1 / 0.229, 1 / 0.224, 1 / 0.225]), rel=1e-5)

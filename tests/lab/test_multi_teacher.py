@@ -53,8 +53,8 @@ TEACHERS: dict[str, Any] = {
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a perceptual backbone; random, since none can be downloaded in a test."""
     torch.manual_seed(1)
-    path = tmp_path_factory.mktemp("classifier") / "squeezenet.pth"
-    torch.save(Perceptual("squeezenet1_1").state_dict(), path)
+    path = tmp_path_factory.mktemp("classifier") / "mobilenet.pth"
+    torch.save(Perceptual("mobilenet_v2").state_dict(), path)
     return path
 
 
@@ -62,7 +62,7 @@ def options(classifier: Path, **changes: Any) -> dict[str, Any]:
     chosen = {
         "teachers": TEACHERS,
         "contrastive": {"teacher": "structure", "embedding": 8},
-        "perceptual": {"backbone": "squeezenet1_1", "file": str(classifier)},
+        "perceptual": {"backbone": "mobilenet_v2", "file": str(classifier)},
         "adversarial": {"loss": "bce"},
     }
     return {**chosen, **changes}

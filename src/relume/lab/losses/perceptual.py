@@ -1,11 +1,13 @@
 """Perceptual loss: distance between the features that an ImageNet classifier sees in two images.
 
 The classifiers are written here as far as their features are wanted. Parameter names are torchvision's, so
-that its published weights load; torchvision itself is not needed.
+that its published weights load; torchvision itself is not needed. Older files of MobileNetV2
+(tonylins/pytorch-mobilenet-v2), which have other names for the same parameters, load too.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,23 +15,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from relume.errors import ModelError, UsageError
-
-
-class _Fire(nn.Module):
-    """SqueezeNet's block: a 1x1 convolution narrows, a 1x1 and a 3x3 widen side by side."""
-
-    def __init__(self, channels: int, squeeze: int, expand: int) -> None:
-        super().__init__()
-        self.squeeze = nn.Conv2d(channels, squeeze, 1)
-        self.expand1x1 = nn.Conv2d(squeeze, expand, 1)
-        self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        narrow = F.relu(self.squeeze(x_BCHW))
-        return torch.cat([F.relu(self.expand1x1(narrow)), F.relu(self.expand3x3(narrow))], 1)
 
 
 def _vgg19() -> list[nn.Module]:
@@ -45,18 +32,10 @@ def _vgg19() -> list[nn.Module]:
     return layers
 
 
-def _squeezenet1_1() -> list[nn.Module]:
-    """SqueezeNet 1.1 up to fire5; Iandola et al., 2016."""
-    return [
-        nn.Conv2d(3, 64, 3, stride=2),
-        nn.ReLU(),
-        nn.MaxPool2d(3, 2, ceil_mode=True),
-        _Fire(64, 16, 64),
-        _Fire(128, 16, 64),
-        nn.MaxPool2d(3, 2, ceil_mode=True),
-        _Fire(128, 32, 128),
-        _Fire(256, 32, 128),
-    ]
+def _normalised(before: int, after: int, side: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """A convolution, its normalisation and ReLU6: torchvision counts the three as one layer."""
+    convolution = nn.Conv2d(before, after, side, stride, side // 2, groups=groups, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU6())
 
 
 class _InvertedResidual(nn.Module):
@@ -65,11 +44,9 @@ class _InvertedResidual(nn.Module):
     def __init__(self, before: int, after: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = before * expansion
-        layers: list[nn.Module] = []
-        if expansion > 1:
-            layers += [nn.Conv2d(before, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU6()]
-        layers += [nn.Conv2d(hidden, hidden, 3, stride, 1, groups=hidden, bias=False), nn.BatchNorm2d(hidden)]
-        layers += [nn.ReLU6(), nn.Conv2d(hidden, after, 1, bias=False), nn.BatchNorm2d(after)]
+        layers: list[nn.Module] = [_normalised(before, hidden)] if expansion > 1 else []
+        layers += [_normalised(hidden, hidden, 3, stride, groups=hidden)]
+        layers += [nn.Conv2d(hidden, after, 1, bias=False), nn.BatchNorm2d(after)]
         self.conv = nn.Sequential(*layers)
         self.residual = stride == 1 and before == after
 
@@ -80,8 +57,33 @@ class _InvertedResidual(nn.Module):
 def _mobilenet_v2() -> list[nn.Module]:
     """MobileNetV2 up to the last block of stride 8; Sandler et al., CVPR 2018."""
     blocks = [(32, 16, 1, 1), (16, 24, 2, 6), (24, 24, 1, 6), (24, 32, 2, 6), (32, 32, 1, 6), (32, 32, 1, 6)]
-    stem = nn.Sequential(nn.Conv2d(3, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU6())
-    return [stem, *(_InvertedResidual(*block) for block in blocks)]
+    return [_normalised(3, 32, 3, 2), *(_InvertedResidual(*block) for block in blocks)]
+
+
+_OLDER_NAME = re.compile(r"features\.(\d+)\.conv\.(\d+)\.(.+)")
+"""Of a parameter of MobileNetV2's blocks in files that count every layer of a block by itself."""
+
+
+def _with_torchvision_names(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Rename MobileNetV2's parameters from older files; all other weights are returned as they are."""
+    if "features.1.conv.0.weight" not in state:
+        return state
+    return {_torchvision_name(name): value for name, value in state.items()}
+
+
+def _torchvision_name(name: str) -> str:
+    """`features.2.conv.4.weight` is `features.2.conv.1.1.weight`: a block's layers are counted in threes.
+
+    Its last convolution, which no ReLU6 follows, and its normalisation are counted one by one.
+    """
+    found = _OLDER_NAME.fullmatch(name)
+    if found is None:
+        return name
+    block, layer, parameter = found.groups()
+    group, member = divmod(int(layer), 3)
+    last = 1 if block == "1" else 2  # the first block does not widen
+    place = f"{group}.{member}" if group < last else str(group + member)
+    return f"features.{block}.conv.{place}.{parameter}"
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,12 @@ class Backbone:
     Attributes:
         layers: builds its first layers.
         ends: how many layers lead to each named feature; the first name is the default.
-        address: where torchvision publishes its weights; the name holds a part of their SHA-256. Without one
-            a file must be named.
+        address: where torchvision publishes its weights; the name holds a part of their SHA-256.
     """
 
     layers: Callable[[], list[nn.Module]]
     ends: Mapping[str, int]
-    address: str | None
+    address: str
 
 
 BACKBONES: Mapping[str, Backbone] = {
@@ -106,13 +107,11 @@ BACKBONES: Mapping[str, Backbone] = {
         {"relu3_4": 18, "conv3_4": 17},
         "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
     ),
-    "squeezenet1_1": Backbone(
-        _squeezenet1_1,
-        {"fire5": 8, "fire3": 5},
-        "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
+    "mobilenet_v2": Backbone(
+        _mobilenet_v2,
+        {"block6": 7, "block3": 4},
+        "https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
     ),
-    # Names of parameters as in the checkpoints that came before torchvision's.
-    "mobilenet_v2": Backbone(_mobilenet_v2, {"block6": 7, "block3": 4}, None),
 }
 """Every backbone by the name that recipes use."""
 
@@ -126,8 +125,7 @@ class Perceptual(nn.Module):
 
     Args:
         backbone: key of `BACKBONES`; losses of different backbones do not compare.
-        layer: name of the feature; by default the backbone's first: relu3_4 of vgg19, fire5 of squeezenet1_1,
-            block6 of mobilenet_v2.
+        layer: name of the feature; by default the backbone's first: relu3_4 of vgg19, block6 of mobilenet_v2.
 
     Raises:
         UsageError: no such backbone or layer.
@@ -155,17 +153,18 @@ class Perceptual(nn.Module):
 
         Args:
             backbone, layer: as for the class.
-            file: weights with torchvision's parameter names, `.safetensors` or PyTorch's own format, of which
-                only tensors are read, never code. Without it torchvision's are taken from where PyTorch keeps
-                its downloads (`torch.hub.get_dir()/checkpoints`), and downloaded if they are not there yet.
+            file: weights with torchvision's parameter names, or MobileNetV2's older ones, `.safetensors` or
+                PyTorch's own format, of which only tensors are read, never code. Without it, or with an empty
+                name, torchvision's are taken from where PyTorch keeps its downloads
+                (`torch.hub.get_dir()/checkpoints`), and downloaded if they are not there yet.
 
         Raises:
             ModelError: no weights there, or not the backbone's.
             UsageError: no such backbone or layer.
         """
         loss = cls(backbone, layer)
-        path = Path(file) if file is not None else None
-        state = _download(backbone) if path is None else _read(path)
+        path = Path(file) if file else None
+        state = _with_torchvision_names(_download(backbone) if path is None else _read(path))
         try:
             loss.load_state_dict({name: state[name] for name in loss.state_dict()})
         except (KeyError, RuntimeError) as error:
@@ -208,10 +207,6 @@ def _read(path: Path) -> Mapping[str, Tensor]:
 
 def _download(backbone: str) -> Mapping[str, Tensor]:
     address = BACKBONES[backbone].address
-    if address is None:
-        raise ModelError(
-            f"the weights of {backbone} need a file", "Name it, or leave the perceptual term out."
-        )
     try:
         return torch.hub.load_state_dict_from_url(
             address, map_location="cpu", check_hash=True, weights_only=True, progress=False
