@@ -8,9 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from relume.errors import DataError, TrainingDiverged, UsageError
+from relume.errors import DataError, ExitCode, TrainingDiverged, UsageError
 from relume.lab import ablation
-from relume.lab.ablation import Grid, Result, finished, read_results, run_grid, table, write_results
+from relume.lab.ablation import (
+    Grid,
+    Result,
+    finished,
+    read_results,
+    results_of,
+    run_grid,
+    table,
+    write_results,
+)
 from relume.lab.recipe import Recipe
 from relume.lab.recipes.ablations import GRIDS, get_grid
 from shared import Result as Finished
@@ -25,14 +34,42 @@ def grid(tiny_recipe: Recipe) -> Grid:
     return Grid("tiny", "Does it?", lambda: tiny_recipe, {"with": [], "without": ["losses.ssim=0"]})
 
 
-def test_the_table_shows_means_deviations_and_paired_differences() -> None:
-    results = [result("with", 0, 20.0), result("without", 0, 19.0), result("with", 1, 22.0)]
-    results += [result("without", 1, 20.5), result("other", 1, 23.0)]
-    lines = table(results).splitlines()
+@pytest.fixture
+def wider(grid: Grid) -> Grid:
+    return replace(grid, cells={**grid.cells, "other": ["average=0"], "last": []})
+
+
+def test_the_table_shows_means_deviations_and_paired_differences(wider: Grid) -> None:
+    results = [result("other", 1, 23.0), result("without", 0, 19.0), result("with", 1, 22.0)]
+    results += [result("without", 1, 20.5), result("with", 0, 20.0)]
+    lines = table(wider, results).splitlines()
+    assert len(lines) == 5
     assert lines[0].split(" | ")[-1] == "PSNR - with |"
     assert lines[2] == "| with | 2 | 21.00 ± 1.41 | 25.00 ± 1.41 | 0.8400 ± 0.0566 |  |"
     assert lines[3] == "| without | 2 | 19.75 ± 1.06 | 23.75 ± 1.06 | 0.7900 ± 0.0424 | -1.25 ± 0.35 |"
     assert lines[4].endswith("| 1 | 23.00 | 27.00 | 0.9200 | +1.00 |")
+
+
+def test_a_baseline_without_results_is_replaced_by_no_other_cell(wider: Grid) -> None:
+    lines = table(wider, [result("without", 0, 19.0), result("other", 0, 20.0)]).splitlines()
+    assert lines[0].split(" | ")[-1] == "PSNR - with |"
+    assert lines[2] == "| without | 1 | 19.00 | 23.00 | 0.7600 | - |"
+    assert lines[3] == "| other | 1 | 20.00 | 24.00 | 0.8000 | - |"
+    lines = table(wider, [result("without", 0, 19.0), result("with", 1, 20.0)]).splitlines()
+    assert [line.split(" | ")[-1] for line in lines[2:]] == [" |", "- |"]
+
+
+def test_results_of_another_grid_are_refused(grid: Grid, tmp_path: Path) -> None:
+    file = tmp_path / "r.csv"
+    write_results([result("with", 0, 20.0)], file)
+    assert results_of(grid, file) == [result("with", 0, 20.0)]
+    for cells in (["full"], ["with", "full"]):
+        write_results([result(cell, 0, 20.0) for cell in cells], file)
+        with pytest.raises(DataError, match=r"r\.csv.*\['full'\].*no cells of the grid 'tiny'"):
+            results_of(grid, file)
+    write_results([], file)
+    with pytest.raises(DataError, match="no result yet"):
+        results_of(grid, file)
 
 
 def test_results_survive_their_file(tmp_path: Path) -> None:
@@ -129,10 +166,21 @@ def test_compact_claritys_grid_is_the_eight_configurations_of_the_thesis() -> No
 
 
 def test_the_command_prints_checked_in_results(relume: Callable[..., Finished], tmp_path: Path) -> None:
-    write_results([result("full", 0, 20.0), result("beta-0", 0, 19.0)], tmp_path / "r.csv")
+    write_results([result("no-mirror", 0, 20.0), result("beta-0", 0, 19.0)], tmp_path / "r.csv")
     shown = relume("ablate", "iaml", "--show", str(tmp_path / "r.csv"))
     assert shown.code == 0
     assert "| beta-0 | 1 | 19.00 | 23.00 | 0.7600 | -1.00 |" in shown.out.decode()
+    refused = relume("ablate", "distillation", "--show", str(tmp_path / "r.csv"))
+    assert refused.code == ExitCode.DATA
+    assert refused.out == b""
+
+
+def test_without_a_result_the_command_prints_no_table(
+    relume: Callable[..., Finished], tmp_path: Path
+) -> None:
+    done = relume("ablate", "iaml", "--data", str(tmp_path), "-o", str(tmp_path / "runs"), "-q")
+    assert done.code == ExitCode.DATA
+    assert done.out == b""
 
 
 def test_the_command_runs_the_grid(relume: Callable[..., Finished], tiny_root: Path, tmp_path: Path) -> None:

@@ -41,12 +41,12 @@ def ablate(
     [bold]relume ablate iaml --show benchmarks/results/ablation_iaml.csv[/bold]
     """
     require_laboratory()
-    from relume.lab.ablation import finished, read_results, run_grid, table, write_results
+    from relume.lab.ablation import finished, results_of, run_grid, table, write_results
     from relume.lab.recipes.ablations import get_grid
 
     chosen = get_grid(grid)
     if show is not None:
-        typer.echo(f"{chosen.question}\n\n{table(read_results(show))}", nl=False)
+        typer.echo(f"{chosen.question}\n\n{table(chosen, results_of(chosen, show))}", nl=False)
         return
     folder = out or Path("runs") / f"ablate-{grid}"
     target = csv or folder / "results.csv"
@@ -58,7 +58,8 @@ def ablate(
             write_results(finished(chosen, folder), target)
             typer.echo(f"{result.cell}, seed {result.seed}: {result.psnr:.2f} dB", err=True)
     finally:
-        typer.echo(f"{chosen.question}\n\n{table(finished(chosen, folder))}", nl=False)
+        if there := finished(chosen, folder):
+            typer.echo(f"{chosen.question}\n\n{table(chosen, there)}", nl=False)
 
 
 def _seeds(text: str) -> list[int]:

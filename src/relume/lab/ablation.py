@@ -43,6 +43,11 @@ class Grid:
     recipe: Callable[[], Recipe]
     cells: Mapping[str, Sequence[str]]
 
+    @property
+    def baseline(self) -> str:
+        """The cell that the others are compared with."""
+        return next(iter(self.cells))
+
     def cell(self, name: str, seed: int, changes: Sequence[str] = ()) -> Recipe:
         """The recipe of one run; `changes` act on every cell, and come last."""
         own = [f"name={self.name}-{name}", f"seed={seed}"]
@@ -130,6 +135,25 @@ def finished(grid: Grid, folder: Path) -> list[Result]:
     return sorted(own, key=lambda result: (result.seed, order[result.cell]))
 
 
+def results_of(grid: Grid, path: Path) -> list[Result]:
+    """A grid's results from the file that `write_results` wrote.
+
+    Raises:
+        DataError: it is no such file, holds no result, or those of cells that the grid has not.
+    """
+    results = read_results(path)
+    if not results:
+        raise DataError("holds no result yet", "Train the grid first.", path=path)
+    strange = sorted({result.cell for result in results} - set(grid.cells))
+    if strange:
+        raise DataError(
+            f"holds results of {strange}, which are no cells of the grid '{grid.name}'",
+            f"Name the grid that they are of; this one has {', '.join(grid.cells)}.",
+            path=path,
+        )
+    return results
+
+
 def _read_result(path: Path) -> Result:
     return Result(**json.loads(path.read_text()))
 
@@ -175,21 +199,24 @@ def read_results(path: Path) -> list[Result]:
         ) from error
 
 
-def table(results: Sequence[Result]) -> str:
-    """A Markdown table: mean and standard deviation over seeds, and the difference to the first cell.
+def table(grid: Grid, results: Sequence[Result]) -> str:
+    """A Markdown table: mean and standard deviation over seeds, and the difference to the baseline.
 
     Differences are taken seed by seed, since runs of one seed see the same batches; an effect is worth
     the name when it is clearly larger than its own standard deviation.
+
+    Args:
+        grid: its cells give the order of the rows, its first one is the baseline, with results or without.
+        results: of its cells; a cell without any has no row.
     """
-    cells = list(dict.fromkeys(result.cell for result in results))
-    scores = {cell: {r.seed: r for r in results if r.cell == cell} for cell in cells}
-    baseline = scores[cells[0]] if cells else {}
-    header = ["cell", "seeds", "PSNR dB", "GT-mean PSNR dB", "SSIM", f"PSNR - {cells[0]}" if cells else ""]
-    rows = [header]
-    for cell in cells:
-        runs = list(scores[cell].values())
-        shared = [seed for seed in scores[cell] if seed in baseline]
-        differences = [scores[cell][seed].psnr - baseline[seed].psnr for seed in shared]
+    scores = {cell: {r.seed: r for r in results if r.cell == cell} for cell in grid.cells}
+    baseline = scores[grid.baseline]
+    rows = [["cell", "seeds", "PSNR dB", "GT-mean PSNR dB", "SSIM", f"PSNR - {grid.baseline}"]]
+    for cell, by_seed in scores.items():
+        if not by_seed:
+            continue
+        runs = list(by_seed.values())
+        differences = [run.psnr - baseline[seed].psnr for seed, run in by_seed.items() if seed in baseline]
         rows.append(
             [
                 cell,
@@ -197,7 +224,7 @@ def table(results: Sequence[Result]) -> str:
                 _spread([run.psnr for run in runs], 2),
                 _spread([run.psnr_gt_mean for run in runs], 2),
                 _spread([run.ssim for run in runs], 4),
-                "" if cell == cells[0] else _spread(differences, 2, signed=True),
+                "" if cell == grid.baseline else _spread(differences, 2, signed=True),
             ]
         )
     return markdown_table(rows)
