@@ -27,6 +27,16 @@ def test_resizing_shows_the_whole_image_in_both_orientations_only(tiny_root: Pat
             assert torch.equal(ours.flip(-1) if mirrored else ours, theirs)
 
 
+def test_the_thumbnail_of_a_resized_image_shows_all_of_it(tiny_root: Path) -> None:
+    options = Data(framing="resize", quarter_turns=False, context=0.3)
+    pairs = load_pairs(training_and_validation(tiny_root, options)[0])
+    batch = PairedCrops(pairs, options, 0, 8).batch(0, Phase(1, 16, 4))
+    by_name = {pair.name: pair for pair in pairs}
+    for name, thumbnail in zip(batch.names, batch.thumbnail_BCSS, strict=True):
+        whole = F.adaptive_avg_pool2d(by_name[name].half_BCHW, 8)[0]
+        assert any(torch.equal(thumbnail, image) for image in (whole, whole.flip(-1)))
+
+
 def test_colour_jitter_is_one_factor_a_channel_for_both_images(tiny_root: Path) -> None:
     options = Data(colour_jitter=0.3)
     pairs = load_pairs(training_and_validation(tiny_root, options)[0])

@@ -96,7 +96,8 @@ class Data:
         framing: `crop` cuts random squares, `resize` shrinks whole images to squares (area average).
         quarter_turns: turn crops by random multiples of 90 degrees; all are mirrored at random.
         epoch: how many images count as an epoch.
-        context: smallest side of the random region that a crop's thumbnail shows, as a share of the image's.
+        context: smallest side of the random region that a crop's thumbnail shows, as a share of the image's;
+            that of a resized image shows all of it.
         limit: use this many pairs only (0: all; of each source), for short runs and tests.
     """
 

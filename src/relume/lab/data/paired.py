@@ -21,7 +21,7 @@ from relume.evaluate.protocol import to_8_bits
 from relume.lab.data.darkness import Degradation, draw
 from relume.lab.data.sources import SourcedPair, mixed_sources
 from relume.lab.data.splits import read_split
-from relume.lab.data.synthesis import WHOLE, Area, degrade, degrade_thumbnail
+from relume.lab.data.synthesis import Area, degrade, degrade_thumbnail
 from relume.lab.recipe import Data, Phase, Source
 from relume.photo import read_photo
 
@@ -167,8 +167,9 @@ class PairedCrops:
 
     With mixed sources, each sample's source is drawn by its share first, then an image of it.
 
-    A crop lies inside a random *context*, a region of its image; the thumbnail shows the context. Flips and
-    quarter turns act on the crop, the thumbnail is only mirrored, since photographs have an upright.
+    A crop lies inside a random *context*, a region of its image; the thumbnail shows the context. Of whole
+    images (`framing="resize"`) both show everything. Flips and quarter turns act on the crop, the thumbnail
+    is only mirrored, since photographs have an upright.
 
     Args:
         pairs: loaded images.
@@ -222,8 +223,7 @@ class PairedCrops:
         how = None
         if pair.source is not None and kind == "darkened":
             how = draw(pair.source.darkness, random)
-            seen = WHOLE if self.data.framing == "resize" else window.area(pair)
-            low = degrade(low[0], how, seen)[None]
+            low = degrade(low[0], how, window.area(pair))[None]
             small = degrade_thumbnail(small[0], how, context.area(pair))[None]
         turns, mirrored, mirrored_small = random.integers(4), random.random() < 0.5, random.random() < 0.5
         turns = int(turns) if self.data.quarter_turns else 0
@@ -238,7 +238,10 @@ class PairedCrops:
         return (low * factor).clamp(max=1), high, (small * factor).clamp(max=1), None
 
     def _places(self, pair: LoadedPair, crop: int, random: np.random.Generator) -> tuple[_Window, _Window]:
-        """A random context, and the place of a crop inside it."""
+        """A random context, and the place of a crop inside it; both the whole image where that is resized.
+
+        As much is drawn either way.
+        """
         height, width = pair.low_HWC.shape[:2]
         if min(height, width) < crop:
             raise DataError(
@@ -249,6 +252,9 @@ class PairedCrops:
         rows = _interval(range(height), max(crop, round(share * height)), random)
         columns = _interval(range(width), max(crop, round(share * width)), random)
         inner_rows, inner_columns = _interval(rows, crop, random), _interval(columns, crop, random)
+        if self.data.framing == "resize":
+            whole = _Window(range(height), range(width))
+            return whole, whole
         return _Window(rows, columns), _Window(inner_rows, inner_columns)
 
     def _cut(
