@@ -18,13 +18,12 @@ from typing import Any, TypeAlias
 import machine
 import numpy as np
 from PIL import Image
-from safety import spread
 
 from relume import Enhancer
 from relume.evaluate.metrics import psnr_gt_mean, ssim
 from relume.evaluate.pairs import Pair, list_pairs
 from relume.lab.data.paired import read_8_bits
-from relume.lab.data.splits import read_split
+from relume.lab.data.splits import held_out
 from relume.options import MODEL_ALONE
 
 FACTORS = (1, 2, 3, 4)
@@ -39,12 +38,6 @@ def enlarged(pixels: Pixels) -> Pixels:
 
 SCALES: dict[str, Callable[[Pixels], Pixels]] = {"two pixels": enlarged, "one pixel": lambda pixels: pixels}
 """How many pixels detail and noise span, and what makes them do so."""
-
-
-def held_out(folder: Path, count: int) -> list[Pair]:
-    """So many pairs of the held-out scenes, evenly over all."""
-    names = set(read_split("our485_scenes"))
-    return spread([pair for pair in list_pairs(folder) if pair.name in names], count)
 
 
 def measure(pairs: list[Pair]) -> list[dict[str, Any]]:
@@ -80,7 +73,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=16)
     options = parser.parse_args()
-    print(machine.store("downsample", measure(held_out(options.folder, options.images))))
+    print(
+        machine.store(
+            "downsample",
+            measure(machine.spread(held_out(list_pairs(options.folder), "our485_scenes"), options.images)),
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every benchmark row says about where it was measured, and how rows are stored."""
+"""What benchmarks share: the facts about the machine, how rows are stored, and a draw of images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from datetime import date
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+
+Item = TypeVar("Item")
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -39,6 +43,11 @@ def store(name: str, rows: Sequence[dict[str, Any]]) -> Path:
         writer.writeheader()
         writer.writerows({**row, **machine} for row in rows)
     return path
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """So many of the items, evenly over all."""
+    return [items[round(index)] for index in np.linspace(0, len(items) - 1, min(count, len(items)))]
 
 
 def _processor() -> str:

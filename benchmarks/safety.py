@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from math import dist
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import machine
 import numpy as np
@@ -32,10 +32,8 @@ from relume.evaluate.noreference import statistics
 from relume.evaluate.pairs import list_pairs
 from relume.lab.data.darkness import Degradation
 from relume.lab.data.paired import read_8_bits, to_tensor
-from relume.lab.data.splits import read_split
+from relume.lab.data.splits import held_out
 from relume.lab.data.synthesis import degrade
-
-Item = TypeVar("Item")
 
 SETS = (("lol_v1/our485", "our485_scenes"), ("sice_part1", "sice_scenes"))
 WELL_LIT = 0.35
@@ -49,11 +47,9 @@ def well_lit_frames(data: Path) -> dict[str, np.ndarray]:
     """Held-out well-lit frames by name, each once, whatever its names."""
     frames: dict[bytes, tuple[str, np.ndarray]] = {}
     for folder, split in SETS:
-        held_out = set(read_split(split))
-        for pair in list_pairs(data / folder):
-            if pair.name in held_out:
-                frame = read_8_bits(pair.high)
-                frames.setdefault(frame.tobytes(), (f"{Path(folder).parts[0]}/{pair.high.stem}", frame))
+        for pair in held_out(list_pairs(data / folder), split):
+            frame = read_8_bits(pair.high)
+            frames.setdefault(frame.tobytes(), (f"{Path(folder).parts[0]}/{pair.high.stem}", frame))
     return {name: frame for name, frame in frames.values() if mean_luma(frame) >= WELL_LIT}
 
 
@@ -118,11 +114,6 @@ def darkened(frame: np.ndarray, exposure: float) -> np.ndarray:
     return (dark_CHW.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
 
 
-def spread(items: Sequence[Item], count: int) -> list[Item]:
-    """So many of the items, evenly over all."""
-    return [items[round(index)] for index in np.linspace(0, len(items) - 1, min(count, len(items)))]
-
-
 def print_worst(rows: Sequence[dict[str, Any]], limits: dict[str, float]) -> None:
     for column, limit in limits.items():
         worst = max(rows, key=lambda row: row[column])
@@ -145,7 +136,7 @@ def main() -> None:
         print(safe[-1])
         rows = [
             ladder(model, enhancer, name, frames[name])
-            for name in spread(list(frames), options.scenes or len(frames))
+            for name in machine.spread(list(frames), options.scenes or len(frames))
         ]
         print_worst(rows, {"brightest_over_darkest": 1.2, "card_moves": 4.0})
         ladders += rows

@@ -129,7 +129,11 @@ def leakage(
     second: Annotated[Path | None, typer.Argument(metavar="[B]", help="The folder to compare with.")] = None,
     split_name: Annotated[
         str | None,
-        typer.Option("--split", metavar="NAME", help="Compare both parts of this split of A instead of B."),
+        typer.Option(
+            "--split",
+            metavar="SPLIT",
+            help="Compare both parts of this split of A instead of B: its name or file.",
+        ),
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Least similarity to report; that of the split otherwise.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,9 +16,10 @@ if TYPE_CHECKING:
     from relume.evaluate.pairs import Pair
 
 OnlyOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        help="Take the images that this split holds out: a file, or our485_scenes or sice_scenes by name."
+        metavar="SPLIT",
+        help="Take the images that this split holds out: our485_scenes, sice_scenes, or a .json file.",
     ),
 ]
 
@@ -39,12 +39,12 @@ class Selection:
     files: list[Path]
 
 
-def select(low: Path, high: Path | None, only: Path | None) -> Selection:
+def select(low: Path, high: Path | None, only: str | None) -> Selection:
     """Find pairs, or photos where there are no targets.
 
     Args:
         low, high: as for `pairs_of`; or, without targets, as for `find_inputs`.
-        only: a split's file, or the name of one that comes with relume, to take the pairs that it holds out.
+        only: a split as for `read_split`, to take the pairs that it holds out.
 
     Raises:
         UsageError: a split, but no targets.
@@ -53,44 +53,32 @@ def select(low: Path, high: Path | None, only: Path | None) -> Selection:
     from relume.evaluate.pairs import LIST, pairs_of
     from relume.pipeline.inputs import find_inputs
 
-    only = None if only is None else _split_file(only)
     pairs = pairs_of(low, high)
     if pairs is not None:
         sides = [side for pair in pairs for side in (pair.low, pair.high)]
         chosen = pairs if only is None else _held_out(pairs, only)
-        return Selection(chosen, [], [*sides, low / LIST, *([] if only is None else [only])])
+        return Selection(chosen, [], [*sides, low / LIST, *([] if only is None else [Path(only)])])
     if only is not None:
         raise UsageError("--only needs targets", "Name a set of pairs, or a folder of targets as well.")
     photos = [path for path, _ in find_inputs([str(low)])]
     return Selection(None, photos, photos)
 
 
-def _split_file(split: Path) -> Path:
-    """A split's file, given as such or by its name."""
-    committed = Path(str(resources.files("relume"))) / "lab/data/splits" / f"{split}.json"
-    return committed if not split.exists() and committed.exists() else split
-
-
-def _held_out(pairs: Sequence[Pair], split: Path) -> list[Pair]:
-    """The pairs that a split file holds out; a message says how many of them are not here.
+def _held_out(pairs: Sequence[Pair], split: str) -> list[Pair]:
+    """The pairs that a split holds out; a message says how many of them are not here.
 
     Raises:
-        InputUnreadable, InputInvalid: no such file, or no JSON.
-        DataError: no split file, or none of its names is among the pairs.
+        DataError: no such split, or none of its names is among the pairs.
+        RelumeError: as `read_split`.
     """
-    from relume.files import read_json
+    from relume.lab.data.splits import held_out, read_split
 
-    names = read_json(split)
-    if not isinstance(names, dict) or not _is_list_of_names(names.get("validation")):
-        raise DataError("holds no list of names `validation`", "Name a split file.", path=split)
-    wanted = set(names["validation"])
-    kept = [pair for pair in pairs if pair.name in wanted]
+    kept = held_out(pairs, split)
     if not kept:
-        raise DataError("holds out none of these pairs", "Name the split of this very set.", path=split)
+        raise DataError(
+            f"the split '{split}' holds out none of these pairs", "Name the split of this very set."
+        )
+    wanted = set(read_split(split))
     if missing := len(wanted.difference(pair.name for pair in kept)):
-        say(f"{split.stem}: {missing} of the {len(wanted)} images that it holds out are not here")
+        say(f"{split}: {missing} of the {len(wanted)} images that it holds out are not here")
     return kept
-
-
-def _is_list_of_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)

@@ -142,7 +142,7 @@ def sides_of_split(folder: Path, split: str) -> tuple[list[Path], list[Path]]:
 
     Args:
         folder: holds `low/` and `high/`, or a `pairs.csv`.
-        split: name of the split.
+        split: as for `read_split`.
 
     Raises:
         DataError: no such split, or the folder lacks images that it names.

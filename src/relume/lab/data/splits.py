@@ -11,22 +11,47 @@ from typing import Any
 import numpy as np
 
 from relume.errors import DataError
-from relume.evaluate.pairs import list_pairs
+from relume.evaluate.pairs import Pair, list_pairs
+from relume.files import read_json
 from relume.lab.data.duplicates import SAME_SCENE, Progress, scenes, similarity_matrix
 
 _FOLDER = resources.files("relume.lab.data") / "splits"
 
 
-def read_split(name: str) -> list[str]:
-    """Names of a committed split's validation images.
+def read_split(split: str | Path) -> list[str]:
+    """Names of the images that a split holds out.
+
+    Args:
+        split: one that comes with relume (`our485_scenes`, `sice_scenes`), or the file of one, ending in
+            `.json`, as `relume data split` makes it.
 
     Raises:
-        DataError: no split of that name.
+        DataError: no split of that name, or the file is none.
+        InputUnreadable, InputInvalid: no such file, or no JSON.
     """
-    file = _FOLDER / f"{name}.json"
-    if not file.is_file():
-        raise DataError(f"no split is called '{name}'", "`relume data split` makes one.")
-    return json.loads(file.read_text())["validation"]
+    committed = _FOLDER / f"{split}.json"
+    if committed.is_file():
+        return json.loads(committed.read_text(encoding="utf-8"))["validation"]
+    file = Path(split)
+    if file.suffix != ".json":
+        known = sorted(each.name.removesuffix(".json") for each in _FOLDER.iterdir())
+        remedy = f"Name one of {', '.join(known)}, or a .json file made by `relume data split`."
+        raise DataError(f"no split is called '{split}'", remedy)
+    content = read_json(file)
+    names = content.get("validation") if isinstance(content, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError("holds no list of names `validation`", "Name a split file.", path=file)
+    return names
+
+
+def held_out(pairs: Sequence[Pair], split: str | Path) -> list[Pair]:
+    """The pairs that a split holds out, as far as they are there.
+
+    Raises:
+        RelumeError: as `read_split`.
+    """
+    names = set(read_split(split))
+    return [pair for pair in pairs if pair.name in names]
 
 
 def make_split(folder: Path, share: float, seed: int, progress: Progress | None = None) -> dict[str, Any]:
