@@ -73,12 +73,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=16)
     options = parser.parse_args()
-    print(
-        machine.store(
-            "downsample",
-            measure(machine.spread(held_out(list_pairs(options.folder), "our485_scenes"), options.images)),
-        )
-    )
+    pairs = held_out(list_pairs(options.folder), "our485_scenes")
+    print(machine.store("downsample", measure(machine.spread(pairs, options.images))))
 
 
 if __name__ == "__main__":

@@ -133,7 +133,8 @@ def test_splits_that_come_with_relume_go_by_name(relume: Run, pairs: Path) -> No
         (["--pred", "empty"], ExitCode.DATA),
         (["--pred", "missing"], ExitCode.DATA),
         (["--only", "missing.json"], ExitCode.INPUT_UNREADABLE),
-        (["--only", "low/0.png"], ExitCode.INPUT_INVALID),
+        (["--only", "low/0.png"], ExitCode.DATA),
+        (["--only", "broken.json"], ExitCode.INPUT_INVALID),
         (["--only", "list.json"], ExitCode.DATA),
         (["--only", "nobody.json"], ExitCode.DATA),
         (["--json", "missing/report.json"], ExitCode.OUTPUT_UNWRITABLE),
@@ -145,6 +146,7 @@ def test_refusals(
     monkeypatch.chdir(pairs)
     Path("empty").mkdir()
     Path("list.json").write_text("[1, 2]")
+    Path("broken.json").write_text("{")
     Path("nobody.json").write_text('{"validation": ["nobody"]}')
     result = relume("evaluate", "low", "high", *options)
     assert (result.code, result.out) == (code, b"")
