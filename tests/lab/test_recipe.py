@@ -47,11 +47,21 @@ def test_override_reaches_every_depth() -> None:
         "checkpoint_every=0",
         "data.context=1.5",
         "average=-1",
+        "phases=[]",
+        "losses={}",
+        'losses={"ssim": 0}',
     ],
 )
 def test_mistakes_are_named(assignment: str) -> None:
     with pytest.raises(UsageError):
         override(get_recipe("lol"), [assignment])
+
+
+def test_a_recipe_without_phases_or_losses_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match=r"'phases'.*at least 1"):
+        override(get_recipe("zero-dce"), ["phases=[]"])
+    with pytest.raises(UsageError, match="'losses': no loss has a weight"):
+        from_json('{"name": "x", "phases": [{"steps": 1, "crop": 8, "batch": 1}], "losses": {}}')
 
 
 def test_phases_follow_one_another() -> None:

@@ -160,6 +160,24 @@ def test_dull_frames_are_left_out(mixed_root: Path) -> None:
     assert {pair.source.name for pair in load_pairs(pairs) if pair.source} == {"lol"}
 
 
+def test_a_source_of_dull_frames_alone_is_named(
+    mixed_root: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    for dull in (MIXED.sources[:1], MIXED.sources[2:3]):
+        sources = (MIXED.sources[1], *(replace(source, least_mean=1.0) for source in dull))
+        recipe = replace(tiny_recipe, data=Data(sources=sources))
+        with pytest.raises(DataError, match=rf"our485.*'{dull[0].name}' has no frame to train on"):
+            train(recipe, mixed_root, tmp_path / dull[0].name, device="cpu", quiet=True)
+    with pytest.raises(DataError, match="no pair is left"):
+        list(sample_rows(mixed_root, Data(sources=sources[1:]), count=2, seed=0, crop=16))
+
+
+def test_a_source_that_skips_all_its_pairs_is_named(mixed_root: Path) -> None:
+    names = tuple(pair.name for pair in list_pairs(mixed_root / LOL[0]))
+    with pytest.raises(DataError, match=r"our485.*source 'lol' has nothing to train on"):
+        training_and_validation(mixed_root, Data(sources=(replace(MIXED.sources[0], skip=names),)))
+
+
 def test_held_out_frames_are_always_darkened_alike(mixed_root: Path) -> None:
     validation = training_and_validation(mixed_root, MIXED)[1]
     first, again = load_pairs(validation), load_pairs(validation)

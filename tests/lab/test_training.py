@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 
 from relume.errors import DataError, ModelError, OutputExists, OutputUnwritable, TrainingDiverged, UsageError
 from relume.lab.data.paired import PairedCrops, load_pairs, training_and_validation
+from relume.lab.data.splits import read_split
 from relume.lab.plots import plot_runs
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe
 from relume.lab.training import loop
@@ -150,6 +152,18 @@ def test_a_diverging_run_stops_and_says_what_to_do(
 def test_missing_data_is_named(tiny_recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(DataError):
         train(tiny_recipe, tmp_path / "nothing", tmp_path / "run", device="cpu", quiet=True)
+
+
+def test_a_split_that_leaves_nothing_to_train_on_is_named(
+    tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    pairs = tmp_path / "lol_v1/our485"
+    for side in ("low", "high"):
+        (pairs / side).mkdir(parents=True)
+        for name in read_split("our485_scenes")[:2]:
+            shutil.copy(tiny_root / f"lol_v1/our485/{side}/{name}.png", pairs / side)
+    with pytest.raises(DataError, match=r"our485.*'our485_scenes' leaves nothing to train on"):
+        train(tiny_recipe, tmp_path, tmp_path / "run", device="cpu", quiet=True)
 
 
 def test_a_crop_larger_than_the_images_is_refused(

@@ -13,7 +13,7 @@ from dataclasses import field
 from itertools import accumulate, pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from relume.errors import UsageError
@@ -24,6 +24,15 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
+
+
+def _with_weight(losses: dict[str, float]) -> dict[str, float]:
+    if not any(losses.values()):
+        raise ValueError("no loss has a weight")
+    return losses
+
+
+Losses = Annotated[dict[str, float], AfterValidator(_with_weight)]
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)
@@ -148,8 +157,8 @@ class Recipe:
         start: folder of a finished run, or file of weights (see `load_weights`), that the network starts
             from; random weights by default.
         method, method_options: key of `relume.lab.methods.METHODS` and its keyword arguments.
-        losses: weight of each named loss term.
-        phases: the resolution schedule, in order.
+        losses: weight of each named loss term; at least one is not 0.
+        phases: the resolution schedule, in order; at least one.
         epochs: stop after so many epochs, before the phases end; 0 goes through all of them.
         optimizer, adversary: AdamW of the network, and of the method's adversary where it has one.
         average: decay of the weights' moving average, which validation and export use; 0 turns it off.
@@ -162,14 +171,14 @@ class Recipe:
     """
 
     name: str
-    phases: tuple[Phase, ...]
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     epochs: Count = 0
     network: str = "two-pass"
     network_options: dict[str, Any] = field(default_factory=dict)
     start: str = ""
     method: str = "supervised"
     method_options: dict[str, Any] = field(default_factory=dict)
-    losses: dict[str, float] = field(default_factory=lambda: {"charbonnier": 1.0, "ssim": 0.5})
+    losses: Losses = field(default_factory=lambda: {"charbonnier": 1.0, "ssim": 0.5})
     data: Data = field(default_factory=Data)
     optimizer: Optimizer = field(default_factory=Optimizer)
     adversary: Optimizer = field(default_factory=Optimizer)
@@ -302,6 +311,7 @@ def _validated(tree: Any) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
+        what = first["msg"].removeprefix("Value error, ").lower()
         raise UsageError(
-            f"recipe value '{where}': {first['msg'].lower()}", "`relume train RECIPE --show` prints them all."
+            f"recipe value '{where}': {what}", "`relume train RECIPE --show` prints them all."
         ) from error

@@ -136,8 +136,8 @@ def training_and_validation(root: Path, data: Data) -> tuple[list[Pair], list[Pa
     With `subset="all"` the held-out pairs are trained on too, and validating on them only shows progress.
 
     Raises:
-        DataError: the folder is missing, or none of the pairs that the split holds out is there; those that
-            are not are passed over.
+        DataError: the folder is missing, or none of the pairs that the split holds out is there, or none of
+            the others; held-out ones that are not there are passed over.
     """
     if data.sources:
         return mixed_sources(root, data)
@@ -148,8 +148,30 @@ def training_and_validation(root: Path, data: Data) -> tuple[list[Pair], list[Pa
     if not validation:
         raise DataError(f"holds no image of the split '{data.split}'", "Check the data root.", path=folder)
     training = [pair for name, pair in pairs.items() if data.subset == "all" or name not in set(held_out)]
+    if not training:
+        raise DataError(
+            f"the split '{data.split}' leaves nothing to train on", "Check the data root.", path=folder
+        )
     if data.limit:
         training, validation = training[: data.limit], validation[: data.limit]
+    return training, validation
+
+
+def load_training_and_validation(root: Path, data: Data) -> tuple[list[LoadedPair], list[LoadedPair]]:
+    """What `training_and_validation` names, read into memory.
+
+    Raises:
+        DataError: as there, or none of a source's frames has its `least_mean`.
+    """
+    training, validation = (load_pairs(pairs) for pairs in training_and_validation(root, data))
+    for source in data.sources:
+        for pairs, purpose in ((training, "train"), (validation, "validate")):
+            if not any(pair.source == source for pair in pairs):
+                raise DataError(
+                    f"source '{source.name}' has no frame to {purpose} on of a mean of {source.least_mean}",
+                    "Lower its least_mean, or take the source out.",
+                    path=root / source.path,
+                )
     return training, validation
 
 
@@ -176,9 +198,14 @@ class PairedCrops:
         data: the recipe's part (context, exposure jitter).
         seed: seed of the run.
         thumbnail_size: side of the thumbnail.
+
+    Raises:
+        DataError: there are no pairs.
     """
 
     def __init__(self, pairs: Sequence[LoadedPair], data: Data, seed: int, thumbnail_size: int) -> None:
+        if not pairs:
+            raise DataError("no pair is left to train on", "Lower the least_mean of the recipe's sources.")
         self.pairs = pairs
         self.data = data
         self.seed = seed

@@ -43,8 +43,8 @@ def mixed_sources(root: Path, data: Data) -> tuple[list[Pair], list[Pair]]:
             kept = [one for one, pair in zip(kept, pairs, strict=True) if not pair.held_out]
         if not kept or not held_out:
             raise DataError(
-                f"the split '{source.split}' leaves nothing to {'validate' if kept else 'train'} on",
-                "Check the data root and the name of the split.",
+                f"source '{source.name}' has nothing to {'validate' if kept else 'train'} on",
+                f"Check the data root, the split '{source.split}' and what the source skips.",
                 path=root / source.path,
             )
         training += kept[: data.limit or None]

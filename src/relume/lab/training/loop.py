@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from relume.errors import OutputExists, OutputUnwritable
-from relume.lab.data.paired import Batch, LoadedPair, PairedCrops, load_pairs, training_and_validation
+from relume.lab.data.paired import Batch, LoadedPair, PairedCrops, load_training_and_validation
 from relume.lab.methods import build_method
 from relume.lab.networks import build
 from relume.lab.recipe import Recipe, to_json
@@ -161,7 +161,7 @@ def train(
     trainer = Trainer(recipe, pick_device(device))
     if resume:
         trainer.restore(load_checkpoint(run))
-    training, validation = (load_pairs(pairs) for pairs in training_and_validation(root, recipe.data))
+    training, validation = load_training_and_validation(root, recipe.data)
     held_out = validation[:: -(-len(validation) // (recipe.validation_images or len(validation)))]
     data = PairedCrops(training, recipe.data, recipe.seed, trainer.method.thumbnail_size)
     (run / "environment.json").write_text(json.dumps(_environment(trainer.device), indent=2) + "\n")
