@@ -30,7 +30,7 @@ from relume import Enhancer
 from relume.evaluate.metrics import mean_luma, psnr
 from relume.evaluate.noreference import statistics
 from relume.evaluate.pairs import list_pairs
-from relume.lab.data.darkness import Degradation
+from relume.lab.darkness import Degradation
 from relume.lab.data.paired import read_8_bits, to_tensor
 from relume.lab.data.splits import held_out
 from relume.lab.data.synthesis import degrade

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from relume.lab.data.darkness import DAYLIGHT, Darkness, Degradation, draw
+from relume.lab.darkness import DAYLIGHT, Darkness, Degradation, draw
 from relume.lab.data.synthesis import Area, darken, degrade, degrade_thumbnail, to_linear, to_srgb
 
 NEUTRAL = Darkness(

@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from relume.errors import DataError, ModelError, OutputExists, OutputUnwritable, TrainingDiverged, UsageError
+from relume.lab.average import MovingAverage
 from relume.lab.data.paired import PairedCrops, load_pairs, training_and_validation
 from relume.lab.data.splits import read_split
 from relume.lab.plots import plot_runs
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe
 from relume.lab.training import loop
-from relume.lab.training.average import MovingAverage
 from relume.lab.training.checkpoint import load_checkpoint
 from relume.lab.training.loop import train
 from relume.lab.training.tracker import read_metrics

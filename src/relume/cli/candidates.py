@@ -118,8 +118,7 @@ def _run(run: Path) -> Candidate:
     from relume.cli.laboratory import require_laboratory
 
     require_laboratory()
-    from relume.lab.run import RECIPE, load_run
-    from relume.lab.training.checkpoint import WEIGHTS
+    from relume.lab.run import RECIPE, WEIGHTS, load_run
 
     return _of_network(run.resolve().name, load_run(run)[1], (run / RECIPE, run / WEIGHTS))
 
@@ -132,7 +131,7 @@ def _network(assignment: str) -> Candidate:
         raise UsageError(f"'{assignment}' is no network with weights", "Write --network NAME=FILE.")
     require_laboratory()
     from relume.lab.networks import build
-    from relume.lab.training.checkpoint import load_weights
+    from relume.lab.weights import load_weights
 
     network = build(name).eval()
     load_weights(Path(file), network)

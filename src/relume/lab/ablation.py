@@ -18,8 +18,7 @@ from relume.errors import DataError, TrainingDiverged
 from relume.evaluate.report import markdown_table
 from relume.lab.data.paired import load_pairs, training_and_validation
 from relume.lab.recipe import Recipe, override
-from relume.lab.run import check_recipe, load_run
-from relume.lab.training.checkpoint import CHECKPOINT, WEIGHTS
+from relume.lab.run import CHECKPOINT, ENVIRONMENT, WEIGHTS, check_recipe, load_run
 from relume.lab.training.loop import train
 from relume.lab.training.tracker import read_metrics
 from relume.lab.training.validation import SCORES, validate
@@ -162,7 +161,7 @@ def _score(recipe: Recipe, cell: str, root: Path, run: Path) -> Result:
     _, network = load_run(run)
     pairs = load_pairs(training_and_validation(root, recipe.data)[1])
     scores = validate(network, pairs, torch.device("cpu"))
-    environment = json.loads((run / "environment.json").read_text())
+    environment = json.loads((run / ENVIRONMENT).read_text())
     return Result(
         cell,
         recipe.seed,

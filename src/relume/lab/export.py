@@ -19,7 +19,7 @@ from relume.engine import OnnxEngine
 from relume.errors import ModelError
 from relume.lab.networks.cost import count_macs, count_parameters
 from relume.lab.networks.two_pass import TwoPass, thumbnail
-from relume.lab.run import RECIPE, load_run
+from relume.lab.run import ENVIRONMENT, RECIPE, load_run
 from relume.zoo import Card
 
 OPSET = 18
@@ -55,7 +55,7 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
         **_tiling(network),
         files=files,
         recipe=json.loads((run / RECIPE).read_text()),
-        environment=json.loads((run / "environment.json").read_text()),
+        environment=json.loads((run / ENVIRONMENT).read_text()),
         **{key: about[key] for key in told if key in about},
     )
     folder.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass
 
 from relume.errors import UsageError
-from relume.lab.data.darkness import Darkness
+from relume.lab.darkness import Darkness
 
 _STRICT_KEYS = ConfigDict(extra="forbid")
 Count = Annotated[int, Field(ge=0)]

@@ -1,4 +1,4 @@
-"""What a finished run leaves: its recipe and its trained network."""
+"""A run folder: how its files are called, the recipe in it, and the network that a finished run leaves."""
 
 from __future__ import annotations
 
@@ -9,10 +9,24 @@ from torch import nn
 from relume.errors import ModelError, UsageError
 from relume.lab.networks import build
 from relume.lab.recipe import Recipe, from_json
-from relume.lab.training.checkpoint import WEIGHTS, load_weights
+from relume.lab.weights import load_weights
 
 RECIPE = "recipe.json"
-"""The file of a run folder that holds its recipe."""
+"""What decides the result."""
+
+ENVIRONMENT = "environment.json"
+"""What it ran on."""
+
+CHECKPOINT = "checkpoint.pt"
+"""What a resume needs."""
+
+WEIGHTS = "weights.safetensors"
+"""The network, when finished."""
+
+
+def weights_of(path: Path) -> Path:
+    """The file of weights that a run folder or the file itself stands for."""
+    return path / WEIGHTS if path.is_dir() else path
 
 
 def load_recipe(run: Path) -> Recipe:

@@ -16,7 +16,7 @@ from relume.errors import ModelError, UsageError
 from relume.lab.data.paired import Batch
 from relume.lab.networks import build
 from relume.lab.run import load_run
-from relume.lab.training.checkpoint import load_weights
+from relume.lab.weights import load_weights
 
 RANDOM = "random"
 """What a recipe gives for weights to try a network untrained, knowingly."""

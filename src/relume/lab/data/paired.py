@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from relume.errors import DataError
 from relume.evaluate.pairs import Pair, find_pairs
 from relume.evaluate.protocol import to_8_bits
-from relume.lab.data.darkness import Degradation, draw
+from relume.lab.darkness import Degradation, draw
 from relume.lab.data.sources import SourcedPair, mixed_sources
 from relume.lab.data.splits import read_split
 from relume.lab.data.synthesis import Area, degrade, degrade_thumbnail

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from relume.lab.data.darkness import LUMA, Darkness, Degradation, draw
+from relume.lab.darkness import LUMA, Darkness, Degradation, draw
 
 
 class Area(NamedTuple):

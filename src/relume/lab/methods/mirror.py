@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from relume.errors import UsageError
+from relume.lab.average import follow
 from relume.lab.data.paired import Batch
 from relume.lab.losses import weighted_losses
 from relume.lab.losses.mirror import illumination_weight, mirror_losses
 from relume.lab.methods.base import Method
-from relume.lab.training.average import follow
 
 
 class EncoderDecoder(Protocol):

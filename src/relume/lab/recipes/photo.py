@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relume.lab.data.darkness import DAYLIGHT, Darkness
+from relume.lab.darkness import DAYLIGHT, Darkness
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe, Source
 
 _LOL = ("lol_v1/our485", "our485_scenes")

@@ -12,21 +12,13 @@ import numpy as np
 import torch
 
 from relume.errors import OutputExists, OutputUnwritable
+from relume.lab.average import MovingAverage
 from relume.lab.data.paired import Batch, LoadedPair, PairedCrops, load_training_and_validation
 from relume.lab.methods import build_method
 from relume.lab.networks import build
 from relume.lab.recipe import Recipe, to_json
-from relume.lab.run import RECIPE, check_recipe
-from relume.lab.training.average import MovingAverage
-from relume.lab.training.checkpoint import (
-    CHECKPOINT,
-    WEIGHTS,
-    load_checkpoint,
-    load_weights,
-    save_checkpoint,
-    save_weights,
-    weights_of,
-)
+from relume.lab.run import CHECKPOINT, ENVIRONMENT, RECIPE, WEIGHTS, check_recipe, weights_of
+from relume.lab.training.checkpoint import load_checkpoint, save_checkpoint
 from relume.lab.training.device import (
     autocast,
     pick_device,
@@ -37,6 +29,7 @@ from relume.lab.training.device import (
 from relume.lab.training.learner import Learner
 from relume.lab.training.tracker import Tracker
 from relume.lab.training.validation import enhance_array, validate
+from relume.lab.weights import load_weights, save_weights
 from relume.photo import Photo, write_photo
 from relume.version import __version__
 
@@ -164,7 +157,7 @@ def train(
     training, validation = load_training_and_validation(root, recipe.data)
     held_out = validation[:: -(-len(validation) // (recipe.validation_images or len(validation)))]
     data = PairedCrops(training, recipe.data, recipe.seed, trainer.method.thumbnail_size)
-    (run / "environment.json").write_text(json.dumps(_environment(trainer.device), indent=2) + "\n")
+    (run / ENVIRONMENT).write_text(json.dumps(_environment(trainer.device), indent=2) + "\n")
     trainer.method.prepare(data)
     tracker = Tracker(run, recipe.steps, trainer.step, quiet=quiet)
     try:
