@@ -28,7 +28,7 @@ from relume.lab.networks.compact_clarity import (
     spectrum,
 )
 from relume.lab.networks.cost import count_macs, count_parameters
-from relume.lab.networks.layout import channel_and_position, keep_layout
+from relume.lab.networks.layers import channel_and_position, keep_layout
 from relume.lab.networks.mirnet_v2 import ContextBlock, MIRNetV2
 from relume.lab.networks.patchgan import PatchGAN
 

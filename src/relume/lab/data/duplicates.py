@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from relume.evaluate.metrics import LUMA_REC601
 from relume.photo import read_photo
 
 SAME_SCENE = 0.5
@@ -25,7 +26,8 @@ Progress = Callable[[int, int], None]
 def fingerprint(path: Path) -> npt.NDArray[np.float32]:
     """Zero-mean thumbnail of unit norm, 32 x 48."""
     rgb_HWC = read_photo(path).rgb_HWC
-    luma = rgb_HWC[..., 0] * 0.299 + rgb_HWC[..., 1] * 0.587 + rgb_HWC[..., 2] * 0.114
+    red, green, blue = LUMA_REC601
+    luma = rgb_HWC[..., 0] * red + rgb_HWC[..., 1] * green + rgb_HWC[..., 2] * blue
     small = _area(_area(luma, _ROWS).T, _COLUMNS).T
     detail = small - _local_mean(small)
     return (detail / (np.linalg.norm(detail) + 1e-6)).astype(np.float32)

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional as F
 
+from relume.evaluate.metrics import LUMA_REC601
+
 
 def luma(rgb_BCHW: Tensor) -> Tensor:
     """Rec. 601 luma of RGB in [0, 1]; B x 1 x H x W."""
-    return rgb_BCHW[:, :1] * 0.299 + rgb_BCHW[:, 1:2] * 0.587 + rgb_BCHW[:, 2:] * 0.114
+    red, green, blue = LUMA_REC601
+    return rgb_BCHW[:, :1] * red + rgb_BCHW[:, 1:2] * green + rgb_BCHW[:, 2:] * blue
 
 
 def illumination_weight(low_BCHW: Tensor, beta: float) -> Tensor:

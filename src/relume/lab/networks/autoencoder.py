@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from relume.lab.networks.padding import reflected
-from relume.lab.networks.pooling import mean_and_peak
+from relume.lab.networks.layers import mean_and_peak, reflected
 
 
 class CBAM(nn.Module):

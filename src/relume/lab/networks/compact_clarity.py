@@ -34,11 +34,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from relume.errors import ModelError
-from relume.lab.networks.layout import channel_and_position, keep_layout
-from relume.lab.networks.mirnet_v2 import GROUPS, RCB, SLOPE
-from relume.lab.networks.padding import repeated
-from relume.lab.networks.pooling import mean_and_peak
-from relume.lab.networks.zeroed import zeroed
+from relume.lab.networks.layers import channel_and_position, keep_layout, mean_and_peak, repeated, zeroed
+from relume.lab.networks.mirnet_v2 import GROUPS, RCB, RRG, SLOPE
 
 SMALL: dict[str, Any] = {"width": 32, "blocks": 1, "checkpointing": False}
 """Options of a network that two processor cores can train."""
@@ -229,17 +226,6 @@ class MRB(nn.Module):
         return x_BCHW + self.out(streams[0])
 
 
-class RRG(nn.Module):
-    """Recursive residual group: multi-scale blocks and a 3x3 convolution, with a residual around them."""
-
-    def __init__(self, width: int, groups: int, blocks: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(*(MRB(width, groups) for _ in range(blocks)), _conv3(width, width))
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        return x_BCHW + self.body(x_BCHW)
-
-
 def _windows(x_BCHW: Tensor) -> Tensor:
     """Cut a map into windows, rows of them and columns: B x Y x X x positions x C."""
     cut_BCYNXM = x_BCHW.unflatten(3, (-1, WINDOW)).unflatten(2, (-1, WINDOW))
@@ -320,7 +306,9 @@ class CompactClarity(nn.Module):
         self.stretch = FeatureStretch(width) if stretch else nn.Identity()
         self.frequency = FrequencyBranch(width) if frequency else nn.Identity()
         self.gradient = GradientGuide(width) if gradient else nn.Identity()
-        self.body = nn.ModuleList(RRG(width, count, blocks) for count in groups)
+        self.body = nn.ModuleList(
+            RRG([MRB(width, count) for _ in range(blocks)], width, bias=True) for count in groups
+        )
         self.fusion = AttentionFusion(width, teacher_width) if attention_fusion else None
         self.conv_out = zeroed(_conv3(width, 3))
         self.feature_channels = (width,) * len(groups)

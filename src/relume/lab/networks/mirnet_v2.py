@@ -8,13 +8,14 @@ them under the key `params`.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from relume.errors import ModelError
-from relume.lab.networks.padding import reflected
+from relume.lab.networks.layers import reflected
 
 SLOPE = 0.2
 """Negative slope of every leaky ReLU."""
@@ -132,9 +133,9 @@ class MRB(nn.Module):
 
 
 class RRG(nn.Module):
-    """Recursive residual group: blocks and a 3x3 convolution, with a residual around them."""
+    """Recursive residual group: multi-scale blocks and a 3x3 convolution, with a residual around them."""
 
-    def __init__(self, blocks: list[MRB], channels: int, bias: bool) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], channels: int, bias: bool) -> None:
         super().__init__()
         self.body = nn.Sequential(*blocks, nn.Conv2d(channels, channels, 3, padding=1, bias=bias))
 

@@ -23,8 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from relume.lab.networks.padding import repeated
-from relume.lab.networks.zeroed import zeroed
+from relume.lab.networks.layers import repeated, zeroed
 
 TARGET_MEAN = 0.45
 """Mean brightness that an untrained network aims at; about the mean of well-exposed photographs."""
@@ -115,7 +114,7 @@ class GlobalPass(nn.Module):
         maps_BFSS = self.features(torch.log1p(thumbnail_BCSS / mean_B111))
         mean_BF = maps_BFSS.mean((2, 3))
         spread_BF = (maps_BFSS - mean_BF[:, :, None, None]).square().mean((2, 3)).add(1e-6).sqrt()
-        # `max` with its positions, not `amax`, as in `relume.lab.networks.pooling`.
+        # `max` with its positions, not `amax`, as in `mean_and_peak`.
         pooled_BF = self.dropout(torch.cat([mean_BF, spread_BF, maps_BFSS.flatten(2).max(2).values], 1))
         log_mean_B1 = mean_B111.flatten(1).log()
         gain_BC = torch.exp(self.log_gain(pooled_BF) - log_mean_B1) * TARGET_MEAN
