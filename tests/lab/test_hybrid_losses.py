@@ -297,7 +297,7 @@ def test_info_nce_wants_the_same_image() -> None:
 
 def test_projection_head_pools_any_size_to_unit_length() -> None:
     torch.manual_seed(0)
-    head = ProjectionHead(6, embedding=5, hidden=7)
+    head = ProjectionHead(6, embedding=5)
     embedding = head(torch.rand(3, 6, 9, 4))
     assert embedding.shape == (3, 5)
     torch.testing.assert_close(embedding.norm(dim=1), torch.ones(3))

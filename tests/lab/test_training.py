@@ -218,8 +218,11 @@ def test_crops_of_both_sides_match(tiny_root: Path) -> None:
 def test_moving_average_by_hand() -> None:
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(network.weight, 1.0)
-    average = MovingAverage(network, 0.9, warm=False)
+    average = MovingAverage(network, 0.9)
     torch.nn.init.constant_(network.weight, 2.0)
-    average.update(network, step=0)
+    average.update(network, step=1000)
     assert average.network.weight.item() == pytest.approx(0.9 * 1 + 0.1 * 2)
+    torch.nn.init.constant_(network.weight, 3.0)
+    average.update(network, step=0)  # of early steps a tenth is kept
+    assert average.network.weight.item() == pytest.approx(0.1 * 1.1 + 0.9 * 3)
     assert not average.network.weight.requires_grad

@@ -28,15 +28,12 @@ class MovingAverage:
     Args:
         network: the network to follow; the average starts as its copy.
         decay: share of the average that each step keeps, in [0, 1).
-        warm: use the smaller decay of early steps.
     """
 
-    def __init__(self, network: nn.Module, decay: float, *, warm: bool = True) -> None:
+    def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
-        self.warm = warm
 
     def update(self, network: nn.Module, step: int) -> None:
         """Follow `network` after 0-based `step`."""
-        decay = min(self.decay, (1 + step) / (10 + step)) if self.warm else self.decay
-        follow(self.network, network, decay)
+        follow(self.network, network, min(self.decay, (1 + step) / (10 + step)))

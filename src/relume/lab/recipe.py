@@ -130,8 +130,8 @@ class Optimizer:
     Attributes:
         lr: peak learning rate.
         min_lr: the lowest it gets.
-        schedule: `cosine` over the whole run, `plateau` (times `plateau_factor` after `plateau_patience`
-            validations without a better PSNR), or `constant`.
+        schedule: `cosine` over the whole run, `plateau` (times `plateau_factor` when more than
+            `plateau_patience` validations in a row had no better PSNR), or `constant`.
         warmup: steps of linear rise from 0.
         clip: largest norm of the gradient; 0 leaves it alone.
     """
@@ -259,7 +259,7 @@ def from_json(text: str) -> Recipe:
     """Read a recipe from JSON.
 
     Raises:
-        UsageError: unknown keys or values of the wrong type.
+        UsageError: no JSON, unknown keys, or values of the wrong type.
     """
     try:
         return _validated(json.loads(text))

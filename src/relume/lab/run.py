@@ -34,6 +34,7 @@ def load_recipe(run: Path) -> Recipe:
 
     Raises:
         ModelError: the folder holds no run.
+        UsageError: its recipe is damaged, or of a version with other values.
     """
     path = run / RECIPE
     if not path.exists():
@@ -45,7 +46,7 @@ def check_recipe(run: Path, recipe: Recipe) -> None:
     """Make sure that a folder's run, if it holds one, is of this recipe.
 
     Raises:
-        UsageError: it is of another.
+        UsageError: it is of another, or its recipe is damaged.
     """
     path = run / RECIPE
     if path.exists() and load_recipe(run) != recipe:
@@ -60,7 +61,8 @@ def load_run(run: Path) -> tuple[Recipe, nn.Module]:
     """The recipe and the trained network of a finished run.
 
     Raises:
-        ModelError: the folder holds no finished run.
+        ModelError: the folder holds no finished run, or weights that are damaged or not its network's.
+        UsageError: its recipe is damaged, or of a version with other values.
     """
     if not (run / WEIGHTS).exists():
         raise ModelError("holds no finished run", "Train to the end first, or go on with --resume.", path=run)

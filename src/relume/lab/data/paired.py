@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,8 +24,6 @@ from relume.lab.data.splits import read_split
 from relume.lab.data.synthesis import Area, degrade, degrade_thumbnail
 from relume.lab.recipe import Data, Phase, Source
 from relume.photo import read_photo
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -113,20 +111,21 @@ def load_pair(pair: Pair, files: _Files | None = None) -> LoadedPair:
     return LoadedPair(pair.name, low, high, files.half(pair.low), source)
 
 
-def load_pairs(pairs: Sequence[Pair], progress: Progress | None = None) -> list[LoadedPair]:
+def load_pairs(pairs: Sequence[Pair]) -> list[LoadedPair]:
     """Read all pairs into memory, but for those below their source's `least_mean`.
 
     485 pairs of 600 x 400 take 1 GB.
+
+    Raises:
+        DataError: the two images of a pair differ in size.
     """
     files = _Files()
     loaded: list[LoadedPair] = []
-    for index, pair in enumerate(pairs, start=1):
+    for pair in pairs:
         one = load_pair(pair, files)
         least = one.source.least_mean if one.source else 0.0
         if not least or one.high_HWC.mean() >= 255 * least:
             loaded.append(one)
-        if progress:
-            progress(index, len(pairs))
     return loaded
 
 

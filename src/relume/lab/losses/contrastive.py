@@ -15,13 +15,11 @@ class ProjectionHead(nn.Module):
     Args:
         channels: of the feature maps.
         embedding: length of the embedding.
-        hidden: width of the hidden layer; by default `channels`.
     """
 
-    def __init__(self, channels: int, embedding: int = 128, hidden: int | None = None) -> None:
+    def __init__(self, channels: int, embedding: int = 128) -> None:
         super().__init__()
-        hidden = hidden or channels
-        self.layers = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, embedding))
+        self.layers = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, embedding))
 
     def forward(self, maps_BCHW: Tensor) -> Tensor:
         """Return B x D of unit length."""

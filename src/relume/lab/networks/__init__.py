@@ -24,7 +24,7 @@ NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
     "two-pass": TwoPass,
     "zero-dce": ZeroDCE,
 }
-"""Every network of the laboratory by name; explicit, so that importing one imports nothing else."""
+"""Every network of the laboratory by name; explicit: no module registers itself when it is imported."""
 
 
 def build(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:

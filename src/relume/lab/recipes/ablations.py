@@ -1,4 +1,4 @@
-"""The grids that were run, by name."""
+"""The ablation grids, by name."""
 
 from __future__ import annotations
 

@@ -145,10 +145,15 @@ def train(
         resume: go on from the last checkpoint, to the same result as without the interruption.
 
     Raises:
-        ModelError: the weights to start from are missing or do not fit.
+        ModelError: no network of that name and options; or the weights to start from, those of a teacher or
+            classifier, or the checkpoint to resume from are missing or do not fit.
         OutputExists: the folder holds a run and `resume` is not set.
-        UsageError: the run to resume had another recipe.
-        DataError: the data is missing or incomplete.
+        OutputUnwritable: the folder cannot be made or written into.
+        UsageError: the device is not there, the run to resume had another recipe, or method, options and
+            losses do not fit together.
+        DataError: the data is missing or incomplete, a source has nothing left, or a crop is larger than an
+            image.
+        TrainingDiverged: a loss or score is no longer finite.
     """
     _prepare(run, recipe, resume)
     trainer = Trainer(recipe, pick_device(device))
