@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ import torch
 
 from relume import Enhancer
 from relume.engine import OnnxEngine
-from relume.errors import InputTooLarge, ModelError
+from relume.errors import DataError, InputTooLarge, ModelError, OutputUnwritable, RelumeError, UsageError
 from relume.lab import export
 from relume.lab.data.paired import to_tensor
 from relume.lab.export import export_graphs, export_run
@@ -76,6 +77,39 @@ def test_metrics_of_other_graphs_are_not_taken_over(
     assert export_run(run, "tiny", tmp_path, same).metrics == {"psnr": 20.0}
     other = {**same, "files": dict.fromkeys(card.files, "0" * 64)}
     assert export_run(run, "tiny", tmp_path, other).metrics == {}
+
+
+def test_nothing_need_be_told_about_a_model(exported: tuple[TwoPass, Card, Path], tmp_path: Path) -> None:
+    _, card, folder = exported
+    told_nothing = export_run(folder.parent / "run", "tiny", tmp_path / "zoo", {})
+    assert told_nothing.files == card.files
+    assert load_card(str(tmp_path / "zoo" / "tiny.json")).summary == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "about", "error"),
+    [
+        ("tiny", [1], DataError),
+        ("tiny", {"summary": 5}, DataError),
+        ("tiny", {"metrics": [1]}, DataError),
+        ("", {}, UsageError),
+        ("../tiny", {}, UsageError),
+        (".tiny", {}, UsageError),
+    ],
+)
+def test_what_no_card_can_hold_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, about: Any, error: type[RelumeError]
+) -> None:
+    monkeypatch.setattr(export, "load_run", lambda _: pytest.fail("too late"))
+    with pytest.raises(error):
+        export_run(tmp_path, name, tmp_path / "zoo", about)
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_an_export_into_a_file_is_refused(exported: tuple[TwoPass, Card, Path], tmp_path: Path) -> None:
+    (tmp_path / "zoo").write_text("a file")
+    with pytest.raises(OutputUnwritable):
+        export_run(exported[2].parent / "run", "tiny", tmp_path / "zoo", {})
 
 
 def test_card_tells_the_facts_of_the_network(exported: tuple[TwoPass, Card, Path]) -> None:

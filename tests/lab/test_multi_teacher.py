@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from relume.errors import ModelError, UsageError
 from relume.lab.data.paired import Batch, PairedCrops, load_pairs, to_tensor, training_and_validation
 from relume.lab.export import export_run
-from relume.lab.losses import LOSSES
+from relume.lab.losses import LOSSES, charbonnier
 from relume.lab.losses.perceptual import Perceptual
 from relume.lab.methods.multi_teacher import MultiTeacher
 from relume.lab.methods.pooled import SIDE, PooledFeatures
@@ -323,6 +323,19 @@ def test_attention_fusion_wants_a_fitting_student_and_teacher(classifier: Path) 
         MultiTeacher(fused, terms, **options(classifier, fusion="illumination"))
     with pytest.raises(ModelError, match="there are 3 residual groups"):
         build("compact-clarity", {**STUDENT, "attention_fusion": 9})
+
+
+def test_a_teachers_output_can_stand_in_for_the_target() -> None:
+    torch.manual_seed(0)
+    student, seen = build("zero-dce"), batch()
+    method = MultiTeacher(student, {"charbonnier": 1.0}, teachers=TEACHERS, target="illumination")
+    taught = method.teachers["illumination"].output(seen)
+    expected = charbonnier(2 * student(seen.low_BCHW) - 1, 2 * taught - 1)
+    torch.testing.assert_close(method(seen)["charbonnier"], expected)
+    unseen = replace(seen, high_BCHW=torch.zeros_like(seen.high_BCHW))
+    torch.testing.assert_close(method(unseen)["charbonnier"], expected)
+    with pytest.raises(UsageError, match="nobody"):
+        MultiTeacher(student, {"charbonnier": 1.0}, teachers=TEACHERS, target="nobody")
 
 
 def test_pixel_terms_are_taken_on_images_from_minus_one_to_one(classifier: Path) -> None:

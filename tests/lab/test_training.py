@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from relume.lab.data.splits import read_split
 from relume.lab.plots import plot_runs
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe
 from relume.lab.training import loop
-from relume.lab.training.checkpoint import load_checkpoint
+from relume.lab.training.checkpoint import load_checkpoint, save_checkpoint
 from relume.lab.training.loop import train
 from relume.lab.training.tracker import read_metrics
 
@@ -172,6 +173,40 @@ def test_a_crop_larger_than_the_images_is_refused(
     recipe = replace(tiny_recipe, phases=(Phase(1, 128, 1),))
     with pytest.raises(DataError, match="smaller than the crop"):
         train(recipe, tiny_root, tmp_path, device="cpu", quiet=True)
+
+
+def test_a_finished_run_without_its_checkpoint_is_not_replaced(
+    tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    train(tiny_recipe, tiny_root, tmp_path / "run", device="cpu", quiet=True)
+    (tmp_path / "run" / "checkpoint.pt").unlink()
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+    with pytest.raises(OutputExists):
+        train(replace(tiny_recipe, seed=5), tiny_root, tmp_path / "run", device="cpu", quiet=True)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_run_that_could_not_start_leaves_nothing(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        train(tiny_recipe, tmp_path / "none", tmp_path / "run", device="cpu", quiet=True)
+    with pytest.raises(ModelError):
+        train(tiny_recipe, tmp_path / "none", tmp_path / "run", device="cpu", resume=True, quiet=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits are POSIX")
+def test_a_checkpoint_on_a_full_disk_keeps_the_last_one(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    save_checkpoint(tmp_path, {"step": 1})
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, most))
+    try:
+        with pytest.raises(OutputUnwritable):
+            save_checkpoint(tmp_path, {"step": 2, "much": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert load_checkpoint(tmp_path) == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
 def test_unknown_device_is_refused(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:

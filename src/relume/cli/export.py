@@ -16,15 +16,15 @@ def export(
     name: Annotated[str, typer.Option(help="Name of the model.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the graphs and the card.")],
     about: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="JSON with the card's summary, data, terms, limits and metrics; an earlier card serves."
         ),
-    ],
+    ] = None,
 ) -> None:
     """Export a finished run as ONNX graphs with half-precision weights, and a model card."""
     require_laboratory()
     from relume.lab.export import export_run
 
-    card = export_run(run, name, out, read_json(about))
+    card = export_run(run, name, out, {} if about is None else read_json(about))
     typer.echo(f"wrote {', '.join(card.files)} to {out}", err=True)

@@ -6,6 +6,7 @@ Each cell is an ordinary run, so a grid that was cut off goes on where it stoppe
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -16,6 +17,7 @@ import torch
 
 from relume.errors import DataError, TrainingDiverged
 from relume.evaluate.report import markdown_table
+from relume.files import write_file
 from relume.lab.data.paired import load_pairs, training_and_validation
 from relume.lab.recipe import Recipe, override
 from relume.lab.run import CHECKPOINT, ENVIRONMENT, WEIGHTS, check_recipe, load_run
@@ -122,7 +124,7 @@ def _run(recipe: Recipe, cell: str, root: Path, run: Path, device: str, quiet: b
     if not path.exists():
         if not (run / WEIGHTS).exists():
             train(recipe, root, run, device=device, resume=(run / CHECKPOINT).exists(), quiet=quiet)
-        path.write_text(json.dumps(asdict(_score(recipe, cell, root, run)), indent=2) + "\n")
+        write_file(path, json.dumps(asdict(_score(recipe, cell, root, run)), indent=2) + "\n")
     return _read_result(path)
 
 
@@ -174,11 +176,16 @@ def _score(recipe: Recipe, cell: str, root: Path, run: Path) -> Result:
 
 
 def write_results(results: Sequence[Result], path: Path) -> None:
-    """One CSV line a run."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Result)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(result) for result in results)
+    """One CSV line a run.
+
+    Raises:
+        OutputUnwritable: no such folder, no permission or space.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Result)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(result) for result in results)
+    write_file(path, text.getvalue())
 
 
 def read_results(path: Path) -> list[Result]:

@@ -16,7 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from relume.engine import OnnxEngine
-from relume.errors import ModelError
+from relume.errors import DataError, ModelError, UsageError
+from relume.files import make_folder, write_file
 from relume.lab.networks.cost import count_macs, count_parameters
 from relume.lab.networks.two_pass import TwoPass, thumbnail
 from relume.lab.run import ENVIRONMENT, RECIPE, load_run
@@ -27,7 +28,7 @@ PARITY = 1 / 255
 """Largest difference between graphs and network, whose weights are not rounded to half precision."""
 
 _CHECKED_SIZES = ((64, 64), (75, 130))
-_WORDS = ("summary", "data", "terms", "limits", "metrics")
+_TEXTS = ("summary", "data", "terms", "limits")
 
 
 def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> Card:
@@ -41,12 +42,16 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
             out, so that an earlier card serves. Its `metrics` count only where its graphs were the same.
 
     Raises:
+        DataError: `about` holds something else than texts and a table of metrics.
         ModelError: no finished run, or graphs that do not say what the network says.
+        OutputUnwritable: the folder cannot be made or written into.
+        UsageError: a name that is no plain file name.
     """
+    _check(name, about)
     recipe, network = load_run(run)
     graphs = {f"{name}{part}.onnx": graph for part, graph in export_graphs(network).items()}
     files = {file_name: hashlib.sha256(graph).hexdigest() for file_name, graph in graphs.items()}
-    told = [key for key in _WORDS if key != "metrics" or about.get("files", files) == files]
+    told = [*_TEXTS, *(["metrics"] if about.get("files", files) == files else [])]
     card = Card(
         name=name,
         network=recipe.network,
@@ -56,13 +61,28 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
         files=files,
         recipe=json.loads((run / RECIPE).read_text()),
         environment=json.loads((run / ENVIRONMENT).read_text()),
-        **{key: about[key] for key in told if key in about},
+        **{"summary": "", **{key: about[key] for key in told if key in about}},
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for file_name, graph in graphs.items():
-        (folder / file_name).write_bytes(graph)
-    (folder / f"{name}.json").write_text(json.dumps(asdict(card), indent=2) + "\n")
+        write_file(folder / file_name, graph)
+    write_file(folder / f"{name}.json", json.dumps(asdict(card), indent=2) + "\n")
     return card
+
+
+def _check(name: str, about: object) -> None:
+    """Refuse what would fail only after the graphs are made."""
+    if not name or name.startswith(".") or {"/", "\\"} & set(name):
+        raise UsageError(f"'{name}' is no name of a model", "Give one without slashes or a dot before it.")
+    if not isinstance(about, Mapping):
+        raise DataError("what is told about the model is no table", "Give a JSON object.")
+    wrong = [key for key in _TEXTS if not isinstance(about.get(key, ""), str)]
+    wrong += [] if isinstance(about.get("metrics", {}), Mapping) else ["metrics"]
+    if wrong:
+        raise DataError(
+            f"what is told about the model has no sensible {', '.join(wrong)}",
+            f"Give texts for {', '.join(_TEXTS)}, and a table of metrics.",
+        )
 
 
 def _tiling(network: nn.Module) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class Source:
             well-lit frames as both input and target.
         path: folder below the data root, with `low/` and `high/` or with `pairs.csv` and `frames/`.
         share: weight of the probability that a sample comes from here.
-        split: name of the committed scene split.
+        split: a scene split that comes with relume, by name, or the `.json` file of one.
         skip: names of pairs that are left out.
         least_mean: leave out pairs whose well-lit frame has a lower mean, in [0, 1].
         darkness: what is drawn for `darkened`.
@@ -97,9 +97,9 @@ class Data:
     Attributes:
         sources: mixed sources of samples; they replace `pairs` and `split`. The jitters act on those of kind
             `pairs` alone.
-        pairs: folder with `low/` and `high/`, below the data root.
+        pairs: folder with `low/` and `high/` or with `pairs.csv` and `frames/`, below the data root.
         subset: `train` (without the validation scenes) or `all`; validation always uses the held-out scenes.
-        split: name of the committed scene split.
+        split: a scene split that comes with relume, by name, or the `.json` file of one.
         exposure_jitter: j; the input is scaled by a factor drawn log-uniformly from `[1 / (1 + j), 1 + j]`.
         colour_jitter: j; each channel of both images is scaled by a factor drawn in the same way.
         framing: `crop` cuts random squares, `resize` shrinks whole images to squares (area average).

@@ -42,18 +42,22 @@ def load_recipe(run: Path) -> Recipe:
     return from_json(path.read_text())
 
 
+def holds_run(run: Path) -> bool:
+    """Whether a folder holds what a training run has learnt, finished or not."""
+    return any((run / name).exists() for name in (CHECKPOINT, WEIGHTS))
+
+
 def check_recipe(run: Path, recipe: Recipe) -> None:
     """Make sure that a folder's run, if it holds one, is of this recipe.
 
     Raises:
         UsageError: it is of another, or its recipe is damaged.
     """
-    path = run / RECIPE
-    if path.exists() and load_recipe(run) != recipe:
+    if holds_run(run) and load_recipe(run) != recipe:
         raise UsageError(
             "the run in this folder was started with another recipe",
             "Make the same changes as then, or name another --out.",
-            path=path,
+            path=run / RECIPE,
         )
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from relume.errors import ModelError
+from relume.files import write_file
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
-    """Write a network's weights and buffers as safetensors, float32."""
+    """Write a network's weights and buffers as safetensors, float32; the file is replaced in one step.
+
+    Raises:
+        OutputUnwritable: no such folder, no permission or space.
+    """
     state: dict[str, Tensor] = {name: value.contiguous() for name, value in network.state_dict().items()}
-    partial = path.with_name(path.name + ".partial")
-    save_file(state, partial)
-    partial.replace(path)
+    write_file(path, save(state))
 
 
 def load_weights(path: Path, network: nn.Module) -> None:

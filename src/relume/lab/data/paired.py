@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from relume.errors import DataError
-from relume.evaluate.pairs import Pair, find_pairs
+from relume.evaluate.pairs import Pair, list_pairs
 from relume.evaluate.protocol import to_8_bits
 from relume.lab.darkness import Degradation, draw
 from relume.lab.data.sources import SourcedPair, mixed_sources
-from relume.lab.data.splits import read_split
+from relume.lab.data.splits import held_out
 from relume.lab.data.synthesis import Area, degrade, degrade_thumbnail
 from relume.lab.recipe import Data, Phase, Source
 from relume.photo import read_photo
@@ -141,12 +141,11 @@ def training_and_validation(root: Path, data: Data) -> tuple[list[Pair], list[Pa
     if data.sources:
         return mixed_sources(root, data)
     folder = root / data.pairs
-    pairs = {pair.name: pair for pair in find_pairs(folder / "low", folder / "high")}
-    held_out = read_split(data.split)
-    validation = [pairs[name] for name in held_out if name in pairs]
+    pairs = list_pairs(folder)
+    validation = held_out(pairs, data.split)
     if not validation:
         raise DataError(f"holds no image of the split '{data.split}'", "Check the data root.", path=folder)
-    training = [pair for name, pair in pairs.items() if data.subset == "all" or name not in set(held_out)]
+    training = pairs if data.subset == "all" else [pair for pair in pairs if pair not in validation]
     if not training:
         raise DataError(
             f"the split '{data.split}' leaves nothing to train on", "Check the data root.", path=folder

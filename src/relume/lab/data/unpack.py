@@ -6,16 +6,17 @@ Files appear complete or not at all and existing ones are left alone, so an inte
 
 from __future__ import annotations
 
-import shutil
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from relume.errors import DataError, InputInvalid, MissingExtra, OutputUnwritable, UsageError
+from relume.errors import DataError, InputInvalid, MissingExtra, UsageError
 from relume.evaluate.pairs import find_pairs
+from relume.files import make_folder, replacing
+from relume.photo.write import copy_photo
 
 Progress = Callable[[int, int], None]
 
@@ -119,7 +120,7 @@ def _run(jobs: list[tuple[Path, Path]], workers: int) -> Iterator[None]:
     if workers <= 1 or len(jobs) < 2:
         yield from map(_unpack_file, jobs)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=_leave_interrupts) as pool:
         try:
             yield from pool.map(_unpack_file, jobs, chunksize=4)
         except BaseException:
@@ -128,33 +129,18 @@ def _run(jobs: list[tuple[Path, Path]], workers: int) -> Iterator[None]:
             raise
 
 
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal; the one that started the others stops them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _unpack_file(job: tuple[Path, Path]) -> None:
     source, target = job
-    with _atomic(target) as partial:
-        if _is_jpeg_xl(source):
-            _convert(source, partial)
-        else:
-            shutil.copyfile(source, partial)
-
-
-@contextmanager
-def _atomic(target: Path) -> Iterator[Path]:
-    """A path to write to; it becomes `target` at the end and vanishes on failure."""
-    partial = target.with_name(target.name + ".partial")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield partial
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputUnwritable(
-            f"cannot be copied ({reason})",
-            "Check permissions and free space.",
-            path=error.filename or target,
-        ) from error
+    make_folder(target.parent)
+    if _is_jpeg_xl(source):
+        _convert(source, target)
+    else:
+        copy_photo(source, target)
 
 
 def _convert(source: Path, target: Path) -> None:
@@ -168,9 +154,9 @@ def _convert(source: Path, target: Path) -> None:
         raise InputInvalid(
             "the JPEG XL image is damaged or truncated", "Get a new copy of it.", path=source
         ) from error
-    with image:
+    with image, replacing(target) as file:
         # Small files do not matter here, loading them fast does.
-        image.save(target, format="PNG", compress_level=1)
+        image.save(file, format="PNG", compress_level=1)
 
 
 def _is_jpeg_xl(path: Path) -> bool:

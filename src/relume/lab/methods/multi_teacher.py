@@ -44,6 +44,7 @@ class MultiTeacher(Method):
         perceptual: `backbone`, `file` and `layer` as for `Perceptual.load`.
         adversarial: `loss` (`bce` or `lsgan`) and the `options` of the PatchGAN.
         fusion: name of the teacher whose features the student's Attention Fusion sees; none by default.
+        target: name of a teacher whose output stands in for the target in the paired terms; none by default.
 
     Raises:
         UsageError: names that do not fit together.
@@ -59,6 +60,7 @@ class MultiTeacher(Method):
         perceptual: Mapping[str, Any] | None = None,
         adversarial: Mapping[str, Any] | None = None,
         fusion: str = "",
+        target: str = "",
     ) -> None:
         super().__init__()
         self.network = network
@@ -71,7 +73,7 @@ class MultiTeacher(Method):
         self.adversarial_weight = weights.pop("adversarial", 0.0)
         self.contrastive_weight = weights.pop("contrastive", 0.0)
         self.weights = weights
-        self.fusion = fusion
+        self.fusion, self.target = fusion, target
         # Dictionaries hide frozen modules from the optimiser and from checkpoints.
         self.teachers = _needed_teachers(self, teachers or {}, contrastive or {})
         _check_fusion(network, self.teachers.get(fusion), fusion)
@@ -107,7 +109,8 @@ class MultiTeacher(Method):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return each weighted term; what is minimised is their sum."""
         output, features = self._student(batch)
-        losses = weighted_losses(self.weights, output, batch.high_BCHW, self.terms)
+        target = self.teachers[self.target].output(batch).float() if self.target else batch.high_BCHW
+        losses = weighted_losses(self.weights, output, target, self.terms)
         for name, weight in self.imitation.items():
             imitated = self.teachers[name].output(batch).float()
             losses[f"{IMITATION}{name}"] = weight * charbonnier(output.float(), imitated)
@@ -209,7 +212,7 @@ def _needed_teachers(
     method: MultiTeacher, described: Mapping[str, Mapping[str, Any]], contrastive: Mapping[str, Any]
 ) -> dict[str, Teacher]:
     """Load the teachers that a term asks for, and no others."""
-    names = {*method.imitation, *([method.fusion] if method.fusion else [])}
+    names = {*method.imitation, *(name for name in (method.fusion, method.target) if name)}
     if method.contrastive_weight:
         names.add(contrastive.get("teacher", ""))
     missing = sorted(names - set(described))

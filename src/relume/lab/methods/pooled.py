@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn import functional as F
 
 from relume.errors import UsageError
+from relume.files import make_folder, write_file
 from relume.lab.data.paired import Batch, LoadedPair, PairedCrops, to_tensor
 from relume.lab.networks.two_pass import thumbnail
 from relume.lab.teachers import Teacher
@@ -49,6 +49,7 @@ class PooledFeatures:
         """Read the cache, or compute it and write it in one step.
 
         Raises:
+            OutputUnwritable: the cache cannot be written.
             UsageError: images are darkened anew for every batch, so no vector stands for them.
         """
         if self.folder is None:
@@ -60,10 +61,8 @@ class PooledFeatures:
             )
         path = self.folder / f"{self._key(data)}.safetensors"
         if not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}.partial")  # another run may be computing it too
-            save_file({pair.name: self._of_image(pair, data) for pair in data.pairs}, partial)
-            partial.replace(path)
+            make_folder(self.folder)
+            write_file(path, save({pair.name: self._of_image(pair, data) for pair in data.pairs}))
         self.known = load_file(path)
 
     def _key(self, data: PairedCrops) -> str:

@@ -90,6 +90,7 @@ GRIDS: Mapping[str, Grid] = {
         cells={
             "scratch": ["phases.0.steps=320", "phases.1.steps=320"],
             "imitation": ["losses.imitation-best=0.55"],
+            "soft-targets": ["method_options.target=best"],
         },
     ),
     "iaml": Grid(

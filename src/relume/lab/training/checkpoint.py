@@ -9,14 +9,18 @@ from typing import Any
 import torch
 
 from relume.errors import ModelError
+from relume.files import replacing
 from relume.lab.run import CHECKPOINT
 
 
 def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
-    """Write everything that an exact resume needs; the file is replaced in one step."""
-    partial = run / f"{CHECKPOINT}.partial"
-    torch.save(dict(state), partial)
-    partial.replace(run / CHECKPOINT)
+    """Write everything that an exact resume needs; the file is replaced in one step.
+
+    Raises:
+        OutputUnwritable: no such folder, no permission or space.
+    """
+    with replacing(run / CHECKPOINT) as file:
+        torch.save(dict(state), file)
 
 
 def load_checkpoint(run: Path) -> dict[str, Any]:

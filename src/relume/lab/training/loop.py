@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from relume.errors import OutputExists, OutputUnwritable
+from relume.errors import OutputExists
+from relume.files import make_folder, write_file
 from relume.lab.average import MovingAverage
 from relume.lab.data.paired import Batch, LoadedPair, PairedCrops, load_training_and_validation
 from relume.lab.methods import build_method
 from relume.lab.networks import build
 from relume.lab.recipe import Recipe, to_json
-from relume.lab.run import CHECKPOINT, ENVIRONMENT, RECIPE, WEIGHTS, check_recipe, weights_of
+from relume.lab.run import ENVIRONMENT, RECIPE, WEIGHTS, check_recipe, holds_run, weights_of
 from relume.lab.training.checkpoint import load_checkpoint, save_checkpoint
 from relume.lab.training.device import (
     autocast,
@@ -155,14 +156,16 @@ def train(
             image.
         TrainingDiverged: a loss or score is no longer finite.
     """
-    _prepare(run, recipe, resume)
+    _check_folder(run, recipe, resume)
     trainer = Trainer(recipe, pick_device(device))
     if resume:
         trainer.restore(load_checkpoint(run))
     training, validation = load_training_and_validation(root, recipe.data)
     held_out = validation[:: -(-len(validation) // (recipe.validation_images or len(validation)))]
     data = PairedCrops(training, recipe.data, recipe.seed, trainer.method.thumbnail_size)
-    (run / ENVIRONMENT).write_text(json.dumps(_environment(trainer.device), indent=2) + "\n")
+    make_folder(run)
+    write_file(run / RECIPE, to_json(recipe))
+    write_file(run / ENVIRONMENT, json.dumps(_environment(trainer.device), indent=2) + "\n")
     trainer.method.prepare(data)
     tracker = Tracker(run, recipe.steps, trainer.step, quiet=quiet)
     try:
@@ -204,19 +207,12 @@ def _validates(recipe: Recipe, step: int) -> bool:
     return recipe.ends_epoch(step - 1)
 
 
-def _prepare(run: Path, recipe: Recipe, resume: bool) -> None:
-    if resume and (run / RECIPE).exists():
+def _check_folder(run: Path, recipe: Recipe, resume: bool) -> None:
+    """Refuse to replace a run, or to go on with one of another recipe."""
+    if resume:
         check_recipe(run, recipe)
-        return
-    if (run / CHECKPOINT).exists():
+    elif holds_run(run):
         raise OutputExists("holds a run already", "Add --resume to go on, or name another --out.", path=run)
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        (run / RECIPE).write_text(to_json(recipe))
-    except OSError as error:
-        raise OutputUnwritable(
-            f"the run cannot be written there ({error.strerror})", "Name another --out.", path=run
-        ) from error
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from relume.errors import TrainingDiverged
+from relume.files import write_file
 from relume.progress import bar
 
 METRICS = "metrics.jsonl"
@@ -37,10 +38,8 @@ class Tracker:
 
         self._run = run
         kept = [row for row in read_metrics(run) if row["step"] <= start]
-        partial = run / f"{METRICS}.partial"
-        partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        partial.replace(run / METRICS)
-        self._file = (run / METRICS).open("a")
+        write_file(run / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
+        self._file = (run / METRICS).open("a", encoding="utf-8")
         self._events = SummaryWriter(run / "tensorboard", purge_step=start + 1)
         self._started = time.monotonic() - (kept[-1]["seconds"] if kept else 0)
         self._progress = bar(quiet=quiet)
