@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from relume.errors import UsageError
 from relume.lab.losses.charbonnier import charbonnier
 from relume.lab.losses.frequency import frequency_loss
 from relume.lab.losses.gradient import gradient_loss
-from relume.lab.losses.mse import mse
 from relume.lab.losses.ssim import ms_ssim, ms_ssim_loss, ssim, ssim_loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -21,7 +21,7 @@ LOSSES: Mapping[str, Loss] = {
     "frequency": frequency_loss,
     "gradient": gradient_loss,
     "ms-ssim": ms_ssim_loss,
-    "mse": mse,
+    "mse": F.mse_loss,
     "ssim": ssim_loss,
 }
 """Every paired loss term that needs nothing but the two images, by the name that recipes use."""
@@ -62,7 +62,6 @@ __all__ = [
     "gradient_loss",
     "ms_ssim",
     "ms_ssim_loss",
-    "mse",
     "ssim",
     "ssim_loss",
     "weighted_losses",
