@@ -13,12 +13,9 @@ def sobel(x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     replicated.
     """
     padded = F.pad(x_BCHW, (1, 1, 1, 1), mode="replicate")
-    right = padded[..., 2:] - padded[..., :-2]
-    down = padded[..., 2:, :] - padded[..., :-2, :]
-    return (
-        right[..., :-2, :] + 2 * right[..., 1:-1, :] + right[..., 2:, :],
-        down[..., :-2] + 2 * down[..., 1:-1] + down[..., 2:],
-    )
+    by_columns = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
+    by_rows = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
+    return by_columns[..., 2:] - by_columns[..., :-2], by_rows[..., 2:, :] - by_rows[..., :-2, :]
 
 
 def gradient_loss(prediction_BCHW: Tensor, target_BCHW: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from relume.errors import ModelError
+from relume.lab.losses.gradient import sobel
 from relume.lab.networks.layers import channel_and_position, keep_layout, mean_and_peak, repeated, zeroed
 from relume.lab.networks.mirnet_v2 import GROUPS, RCB, RRG, SLOPE
 
@@ -133,12 +134,9 @@ class FrequencyBranch(nn.Module):
 
 def sobel_magnitude(x_BCHW: Tensor) -> Tensor:
     """Length of the Sobel gradient of every channel, float32; borders are repeated."""
-    padded = F.pad(x_BCHW.float(), (1, 1, 1, 1), mode="replicate")
-    across = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
-    down = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
-    x_slope, y_slope = down[..., 2:] - down[..., :-2], across[..., 2:, :] - across[..., :-2, :]
+    right, down = sobel(x_BCHW.float())
     # The square root has no slope at zero, where a flat area is.
-    return (x_slope.square() + y_slope.square() + 1e-12).sqrt()
+    return (right.square() + down.square() + 1e-12).sqrt()
 
 
 class GradientGuide(nn.Module):
