@@ -20,7 +20,14 @@ def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
         OutputUnwritable: no such folder, no permission or space.
     """
     with replacing(run / CHECKPOINT) as file:
-        torch.save(dict(state), file)
+        try:
+            torch.save(dict(state), file)
+        except RuntimeError as error:
+            if isinstance(
+                error.__context__, OSError
+            ):  # torch fails once more, at the end of a file cut short
+                raise error.__context__ from None
+            raise
 
 
 def load_checkpoint(run: Path) -> dict[str, Any]:
