@@ -23,9 +23,8 @@ def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
         try:
             torch.save(dict(state), file)
         except RuntimeError as error:
-            if isinstance(
-                error.__context__, OSError
-            ):  # torch fails once more, at the end of a file cut short
+            # torch fails once more, at the end of the file that was cut short.
+            if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
 
