@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, IptcImagePlugin
 
 from relume.errors import OutputUnwritable, RelumeError, UsageError
 from relume.photo import FORMATS, Metadata, Photo, encode_photo, read_photo, write_photo
@@ -86,6 +86,13 @@ def test_metadata_survives(name: str) -> None:
         assert again.metadata.dpi == (300, 300)
     third = read_photo(encode_photo(again)[0])
     assert samples.exif_facts(encode_photo(third)[0]) == samples.FACTS
+
+
+@pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if form.iptc])
+def test_other_programs_find_the_iptc(name: str) -> None:
+    data, _ = encode_photo(Photo(samples.ramp(), metadata=ABOUT), format=name)
+    with Image.open(io.BytesIO(data)) as image:
+        assert IptcImagePlugin.getiptcinfo(image) == {(2, 5): b"title", (2, 80): b"Me"}
 
 
 @pytest.mark.parametrize("source", FORMATS)
@@ -229,6 +236,12 @@ def test_quality_changes_size_and_is_checked() -> None:
     for wrong in (0, 101):
         with pytest.raises(UsageError):
             encode_photo(photo, format="jpeg", quality=wrong)
+
+
+@pytest.mark.parametrize(("name", "quality"), [("jpeg", 95), ("webp", 90), ("avif", 80)])
+def test_without_a_quality_the_documented_one_is_taken(name: str, quality: int) -> None:
+    photo = Photo(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8))
+    assert encode_photo(photo, format=name) == encode_photo(photo, format=name, quality=quality)
 
 
 def test_too_large_for_the_format() -> None:
