@@ -66,6 +66,26 @@ def grey_profile(gamma: float = 2.2) -> bytes:
     return head.ljust(128, b"\0") + table + white + curve
 
 
+def one_way_profile() -> bytes:
+    """A profile of one table, from RGB to CIELAB, without one back; by hand."""
+    corners = [(red, green, blue) for red in (0, 1) for green in (0, 1) for blue in (0, 1)]
+    lab = bytes(
+        byte
+        for red, green, blue in corners
+        for byte in (85 * (red + green + blue), 128 + 60 * (red - green), 128 + 60 * (green - blue))
+    )
+    ramps = 3 * bytes(range(256))
+    unity = struct.pack(">9i", *(65536 * (index % 4 == 0) for index in range(9)))
+    table = b"mft1" + bytes(4) + bytes([3, 3, 2, 0]) + unity + ramps + lab + ramps
+    white = b"XYZ \0\0\0\0" + struct.pack(">iii", 63190, 65536, 54061)
+    at = 128 + 4 + 24
+    tags = struct.pack(">I4sII4sII", 2, b"wtpt", at, len(white), b"A2B0", at + len(white), len(table))
+    size = at + len(white) + len(table)
+    head = struct.pack(">I4sI4s4s4s", size, b"test", 0x02100000, b"scnr", b"RGB ", b"Lab ")
+    head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">iii", 63190, 65536, 54061)
+    return head.ljust(128, b"\0") + tags + white + table
+
+
 def exif(orientation: int = 1, thumbnail: bytes = b"") -> bytes:
     """An EXIF block with GPS, a maker note and perhaps a thumbnail."""
     block = Image.Exif()

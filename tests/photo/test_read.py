@@ -235,6 +235,21 @@ def test_strip_leaves_srgb_colours_without_a_profile() -> None:
     np.testing.assert_array_equal(bare.rgb_HWC, photo.rgb_HWC)
 
 
+def test_a_profile_of_one_way_is_applied_for_good() -> None:
+    icc = samples.one_way_profile()
+    pixels = samples.ramp()
+    photo = read_photo(samples.pillow_file(pixels, "PNG", icc_profile=icc))
+    (note,) = photo.notes
+    assert note.endswith("cannot be applied backwards")
+    expected = through_lcms(pixels, icc).astype(int)
+    assert np.abs(expected - pixels).max() > 20  # the profile does something
+    assert np.abs(photo.rgb_HWC - expected).max() <= 1
+    data, notes = encode_photo(photo)
+    again = read_photo(data)
+    assert (again.metadata.icc, notes, again.notes) == (None, (), ())
+    np.testing.assert_array_equal(again.rgb_HWC, photo.rgb_HWC)
+
+
 @pytest.mark.parametrize("junk", [b"junk", bytes(200), b"x" * 400])
 def test_damaged_profile_is_ignored_with_a_note(junk: bytes) -> None:
     pixels = samples.ramp()
@@ -380,10 +395,18 @@ def test_premultiplied_alpha_is_undone() -> None:
     assert abs(int(photo.rgb_HWC[0, 0, 0]) - 100) <= 1
 
 
-def test_stray_bytes_in_a_jpeg_are_no_error() -> None:
+@pytest.mark.parametrize(
+    ("before", "notes"),
+    [
+        (b"\xff\xc4", ("stray bytes in the JPEG file skipped",)),  # a table
+        (b"\xff\xd9", ()),  # the end, behind all pixels
+    ],
+)
+def test_stray_bytes_in_a_jpeg_are_no_error(before: bytes, notes: tuple[str, ...]) -> None:
     data = samples.pillow_file(samples.ramp(), "JPEG")
-    photo = read_photo(data[:-2] + bytes(20) + data[-2:])
-    assert photo.notes in ((), ("stray bytes in the JPEG file skipped",))
+    at = data.index(before)
+    photo = read_photo(data[:at] + bytes(20) + data[at:])
+    assert photo.notes == notes
     assert np.abs(photo.rgb_HWC.astype(int) - samples.ramp()).max() < 20
 
 
