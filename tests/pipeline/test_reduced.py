@@ -28,6 +28,7 @@ from relume.pipeline.reduced import (
 from relume.zoo import load_card
 from shared import Result, dark
 
+Load = Callable[..., Enhancer]
 FACTORS = st.integers(1, 4)
 GAIN_C = np.array([4.0, 5.0, 6.0])
 
@@ -92,18 +93,42 @@ def test_edges_stay_sharp_where_the_network_only_brightens(factor: int) -> None:
     assert np.abs(result - wanted).mean() < 0.25 * np.abs(wanted - wanted.mean()).mean()
 
 
-def test_removed_noise_stays_removed() -> None:
+class Brightening:
+    """A model that brightens by the exposure curve, and does nothing else."""
+
+    def run(self, *, image: np.ndarray) -> np.ndarray:
+        return exposure_curve(image[0], GAIN_C)[None]
+
+
+@pytest.mark.parametrize("tile", [0, 16])
+def test_edges_stay_sharp_in_a_whole_photo(tile: int) -> None:
+    photo = Photo(sharp(60, 70))
+    whole, reduced = (
+        enhance_photo(
+            photo, load_card("lol"), None, Brightening(), controls=MODEL_ALONE, tile=tile, downsample=factor
+        ).rgb_HWC.astype(float)
+        for factor in (1, 2)
+    )
+    assert np.abs(reduced - whole).mean() < 0.1 * np.abs(whole - whole.mean()).mean()
+
+
+def test_results_stay_within_their_range() -> None:
+    photo, slope, offset = np.random.default_rng(0).random((3, 3, 20, 30), np.float32)
+    result = transfer(photo, np.concatenate([slope[:1], 4 * offset - 2]), GAIN_C)
+    assert (result.min(), result.max()) == (0, 1)
+
+
+def test_removed_noise_stays_removed(kept_enhancer: Load) -> None:
     photo = dark(96, 128, 16)
-    whole = Enhancer(downsample=1).enhance(photo).astype(float)
-    reduced = Enhancer(downsample=2).enhance(photo).astype(float)
+    whole, reduced = (kept_enhancer(downsample=factor).enhance(photo).astype(float) for factor in (1, 2))
     noise = [np.abs(np.diff(image, axis=1)).mean() for image in (whole, reduced)]
     assert noise[1] < 1.2 * noise[0]
     assert abs(reduced.mean() / whole.mean() - 1) < 0.05
 
 
-def both_ways(photo: np.ndarray, side: int, factor: int) -> int:
+def both_ways(load: Load, photo: np.ndarray, side: int, factor: int) -> int:
     """Largest difference between a photo in tiles and at once."""
-    whole, tiled = (Enhancer(tile=tile, downsample=factor).enhance(photo) for tile in (0, side))
+    whole, tiled = (load(tile=tile, downsample=factor).enhance(photo) for tile in (0, side))
     assert tiled.shape == whole.shape == photo.shape
     assert tiled.dtype == whole.dtype == photo.dtype
     return int(np.abs(tiled.astype(int) - whole).max()) * 255 // int(np.iinfo(photo.dtype).max)
@@ -112,27 +137,30 @@ def both_ways(photo: np.ndarray, side: int, factor: int) -> int:
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("size", [(1, 1), (1, 131), (3, 2), (95, 129), (200, 301)])
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_tiles_of_odd_sizes(size: tuple[int, int], bits: int, factor: int) -> None:
-    assert both_ways(dark(*size, bits), 32, factor) <= 1
+def test_tiles_of_odd_sizes(kept_enhancer: Load, size: tuple[int, int], bits: int, factor: int) -> None:
+    assert both_ways(kept_enhancer, dark(*size, bits), 32, factor) <= 1
 
 
 @settings(max_examples=6, deadline=None)
 @given(st.integers(300, 700), st.integers(300, 700), st.integers(32, 130), st.integers(2, 4))
-def test_tiles_do_not_change_the_result(height: int, width: int, side: int, factor: int) -> None:
-    assert both_ways(dark(height, width), side, factor) <= 1
+def test_tiles_do_not_change_the_result(
+    kept_enhancer: Load, height: int, width: int, side: int, factor: int
+) -> None:
+    assert both_ways(kept_enhancer, dark(height, width), side, factor) <= 1
 
 
-@pytest.mark.parametrize("rows", [1, 7, 1000])
-@pytest.mark.parametrize("factor", [1, 2, 3])
-def test_strips_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch, rows: int, factor: int) -> None:
-    enhancer = Enhancer(tile=48, downsample=factor)
+@pytest.mark.parametrize(("rows", "factor"), [(1, 1), (7, 1), (1000, 1), (1, 2), (7, 2), (1, 3), (7, 3)])
+def test_strips_do_not_change_the_result(
+    monkeypatch: pytest.MonkeyPatch, kept_enhancer: Load, rows: int, factor: int
+) -> None:
+    enhancer = kept_enhancer(tile=48, downsample=factor)
     expected = enhancer.enhance(dark(75, 91))
     monkeypatch.setattr(enhance, "_ROWS", rows)
     np.testing.assert_array_equal(enhancer.enhance(dark(75, 91)), expected)
 
 
-def test_controls_apply_at_full_resolution() -> None:
-    enhancer, photo = Enhancer(downsample=2), dark(64, 80, 16)
+def test_controls_apply_at_full_resolution(kept_enhancer: Load) -> None:
+    enhancer, photo = kept_enhancer(downsample=2), dark(64, 80, 16)
     assert enhancer.enhance(photo, strength=0) is photo
     for denoise in (0.0, 0.999, 1.0):
         steps = [enhancer.enhance(photo, strength=s, denoise=denoise) for s in (1e-4, 0.5, 0.5001, 1.0)]
@@ -140,21 +168,30 @@ def test_controls_apply_at_full_resolution() -> None:
         assert np.abs(steps[1].astype(int) - steps[2]).max() < 30
     near, full = (enhancer.enhance(photo, denoise=denoise).astype(int) for denoise in (0.999, 1.0))
     assert np.abs(near - full).max() < 150
-    first, second = (Enhancer(downsample=factor).enhance(photo, denoise=0) for factor in (1, 2))
+    first, second = (kept_enhancer(downsample=factor).enhance(photo, denoise=0) for factor in (1, 2))
     np.testing.assert_array_equal(first, second)
 
 
-def test_a_grey_photo_stays_grey() -> None:
+def test_a_grey_photo_stays_grey(kept_enhancer: Load) -> None:
     pixels = np.repeat(dark(40, 50)[..., :1], 3, axis=2)
-    result = Enhancer(downsample=2).enhance(Photo(pixels, grey=True)).rgb_HWC
+    result = kept_enhancer(downsample=2).enhance(Photo(pixels, grey=True)).rgb_HWC
     assert (result == result[..., :1]).all()
 
 
-def test_automatic_leaves_small_photos_alone() -> None:
+def test_automatic_leaves_small_photos_alone(kept_enhancer: Load) -> None:
     pixels = np.broadcast_to(np.uint8(0), (1, LARGE, 3))
     assert automatic_factor(Photo(pixels[:, :-1])) == 1
     assert automatic_factor(Photo(pixels)) == 2
-    np.testing.assert_array_equal(Enhancer().enhance(dark()), Enhancer(downsample=1).enhance(dark()))
+    automatic, whole = (kept_enhancer(downsample=each).enhance(dark()) for each in ("auto", 1))
+    np.testing.assert_array_equal(automatic, whole)
+
+
+def test_automatic_reduces_large_photos(monkeypatch: pytest.MonkeyPatch, kept_enhancer: Load) -> None:
+    photo = dark()
+    automatic, whole, reduced = (kept_enhancer(downsample=each) for each in ("auto", 1, 2))
+    monkeypatch.setattr("relume.pipeline.reduced.LARGE", photo.shape[0] * photo.shape[1])
+    np.testing.assert_array_equal(automatic.enhance(photo), reduced.enhance(photo))
+    assert (automatic.enhance(photo) != whole.enhance(photo)).any()
 
 
 class Watched:
@@ -190,11 +227,13 @@ def test_other_factors_are_refused(value: Downsample) -> None:
         Enhancer(downsample=value)
 
 
-def test_the_command_line_has_it(photo: Callable[..., Path], relume: Callable[..., Result]) -> None:
+def test_the_command_line_has_it(
+    photo: Callable[..., Path], relume: Callable[..., Result], kept_enhancer: Load
+) -> None:
     source = photo("a.png")
     target = source.with_name("b.png")
     assert relume("enhance", source, "-o", target, "--downsample", 2).code == 0
-    expected = Enhancer(downsample=2).enhance(read_photo(source)).rgb_HWC
+    expected = kept_enhancer(downsample=2).enhance(read_photo(source)).rgb_HWC
     np.testing.assert_array_equal(read_photo(target).rgb_HWC, expected)
     for value in (9, "half"):
         assert relume("enhance", source, "-o", target, "--downsample", value).code == ExitCode.USAGE
