@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
@@ -19,6 +20,7 @@ from relume.pipeline.enhance import enhance_photo
 from relume.zoo import load_card
 from shared import dark
 
+Load = Callable[..., Enhancer]
 SHARES = st.floats(0, 1).map(lambda value: round(value, 2))
 CONTROLS = st.builds(
     Controls,
@@ -31,8 +33,8 @@ CONTROLS = st.builds(
 
 
 @pytest.fixture(scope="module")
-def enhancer() -> Enhancer:
-    return Enhancer(tile=64)
+def enhancer(kept_enhancer: Load) -> Enhancer:
+    return kept_enhancer(tile=64)
 
 
 def scene(height: int = 120, width: int = 160) -> np.ndarray:
@@ -95,6 +97,12 @@ def test_auto_makes_no_photo_darker_whatever_the_model_does() -> None:
     assert mean(result.rgb_HWC) >= mean(photo.rgb_HWC) - 0.002
 
 
+def test_auto_brightens_a_dark_photo_so_far_and_no_further() -> None:
+    photo = Photo(exposed(scene(), 0.02))
+    result = enhance_photo(photo, load_card("lol"), None, Curve(200), controls=Controls())
+    assert mean(result.rgb_HWC) == pytest.approx(0.44, abs=0.01)
+
+
 def test_a_ladder_of_exposures_ends_equally_bright(enhancer: Enhancer) -> None:
     results = [enhancer.enhance(exposed(scene(), 0.5**step)) for step in range(1, 7)]
     means = [mean(result) for result in results]
@@ -109,11 +117,10 @@ def test_a_ladder_of_exposures_ends_equally_bright(enhancer: Enhancer) -> None:
     controls=CONTROLS, size=st.sampled_from([(1, 70), (97, 129), (120, 160)]), bits=st.sampled_from([8, 16])
 )
 def test_tiles_do_not_change_what_controls_do(
-    enhancer: Enhancer, controls: Controls, size: tuple[int, int], bits: int
+    kept_enhancer: Load, controls: Controls, size: tuple[int, int], bits: int
 ) -> None:
     photo = exposed(scene(*size), 0.1, bits)
-    tiled = enhancer.enhance(photo, **asdict(controls))
-    whole = Enhancer(tile=0).enhance(photo, **asdict(controls))
+    tiled, whole = (kept_enhancer(tile=tile).enhance(photo, **asdict(controls)) for tile in (64, 0))
     assert np.abs(tiled.astype(int) - whole).max() <= np.iinfo(photo.dtype).max // 255
 
 
@@ -179,6 +186,16 @@ def test_what_is_not_clipped_stays_so() -> None:
     clipped = white.rgb_HWC.max(2) == 255
     np.testing.assert_array_equal(clipped, photo.rgb_HWC.max(2) == 255)
     np.testing.assert_array_equal(white.rgb_HWC[clipped], photo.rgb_HWC[clipped])
+
+
+@pytest.mark.parametrize("guard", [0.5, 1])
+def test_the_highlight_guard_by_hand(guard: float) -> None:
+    photo = Photo(np.random.default_rng(0).integers(0, 65536, (60, 70, 3), dtype=np.uint16))
+    controls = replace(MODEL_ALONE, highlight_guard=guard)
+    white = enhance_photo(photo, load_card("lol"), None, Constant(1.0), controls=controls).rgb_HWC / 65535
+    before = photo.rgb_HWC / 65535
+    kept = guard * before.max(2, keepdims=True) ** 3
+    np.testing.assert_allclose(white, kept * before + (1 - kept), atol=2e-5)
 
 
 def test_the_view_through_a_window_keeps_its_detail(enhancer: Enhancer) -> None:
