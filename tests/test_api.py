@@ -232,6 +232,22 @@ def test_results_repeat(enhancer: Enhancer) -> None:
     np.testing.assert_array_equal(relume.enhance(Photo(dark())).rgb_HWC, first)
 
 
+@pytest.mark.parametrize("image", [dark(), Photo(dark())], ids=["array", "photo"])
+def test_one_call_takes_all_options(enhancer: Enhancer, image: Any) -> None:
+    def pixels(result: Any) -> np.ndarray:
+        return result.rgb_HWC if isinstance(result, Photo) else result
+
+    controls: dict[str, Any] = {"strength": 0.5, "exposure": 0.3}
+    results = [
+        pixels(enhancer.enhance(image, **controls)),
+        pixels(Enhancer("lol", downsample=2).enhance(image)),
+        pixels(Enhancer("lol", downsample=1).enhance(image)),
+    ]
+    np.testing.assert_array_equal(pixels(relume.enhance(image, **controls)), results[0])
+    np.testing.assert_array_equal(pixels(relume.enhance(image, model="lol", downsample=2)), results[1])
+    assert len({result.tobytes() for result in (pixels(enhancer.enhance(image)), *results)}) == 4
+
+
 def test_one_enhancer_serves_many_threads(enhancer: Enhancer) -> None:
     jobs = [(dark(20 + 9 * seed, 90 - 7 * seed, seed=seed), 1 - seed / 20) for seed in range(8)] * 3
 
@@ -310,6 +326,22 @@ def test_damaged_models_are_errors_of_relume(weights: Path) -> None:
     (weights / "lol.json").write_text(json.dumps(card))
     with pytest.raises(RelumeError):
         load_graph("lol", load_card("lol"), "lol.local.onnx")
+
+
+@pytest.mark.parametrize("name", ["../lol", "{parent}/lol"])
+def test_a_card_names_no_files_of_other_folders(tmp_path: Path, name: str) -> None:
+    """Graphs lie beside their card, whatever folder its name and its files point to."""
+    shutil.copytree(str(store.WEIGHTS), tmp_path, dirs_exist_ok=True)
+    content = json.loads((tmp_path / "lol.json").read_text())
+    content["name"] = name.format(parent=tmp_path)
+    content["files"] = {
+        file.replace("lol", content["name"], 1): digest for file, digest in content["files"].items()
+    }
+    card = tmp_path / "cards" / "lol.json"
+    card.parent.mkdir()
+    card.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="the model's file cannot be read"):
+        Enhancer(card)
 
 
 def test_at_least_the_default_model_is_shipped() -> None:
