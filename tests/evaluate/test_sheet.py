@@ -170,6 +170,21 @@ def test_html_shows_full_resolution_scores_and_their_means() -> None:
     assert "2 images" in page.text
 
 
+def test_html_marks_the_best_result_of_each_row() -> None:
+    target = scene()
+    columns = ["input", "half", "near", "dim", "target"]
+    rows = [
+        comparison_row(name, target * 0.1, [target * share for share in shares], target)
+        for name, shares in (("a", (0.5, 0.9, 0.3)), ("b", (0.8, 0.6, 0.7)))
+    ]
+    sections = comparison_html(rows, columns).split("<section>")[1:]
+    for section, each, best in zip(sections, rows, (2, 1), strict=True):
+        marked = re.findall(r'<span class="scores best"[^>]*>([\d.]+) dB', section)
+        psnrs = [cell.scores.psnr for cell in each.cells if cell and cell.scores]
+        assert marked == [f"{max(psnrs):.2f}"] == [f"{psnrs[best]:.2f}"]
+        assert len(re.findall('class="scores"', section)) == 3
+
+
 def test_html_without_targets_has_no_table() -> None:
     html = comparison_html([comparison_row("a", scene(), [None])], ["input", "result"])
     assert "<table" not in html
