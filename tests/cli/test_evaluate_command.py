@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -234,7 +235,10 @@ def test_a_sheet_as_png(relume: Run, pairs: Path) -> None:
     assert (result.code, result.out) == (0, b"")
     with Image.open(pairs / "sheet.png") as image:
         assert image.format == "PNG"
-        assert image.width > 3 * 44
+        sheet = np.asarray(image.convert("RGB")).tobytes()
+    for seed in range(3):
+        low, high = (dark(40, 44, seed=seed) * factor for factor in (1, 6))
+        assert all(line.tobytes() in sheet for line in (*low, *high))
 
 
 def test_a_sheet_as_html(relume: Run, pairs: Path) -> None:
@@ -359,7 +363,11 @@ def test_a_set_of_pairs_brings_its_own_targets(relume: Run, pairs: Path) -> None
     (listed / "pairs.csv").write_text("scene,low,high\n0,low/1.png,targets/1.png\n")
     assert json.loads(relume("evaluate", listed, "--json", "-").out)["n"] == 1
     assert relume("compare", listed, "-o", pairs / "page.html").code == 0
-    assert "target" in (pairs / "page.html").read_text()
+    assert re.findall('<span class="column">([^<]+)', (pairs / "page.html").read_text()) == [
+        "input",
+        "photo",
+        "target",
+    ]
 
 
 def test_several_candidates_stand_in_one_table(relume: Run, pairs: Path) -> None:
