@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pyvips.voperation import concurrency_get, concurrency_set
 
 from photo import samples
 from relume import Enhancer
+from relume.engine import onnx
 from relume.errors import ExitCode
 from relume.photo import FORMATS, Metadata, Photo, encode_photo, read_photo, write_photo
 from shared import Result, dark, digest
@@ -186,6 +188,15 @@ def test_losses_are_noted(relume: Run, tmp_path: Path) -> None:
         assert note in result.err
 
 
+def test_what_reading_changes_is_noted(relume: Run, tmp_path: Path) -> None:
+    path = tmp_path / "night.jpg"
+    Image.new("CMYK", (32, 24), (0, 20, 40, 230)).save(path)
+    result = relume("enhance", path, "--json")
+    (line,) = result.lines
+    assert line["notes"] == ["CMYK converted to sRGB"]
+    assert line["notes"][0] in result.err
+
+
 # Refusals
 
 
@@ -223,6 +234,46 @@ def test_wrong_options_have_their_exit_codes(
     assert result.err.count("\n") == 1
     assert result.out == b""
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The sessions of ONNX Runtime that are started: their threads, and the sizes of images that they see."""
+    started, session = [], onnx.ort.InferenceSession
+
+    class Session:
+        def __init__(self, model: bytes, options: Any, **rest: Any) -> None:
+            self.threads, self.sizes = options.intra_op_num_threads, []
+            self._session = session(model, options, **rest)
+            self.get_providers = self._session.get_providers
+            started.append(self)
+
+        def run(self, names: Any, inputs: dict[str, np.ndarray], options: Any) -> Any:
+            if "image" in inputs:
+                self.sizes.append(inputs["image"].shape[2:])
+            return self._session.run(names, inputs, options)
+
+    monkeypatch.setattr(onnx.ort, "InferenceSession", Session)
+    return started
+
+
+def test_threads_and_tiles_reach_the_network(
+    relume: Run, photo: Make, sessions: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relume.enhancer.Enhancer", Enhancer)
+    path = photo("night.png", size=(20, 400))
+    before = concurrency_get()
+    try:
+        assert relume("enhance", path, "--tile", 64, "--threads", 2, "--strength", 1).code == 0
+    finally:
+        concurrency_set(before)
+    Enhancer(tile=64, threads=2).enhance(dark(20, 400), strength=1)
+    Enhancer(tile=0).enhance(dark(20, 400), strength=1)
+    assert [session.threads for session in sessions] == [2, 2, 2, 2, 0, 0]
+    for parts, session in zip((7, 7, 1), sessions[1::2], strict=True):
+        sizes = [size for size in session.sizes if size[0] == 20]  # without the thumbnail
+        assert len(sizes) == parts, session.sizes
+    assert sessions[1].sizes == sessions[3].sizes
 
 
 def test_threads_limit_the_encoder_too(relume: Run, photo: Make) -> None:
