@@ -14,6 +14,18 @@ from shared import Result, digest
 
 Run = Callable[..., Result]
 CODES = (ExitCode.INPUT_UNREADABLE, ExitCode.INPUT_INVALID, ExitCode.INPUT_TOO_LARGE)
+NO_FILES = ("missing.jpg", "loop.jpg", "inside-a-file.jpg", "name-too-long.jpg", "pipe.jpg")
+NO_PHOTOS = (
+    *("empty.jpg", "text.jpg", "gif-as.jpg", "random.jpg", "picture.heic", "raw-camera.dng"),
+    *("jpeg-cut-half.jpeg", "png-bad-data.png", "webp-frame-damaged.webp", "avif-cut-end.avif"),
+    *("tiff-cut-half.tiff", "tiff-float.tif"),
+)
+KINDS = (
+    dict.fromkeys(NO_FILES, ExitCode.INPUT_UNREADABLE)
+    | dict.fromkeys(NO_PHOTOS, ExitCode.INPUT_INVALID)
+    | dict.fromkeys(("bomb.jpg", "bomb.png"), ExitCode.INPUT_TOO_LARGE)
+)
+"""A broken input or two of each kind, and their exit codes."""
 
 
 @pytest.fixture
@@ -27,15 +39,12 @@ def digests(folder: Path) -> dict[Path, str]:
     return {path: digest(path) for path in folder.iterdir() if path.is_file()}
 
 
-def test_each_alone(relume: Run, broken: dict[str, Path], tmp_path: Path) -> None:
-    assert len(broken) >= 100
+def test_each_kind_alone(relume: Run, broken: dict[str, Path], tmp_path: Path) -> None:
     before, out = digests(tmp_path / "broken"), tmp_path / "out"
-    for name, path in broken.items():
-        if name == "folder.jpg":  # searched for photos instead
-            continue
-        result = relume("enhance", path, "-o", out / "new.png")
-        assert result.code in CODES, name
-        assert result.err.startswith(f"relume: {path}: "), name
+    for name, code in KINDS.items():
+        result = relume("enhance", broken[name], "-o", out / "new.png")
+        assert result.code == code, name
+        assert result.err.startswith(f"relume: {broken[name]}: "), name
         assert result.err.count("\n") == 1, name
         assert result.out == b"", name
         assert not out.exists(), name
@@ -45,7 +54,8 @@ def test_each_alone(relume: Run, broken: dict[str, Path], tmp_path: Path) -> Non
 def test_all_together_with_a_good_photo(
     relume: Run, broken: dict[str, Path], photo: Callable[..., Path], tmp_path: Path
 ) -> None:
-    paths = [path for name, path in broken.items() if name != "folder.jpg"]
+    assert len(broken) >= 100
+    paths = [path for name, path in broken.items() if name != "folder.jpg"]  # searched for photos instead
     paths.insert(len(paths) // 2, photo("good.jpg"))
     before, out = digests(tmp_path / "broken"), tmp_path / "out"
     result = relume("enhance", *paths, "-o", out, "--json")
@@ -54,7 +64,8 @@ def test_all_together_with_a_good_photo(
     assert read_photo(out / "good.jpg").format == "jpeg"
     assert [line["input"] for line in result.lines] == [str(path) for path in paths]
     assert {line["error"]["code"] for line in result.lines if "error" in line} == set(CODES)
-    assert result.err.count("\n") == len(paths)
+    for path, told in zip(paths, result.err.splitlines(), strict=True):
+        assert told.startswith(f"{path} -> " if path.name == "good.jpg" else f"relume: {path}: ")
     assert digests(tmp_path / "broken") == before
 
 
