@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,16 @@ def option_names(command: Any) -> set[str]:
     return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
 
 
+def anchors(text: str) -> set[str]:
+    """What a link can name in a page, by GitHub's rule."""
+    found: Counter[str] = Counter()
+    for heading in re.findall(r"(?m)^#+ +(.*?) *$", re.sub(r"(?ms)^```.*?^```", "", text)):
+        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        found[re.sub(r"[^\w\- ]", "", words).replace(" ", "-")] += 1
+    again = {f"{anchor}-{time}" for anchor, times in found.items() for time in range(1, times)}
+    return again.union(found)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_and_option_exists(document: Path) -> None:
     for words in commands(document.read_text()):
@@ -48,9 +59,16 @@ def test_every_command_and_option_exists(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_leads_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?[^)]*\)", document.read_text()):
         if "://" not in target:
-            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+            path = document.parent / target if target else document
+            assert path.exists(), f"{document.name} links to {target}"
+            assert not anchor or anchor in anchors(path.read_text()), f"{document.name} links to #{anchor}"
+
+
+def test_headings_are_linked_by_githubs_rule() -> None:
+    text = "# `relume data`: what, [and why](x.md)\n    # none\n```\n# none\n```\n" + 3 * "## A_b-c (d)\n"
+    assert anchors(text) == {"relume-data-what-and-why", "a_b-c-d", "a_b-c-d-1", "a_b-c-d-2"}
 
 
 def test_exit_codes_are_documented() -> None:
