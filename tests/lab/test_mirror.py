@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional as F
 
 from relume.errors import UsageError
 from relume.lab.data.paired import Batch
@@ -77,17 +79,19 @@ def test_illumination_weight_by_hand() -> None:
     assert 1 <= weight.min() <= weight.max() <= 1.6 + 1e-6
 
 
+def standard(x: np.ndarray, over: tuple[int, ...]) -> np.ndarray:
+    """Zero mean and unit deviation over some axes."""
+    mean, spread = x.mean(over, keepdims=True), x.std(over, keepdims=True)
+    return (x - mean) / (np.maximum(spread, 1e-6) + 1e-6)
+
+
 @pytest.mark.parametrize(("per_channel", "over"), [(False, (1, 2, 3)), (True, (2, 3))])
 def test_mirror_loss_by_hand(per_channel: bool, over: tuple[int, ...]) -> None:
     random = np.random.default_rng(1)
     student, teacher = random.normal(2, 3, (2, 4, 6, 5)), random.normal(-1, 0.5, (2, 4, 6, 5))
     weight = 1 + random.random((2, 1, 6, 5))
 
-    def standard(x: np.ndarray) -> np.ndarray:
-        mean, spread = x.mean(over, keepdims=True), x.std(over, keepdims=True)
-        return (x - mean) / (spread + 1e-6)
-
-    expected = (weight * np.abs(standard(student) - standard(teacher))).mean()
+    expected = (weight * np.abs(standard(student, over) - standard(teacher, over))).mean()
     maps = [torch.from_numpy(student)], [torch.from_numpy(teacher)]
     terms = mirror_losses(*maps, torch.from_numpy(weight), per_channel)
     assert terms[0].item() == pytest.approx(expected, rel=1e-9)
@@ -162,6 +166,29 @@ def test_decay_zero_copies_the_student() -> None:
     training.after_step()
     for ours, theirs in zip(training.network.parameters(), training.teacher.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("changes", [{}, {"beta": 0.0}, {"beta": 2.0}, {"per_channel": True}])
+def test_the_methods_terms_by_hand(changes: dict[str, float]) -> None:
+    """Each scale's share, the clean image before the teacher, the weight of the dark one, every option."""
+    training, images = method(**changes), batch()
+    with torch.no_grad():
+        for parameter in [*training.teacher.parameters(), *training.teacher_projections.parameters()]:
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    again = copy.deepcopy(training)
+    terms = training(images)
+    with torch.no_grad():
+        maps = again.network.decode(again.network.encode(images.low_BCHW))
+        again.network.eval()
+        clean = again.teacher.eval().decode(again.network.encode(images.high_BCHW))
+        weight = illumination_weight(images.low_BCHW, changes.get("beta", 0.6))
+        over = (2, 3) if "per_channel" in changes else (1, 2, 3)
+        for scale in range(4):
+            ours = standard(again.projections[scale](maps[scale]).numpy(), over)
+            theirs = standard(again.teacher_projections[scale](clean[scale]).numpy(), over)
+            shrunk = F.interpolate(weight, ours.shape[-2:], mode="bilinear").numpy()
+            expected = 0.8 / 4 * (shrunk * np.abs(ours - theirs)).mean()
+            assert terms[f"mirror_{scale + 1}"].item() == pytest.approx(expected, rel=1e-3)
 
 
 def test_without_its_weight_the_method_is_plain_supervision() -> None:

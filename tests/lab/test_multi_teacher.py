@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional as F
 
 from relume.errors import ModelError, UsageError
 from relume.lab.data.paired import Batch, PairedCrops, load_pairs, to_tensor, training_and_validation
 from relume.lab.export import export_run
 from relume.lab.losses import LOSSES, charbonnier
+from relume.lab.losses.contrastive import info_nce
 from relume.lab.losses.perceptual import Perceptual
 from relume.lab.methods.multi_teacher import MultiTeacher
 from relume.lab.methods.pooled import SIDE, PooledFeatures
@@ -117,6 +119,46 @@ def test_gradients_flow_to_the_student_and_the_projection_heads_only(classifier:
     assert all(p.grad is not None for p in method.adversary.parameters() if p.requires_grad)
     after = [p.grad for p in method.network.parameters() if p.grad is not None]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_terms_of_teachers_by_hand() -> None:
+    torch.manual_seed(0)
+    contrastive = {
+        "teacher": "structure",
+        "student_feature": 1,
+        "teacher_feature": 0,
+        "embedding": 8,
+        "temperature": 0.5,
+    }
+    losses = {"imitation-illumination": 0.3, "contrastive": 0.2}
+    student, images = build("compact-clarity", STUDENT), batch()
+    method = MultiTeacher(student, losses, teachers=TEACHERS, contrastive=contrastive)
+    terms = method(images)
+    output, features = student.output_and_features(images.low_BCHW)
+    shown = method.teachers["illumination"].output(images)
+    torch.testing.assert_close(terms["imitation-illumination"], 0.3 * charbonnier(output, shown))
+    theirs = method.teachers["structure"].features(images)[0].mean((2, 3), keepdim=True)
+    heads = method.contrast.student_head(features[1]), method.contrast.teacher_head(theirs)
+    torch.testing.assert_close(terms["contrastive"], 0.2 * info_nce(*heads, 0.5))
+
+
+@pytest.mark.parametrize("loss", ["bce", "lsgan"])
+def test_both_players_losses_by_hand(loss: str) -> None:
+    """The student wants its output called real; the discriminator the target, and the output called false."""
+    torch.manual_seed(0)
+    student, images = build("zero-dce"), batch()
+    adversarial = {"loss": loss, "options": {"width": 4}}
+    method = MultiTeacher(student, {"adversarial": 0.25}, adversarial=adversarial)
+    method.eval()  # every pass in training goes on estimating the spectral norms
+    fake, real = method.adversary(student(images.low_BCHW)), method.adversary(images.high_BCHW)
+    if loss == "bce":
+        generator = F.softplus(-fake).mean()
+        discriminator = (0.9 * F.softplus(-real) + 0.1 * F.softplus(real)).mean() + F.softplus(fake).mean()
+    else:
+        generator = (fake - 1).square().mean()
+        discriminator = ((real - 1).square().mean() + fake.square().mean()) / 2
+    torch.testing.assert_close(method(images)["adversarial"], 0.25 * generator)
+    torch.testing.assert_close(method.adversary_loss(images), discriminator)
 
 
 def test_frozen_modules_are_in_no_checkpoint_and_stay_in_evaluation_mode(classifier: Path) -> None:
@@ -306,7 +348,13 @@ def test_attention_fusion_sees_the_teacher(classifier: Path) -> None:
     student = build("compact-clarity", {**STUDENT, "attention_fusion": 2, "teacher_width": 16})
     torch.nn.init.ones_(student.conv_out.weight)  # it starts at zero, which would hide everything before it
     method = MultiTeacher(student, {"charbonnier": 1.0}, **options(classifier, fusion="structure")).train()
-    torch.stack(list(method(batch(32)).values())).sum().backward()
+    images = batch(32)
+    terms = method(images)
+    with torch.no_grad():
+        theirs = method.teachers["structure"].features(images)[1]  # of the group that the student fuses
+        expected = charbonnier(2 * student(images.low_BCHW, theirs) - 1, 2 * images.high_BCHW - 1)
+    torch.testing.assert_close(terms["charbonnier"], expected)
+    torch.stack(list(terms.values())).sum().backward()
     assert student.fusion.out.weight.grad.abs().sum() > 0
 
 

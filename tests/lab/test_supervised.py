@@ -43,6 +43,9 @@ def test_brightening_teaches_the_gains_and_leaves_the_output_terms_as_they_are()
     torch.manual_seed(1)
     losses = both(batch)
     assert losses["mse"].item() == pytest.approx(expected, rel=1e-6)
+    torch.manual_seed(1)
+    bright = network.encode(*batch.inputs(network)).bright_BCHW
+    torch.testing.assert_close(losses["brightening"], 0.5 * brightening(bright, high))
     losses["brightening"].backward()
     assert network.global_pass.log_gain[-1].weight.grad.abs().sum() > 0
     assert network.local_pass.head.weight.grad is None
