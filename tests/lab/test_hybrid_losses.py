@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from scipy import ndimage
+from torch.nn import functional as F
 from torchmetrics.functional.image import (
     multiscale_structural_similarity_index_measure,
     structural_similarity_index_measure,
@@ -246,6 +247,34 @@ def test_mobilenet_has_torchvisions_layout() -> None:
     assert shapes["features.0.1.running_var"] == (32,)
     assert shapes["features.1.conv.2.bias"] == (16,)
     assert shapes["features.2.conv.3.weight"] == (24,)
+
+
+@pytest.mark.parametrize("layer", ["relu3_4", "conv3_4"])
+def test_vgg19_computes_what_was_published(layer: str) -> None:
+    """Two, two and four convolutions with ReLU, the first two groups halved by their largest values."""
+    torch.manual_seed(0)
+    loss, image = Perceptual("vgg19", layer), torch.rand(1, 3, 24, 20)
+    weights = iter(loss.features.parameters())
+    maps = image
+    for group, convolutions in enumerate((2, 2, 4)):
+        maps = F.max_pool2d(maps, 2) if group else maps
+        for _ in range(convolutions):
+            maps = F.relu(before := F.conv2d(maps, next(weights), next(weights), padding=1))
+    torch.testing.assert_close(loss.features(image), maps if layer == "relu3_4" else before)
+
+
+def test_mobilenets_blocks_add_where_shapes_agree() -> None:
+    torch.manual_seed(0)
+    loss, image = Perceptual("mobilenet_v2"), torch.rand(1, 3, 48, 40)
+    maps = loss.features[0](image)
+    added = []
+    for block in loss.features[1:]:
+        change = block.conv(maps)
+        added.append(change.shape == maps.shape)
+        maps = maps + change if added[-1] else change
+    assert added == [False, False, True, False, True, True]
+    assert maps.shape == (1, 32, 6, 5)
+    torch.testing.assert_close(loss.features(image), maps)
 
 
 def test_mobilenets_older_names_are_the_same_weights(tmp_path: Path) -> None:

@@ -81,6 +81,22 @@ def test_cosine_warms_up_and_ends_at_the_minimum() -> None:
     assert rate.at(110) == pytest.approx(0.01)
 
 
+def test_plateau_warms_up_and_stops_at_the_minimum() -> None:
+    options = Optimizer(lr=1.0, min_lr=0.3, warmup=4, schedule="plateau", plateau_patience=0)
+    rate = LearningRate(options, 100)
+    assert [rate.at(step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    for score in (20, 19, 18, 17):  # three halvings would be an eighth
+        rate.after_validation(score)
+    assert rate.at(50) == 0.3
+    assert rate.at(0) == 0.3 / 4
+
+
+def test_epochs_end_at_their_last_step_counted_from_each_phase() -> None:
+    phases = [{"steps": 5, "crop": 8, "batch": 2}, {"steps": 4, "crop": 8, "batch": 2, "accumulation": 2}]
+    recipe = override(get_recipe("lol"), [f"phases={json.dumps(phases)}", "data.epoch=5"])
+    assert [step for step in range(9) if recipe.ends_epoch(step)] == [2, 6, 8]
+
+
 def test_plateau_halves_after_patience() -> None:
     rate = LearningRate(Optimizer(lr=1.0, warmup=0, schedule="plateau", plateau_patience=2), 100)
     for score in (20, 21, 21, 21):

@@ -127,6 +127,26 @@ def test_fewer_electrons_mean_more_noise() -> None:
     assert noise(200) / noise(3200) == pytest.approx(4, rel=0.1)
 
 
+def test_dark_corners_and_a_darker_side_by_hand() -> None:
+    """On linear light: a corner loses the vignette's share, half-way to it half of that."""
+    white = torch.ones(3, 129, 129)
+    light = to_linear(degrade(white, Degradation(exposure=0.5, vignette=0.6)))
+    measured = [light[0, place, place].item() for place in (0, 64, 128)]
+    assert measured == pytest.approx([0.5 * 0.4, 0.5, 0.5 * 0.4], rel=0.03)
+    assert light[0, 64, 0].item() == pytest.approx(0.5 * 0.7, rel=0.03)
+    sides = to_linear(degrade(white, Degradation(exposure=0.5, side=0.25, width=0.05)))
+    assert [sides[0, 64, x].item() for x in (0, 64, 128)] == pytest.approx([0.125, 0.3125, 0.5], rel=0.03)
+
+
+def test_tone_curve_by_hand() -> None:
+    """A power of sRGB values, then a blend with the S-curve 3 x^2 - 2 x^3."""
+    ramp = (torch.arange(256) / 255).expand(3, 1, 256)
+    curved = degrade(ramp, Degradation(gamma=1.2, contrast=0.3))
+    power = (ramp**1.2).clamp(0, 1)
+    expected = 0.7 * power + 0.3 * (3 * power**2 - 2 * power**3)
+    assert (curved - expected).abs().max() <= 1.01 / 255
+
+
 def test_a_crop_is_degraded_as_the_whole_photo_is() -> None:
     clean, how = scene(), replace(HARD, shot=0.0, read=0.0)
     whole = degrade(clean, how)
@@ -179,3 +199,26 @@ def test_a_draw_stays_inside_its_ranges() -> None:
     assert np.mean([how.jpeg_quality > 0 for how in draws]) == pytest.approx(darkness.jpeg, abs=0.08)
     assert np.mean([how.vignette > 0 for how in draws]) == pytest.approx(darkness.vignetting, abs=0.08)
     assert "e-" in draws[0].summary()
+
+    def spans(values: list[float], ends: tuple[float, float]) -> bool:
+        """Inside the range, and nearly from end to end."""
+        low, high = ends
+        room = 0.02 * (high - low)
+        return low - 1e-9 <= min(values) < low + room and high - room < max(values) <= high + 1e-9
+
+    assert spans([how.read**0.5 / how.shot for how in draws], darkness.read_noise)
+    assert spans([how.gains[0] for how in draws], darkness.red_gain)
+    assert spans([how.gains[2] for how in draws], darkness.blue_gain)
+    assert {how.gains[1] for how in draws} == {1.0}
+    assert spans([how.saturation for how in draws], darkness.colour_matrix)
+    assert spans([how.correlation for how in draws], darkness.correlation)
+    assert spans([how.gamma for how in draws], darkness.gamma)
+    assert spans([how.contrast for how in draws], darkness.contrast)
+    for channel in range(3):  # each black level errs by itself, in electrons of the dark photo
+        errors = [how.black[channel] / how.shot for how in draws]
+        assert spans(errors, (-darkness.black_error, darkness.black_error))
+    assert len(set(draws[0].black)) == 3
+    sides = [how.side for how in draws if how.side != 1]
+    assert len(sides) == pytest.approx(400 * darkness.mixed, abs=32)
+    assert min(sides) < 0.3
+    assert min(sides) >= 2 ** -darkness.mixed_stops[1]

@@ -14,15 +14,19 @@ import torch
 from safetensors.torch import load_file
 
 from relume.errors import DataError, ModelError, OutputExists, OutputUnwritable, TrainingDiverged, UsageError
+from relume.evaluate.metrics import psnr, psnr_gt_mean, ssim
 from relume.lab.average import MovingAverage
-from relume.lab.data.paired import PairedCrops, load_pairs, training_and_validation
+from relume.lab.data.paired import LoadedPair, PairedCrops, load_pairs, training_and_validation
 from relume.lab.data.splits import read_split
 from relume.lab.plots import plot_runs
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe
 from relume.lab.training import loop
 from relume.lab.training.checkpoint import load_checkpoint, save_checkpoint
+from relume.lab.training.learner import Learner
 from relume.lab.training.loop import train
 from relume.lab.training.tracker import read_metrics
+from relume.lab.training.validation import validate
+from relume.lab.weights import load_weights
 
 
 class Interruption(Exception):
@@ -248,6 +252,96 @@ def test_crops_of_both_sides_match(tiny_root: Path) -> None:
     pairs = load_pairs(training_and_validation(tiny_root, Data())[0])
     batch = PairedCrops(pairs, Data(), seed=0, thumbnail_size=8).batch(0, Phase(1, 24, 8))
     np.testing.assert_allclose(batch.low_BCHW.numpy(), batch.high_BCHW.numpy() * 0.2, atol=1.1 / 255)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_gradients_are_clipped_by_their_true_length(precision: str, tiny_recipe: Recipe) -> None:
+    """AdamW's second step tells how long the first gradient was taken to be; scaling must not show."""
+
+    def weight_after(clip: float, gradients: tuple[float, float], precision: str) -> float:
+        parameter = torch.nn.Parameter(torch.ones(()))
+        options = Optimizer(lr=0.1, warmup=0, weight_decay=0.0, clip=clip)
+        learner = Learner([parameter], options, tiny_recipe, torch.device("cpu"), precision)
+        for step, gradient in enumerate(gradients):
+            learner.backward(gradient * parameter)
+            learner.update(step)
+            assert parameter.grad is None
+        return parameter.item()
+
+    clipped = weight_after(1.0, (100.0, 0.5), precision)
+    assert clipped == pytest.approx(weight_after(0.0, (1.0, 0.5), "float32"), rel=1e-5)
+    assert clipped != pytest.approx(weight_after(0.0, (100.0, 0.5), "float32"), rel=1e-3)
+
+
+def test_accumulated_batches_weigh_as_one(
+    tiny_root: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(tiny_recipe, phases=(Phase(1, 32, 2, accumulation=3),), optimizer=Optimizer(clip=0.0))
+    data = PairedCrops(load_pairs(training_and_validation(tiny_root, recipe.data)[0]), recipe.data, 0, 32)
+    seen: list[list[torch.Tensor]] = []
+
+    def update(learner: Learner, step: int) -> None:
+        seen.append(
+            [parameter.grad.clone() for parameter in learner.parameters if parameter.grad is not None]
+        )
+
+    monkeypatch.setattr(Learner, "update", update)
+    reported = loop.Trainer(recipe, torch.device("cpu")).train_step(data)
+    again = loop.Trainer(recipe, torch.device("cpu"))
+    again.method.train()
+    losses = [
+        torch.stack(list(again.method(data.batch(i, recipe.phases[0])).values())).sum() for i in range(3)
+    ]
+    mean = torch.stack(losses).mean()
+    mean.backward()
+    expected = [parameter.grad for parameter in again.method.parameters() if parameter.grad is not None]
+    assert reported["loss"] == pytest.approx(mean.item())
+    for ours, theirs in zip(seen[0], expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_validation_scores_are_those_of_the_protocol(tiny_root: Path) -> None:
+    pairs = load_pairs(training_and_validation(tiny_root, Data())[1])
+    scores = validate(torch.nn.Identity(), pairs, torch.device("cpu"))
+    images = [(pair.low_HWC, pair.high_HWC) for pair in pairs]
+    assert scores["psnr"] == pytest.approx(np.mean([psnr(*both) for both in images]))
+    assert scores["psnr_gt_mean"] == pytest.approx(np.mean([psnr_gt_mean(*both) for both in images]))
+    assert scores["ssim"] == pytest.approx(np.mean([ssim(*both) for both in images]))
+    assert scores["psnr_gt_mean"] > scores["psnr"] + 10  # a fifth of the brightness
+
+
+@pytest.mark.parametrize(("asked", "seen"), [(0, 2), (1, 1), (2, 2), (9, 2)])
+def test_as_many_images_are_validated_as_asked_for(
+    tiny_root: Path,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: int,
+    seen: int,
+) -> None:
+    counts: list[int] = []
+
+    def counted(network: torch.nn.Module, pairs: list[LoadedPair], device: torch.device) -> dict[str, float]:
+        counts.append(len(pairs))
+        return {"psnr": 1.0}
+
+    monkeypatch.setattr(loop, "validate", counted)
+    recipe = replace(tiny_recipe, phases=(Phase(1, 16, 1),), validation_images=asked)
+    train(recipe, tiny_root, tmp_path, device="cpu", quiet=True)
+    assert counts == [seen]
+
+
+def test_published_checkpoints_are_read_through_their_wrappers(tmp_path: Path) -> None:
+    """Weights below a key, and names as parallel training leaves them."""
+    torch.manual_seed(0)
+    source = torch.nn.Linear(2, 3)
+    wrapped = {f"module.{name}": value for name, value in source.state_dict().items()}
+    for key in ("", "params_ema", "params", "state_dict"):
+        torch.save({key: wrapped} if key else wrapped, tmp_path / "published.pth")
+        network = torch.nn.Linear(2, 3)
+        load_weights(tmp_path / "published.pth", network)
+        assert torch.equal(network.weight, source.weight), key
+        assert torch.equal(network.bias, source.bias), key
 
 
 def test_moving_average_by_hand() -> None:
