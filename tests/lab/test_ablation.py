@@ -20,7 +20,9 @@ from relume.lab.ablation import (
     table,
     write_results,
 )
-from relume.lab.recipe import Recipe
+from relume.lab.methods import build_method
+from relume.lab.networks import build
+from relume.lab.recipe import Recipe, to_json
 from relume.lab.recipes.ablations import GRIDS, get_grid
 from shared import Result as Finished
 
@@ -140,8 +142,14 @@ def test_cells_change_what_they_say_and_nothing_else() -> None:
 
 def test_every_grid_builds_every_cell() -> None:
     for grid in GRIDS.values():
-        names = {grid.cell(cell, 0).name for cell in grid.cells}
-        assert names == {f"{grid.name}-{cell}" for cell in grid.cells}
+        cells = {cell: grid.cell(cell, 1) for cell in grid.cells}
+        assert {recipe.name for recipe in cells.values()} == {f"{grid.name}-{cell}" for cell in cells}
+        assert len({to_json(replace(recipe, name="")) for recipe in cells.values()}) == len(cells)
+        for recipe in cells.values():
+            assert recipe.seed == 1
+            network = build(recipe.network, recipe.network_options)
+            if recipe.method == "mirror":  # the others want teachers' weights
+                build_method(recipe.method, network, recipe.losses, recipe.method_options)
     with pytest.raises(UsageError, match="no ablation is called 'x'"):
         get_grid("x")
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from importlib import resources
 from pathlib import Path
 
@@ -124,6 +125,13 @@ def test_a_split_never_parts_a_scene(tmp_path: Path) -> None:
     assert all(str(int(name) ^ 1) in held_out for name in held_out)
 
 
+def test_a_scene_larger_than_a_quarter_of_what_is_wanted_is_passed_over() -> None:
+    groups = [list(range(10)), [10, 11], [12, 13], [14, 15], [16, 17]]
+    for seed in range(10):
+        held_out = splits._draw(groups, 8, seed)
+        assert sorted(held_out) == list(range(10, 18))
+
+
 @pytest.mark.slow
 def test_the_committed_split_is_reproduced() -> None:
     root = os.environ.get("RELUME_DATA")
@@ -225,17 +233,23 @@ def test_missing_and_empty_folders_are_refused(tmp_path: Path) -> None:
         manifest.describe(tmp_path, "x", "")
 
 
-@pytest.mark.parametrize(("name", "files"), [("lol_v1", 1000), ("sice_part1", 366)])
-def test_committed_manifests_are_whole(name: str, files: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "folders"),
+    [
+        ("lol_v1", {"eval15/low": 15, "eval15/high": 15, "our485/low": 485, "our485/high": 485}),
+        ("sice_part1", {"frames": 365, "": 1}),
+    ],
+)
+def test_committed_manifests_are_whole(name: str, folders: dict[str, int]) -> None:
     assert name in manifest.committed_sets()
     committed = manifest.read_manifest(name)
     assert committed.name == name
     assert committed.terms
     assert committed.source
-    assert len(committed.files) == files
     assert all(len(value) == 64 for value in committed.files.values())
-    for path in committed.files:
-        assert path.replace("/low/", "/high/") in committed.files
+    assert folders == Counter(path.rpartition("/")[0] for path in committed.files)
+    lows = [path for path in committed.files if "/low/" in path]
+    assert all(path.replace("/low/", "/high/") in committed.files for path in lows)
 
 
 # Unpacking

@@ -20,11 +20,13 @@ from typer.testing import CliRunner
 from relume.cli.data import app
 from relume.errors import DataError, UsageError
 from relume.evaluate.pairs import list_pairs
+from relume.lab.darkness import Darkness
 from relume.lab.data.agreement import USABLE, agreement
 from relume.lab.data.paired import PairedCrops, load_pairs, read_8_bits, training_and_validation
 from relume.lab.data.samples import COLUMNS, sample_rows
 from relume.lab.data.sources import SourcedPair
 from relume.lab.data.splits import make_split, read_split
+from relume.lab.data.synthesis import to_linear, to_srgb
 from relume.lab.recipe import Data, Phase, Recipe, Source, from_json, override, to_json
 from relume.lab.recipes.photo import photo
 from relume.lab.training.loop import train
@@ -152,6 +154,45 @@ def test_each_kind_gets_what_it_is_for(mixed_root: Path) -> None:
                 assert torch.equal(low, high)
             else:
                 assert low.mean() < high.mean()
+
+
+def test_crop_and_thumbnail_are_darkened_where_they_lie(tmp_path: Path) -> None:
+    """Red and green of the clean photo tell the place; blue is even and shows the light, dark in corners."""
+    height, width = 96, 128
+    rows, columns = np.mgrid[:height, :width]
+    pixels = np.stack([rows + 100, columns + 100, np.full_like(rows, 250)], -1).astype(np.uint8)
+    for side in ("low", "high"):
+        (tmp_path / LOL[0] / side).mkdir(parents=True)
+        for name in ("a", read_split(LOL[1])[0]):
+            write_photo(Photo(pixels), tmp_path / LOL[0] / side / f"{name}.png")
+    corners = Darkness(
+        exposure=(0.5, 0.5), electrons=(1e9, 1e9), read_noise=(1e-3, 1e-3), black_error=0.0,
+        white_balance=0.0, mixed=0.0, coloured=0.0, vignetting=1.0, vignette=(0.7, 0.7), gamma=(1.0, 1.0), contrast=(0.0, 0.0),
+        jpeg=0.0,
+    )  # fmt: skip
+    source = Source("darkened", "darkened", LOL[0], 1.0, LOL[1], darkness=corners)
+    data = crops(tmp_path, Data(sources=(source,), context=0.5, quarter_turns=False))
+    for index in range(6):
+        batch = data.batch(index, Phase(1, 32, 1))
+        for image_CHW in (batch.low_BCHW[0], batch.thumbnail_BCSS[0]):
+            light = to_linear(image_CHW[2]) / to_linear(torch.tensor(250 / 255))
+            row, column = to_srgb(to_linear(image_CHW[:2]) / light) * 255 - 100
+            y, x = (row + 0.5) / height * 2 - 1, (column + 0.5) / width * 2 - 1
+            expected = 0.5 * (1 - 0.7 * (x**2 + y**2) / 2)
+            assert (light - expected).abs().mean() < 0.01
+
+
+def test_images_of_a_pair_that_differ_in_size_are_named(tmp_path: Path) -> None:
+    for side, width in (("low", 8), ("high", 9)):
+        (tmp_path / side).mkdir()
+        write_photo(Photo(np.zeros((8, width, 3), np.uint8)), tmp_path / side / "x.png")
+    with pytest.raises(DataError, match=r"low/x\.png.*\(8, 8, 3\).*high/x\.png is \(8, 9, 3\)"):
+        load_pairs(list_pairs(tmp_path))
+
+
+def test_a_limit_shortens_both_sides(tiny_root: Path) -> None:
+    training, validation = training_and_validation(tiny_root, Data(limit=1))
+    assert [len(training), len(validation)] == [1, 1]
 
 
 def test_dull_frames_are_left_out(mixed_root: Path) -> None:
