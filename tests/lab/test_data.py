@@ -128,7 +128,7 @@ def test_a_split_never_parts_a_scene(tmp_path: Path) -> None:
 def test_a_scene_larger_than_a_quarter_of_what_is_wanted_is_passed_over() -> None:
     groups = [list(range(10)), [10, 11], [12, 13], [14, 15], [16, 17]]
     for seed in range(10):
-        held_out = splits._draw(groups, 8, seed)
+        held_out = splits._draw(groups, 16, seed)
         assert sorted(held_out) == list(range(10, 18))
 
 

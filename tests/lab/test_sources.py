@@ -167,8 +167,8 @@ def test_crop_and_thumbnail_are_darkened_where_they_lie(tmp_path: Path) -> None:
             write_photo(Photo(pixels), tmp_path / LOL[0] / side / f"{name}.png")
     corners = Darkness(
         exposure=(0.5, 0.5), electrons=(1e9, 1e9), read_noise=(1e-3, 1e-3), black_error=0.0,
-        white_balance=0.0, mixed=0.0, coloured=0.0, vignetting=1.0, vignette=(0.7, 0.7), gamma=(1.0, 1.0), contrast=(0.0, 0.0),
-        jpeg=0.0,
+        white_balance=0.0, mixed=0.0, coloured=0.0, vignetting=1.0, vignette=(0.7, 0.7),
+        gamma=(1.0, 1.0), contrast=(0.0, 0.0), jpeg=0.0,
     )  # fmt: skip
     source = Source("darkened", "darkened", LOL[0], 1.0, LOL[1], darkness=corners)
     data = crops(tmp_path, Data(sources=(source,), context=0.5, quarter_turns=False))
