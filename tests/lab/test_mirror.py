@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 
 from relume.errors import UsageError
 from relume.lab.data.paired import Batch
-from relume.lab.losses.mirror import illumination_weight, mirror_losses
+from relume.lab.losses.mirror import STANDARDISATIONS, illumination_weight, mirror_losses
 from relume.lab.methods.mirror import Mirror
 from relume.lab.networks import build
 from relume.lab.networks.autoencoder import CBAM, Autoencoder
@@ -36,7 +37,7 @@ def batch(size: int = 64) -> Batch:
     return Batch(high * 0.2, high, torch.rand(2, 3, 8, 8, generator=generator))
 
 
-def method(**options: float) -> Mirror:
+def method(**options: Any) -> Mirror:
     torch.manual_seed(0)
     return Mirror(build("iaml-autoencoder", NARROW), LOSSES, projections=(4, 6, 8, 10), **options).train()
 
@@ -79,35 +80,47 @@ def test_illumination_weight_by_hand() -> None:
     assert 1 <= weight.min() <= weight.max() <= 1.6 + 1e-6
 
 
-def standard(x: np.ndarray, over: tuple[int, ...]) -> np.ndarray:
-    """Zero mean and unit deviation over some axes."""
-    mean, spread = x.mean(over, keepdims=True), x.std(over, keepdims=True)
-    return (x - mean) / (np.maximum(spread, 1e-6) + 1e-6)
+def standard(x: np.ndarray, over: str) -> np.ndarray:
+    """Zero mean and unit deviation: of a sample, of its channels, or of channels over the batch."""
+    middle, spread = {"sample": ((1, 2, 3),) * 2, "channel": ((2, 3),) * 2, "batch": (0, (0, 2, 3))}[over]
+    centred = x - x.mean(middle, keepdims=True)
+    deviation = np.sqrt((centred**2).mean(spread, keepdims=True))
+    return centred / (np.maximum(deviation, 1e-6) + 1e-6)
 
 
-@pytest.mark.parametrize(("per_channel", "over"), [(False, (1, 2, 3)), (True, (2, 3))])
-def test_mirror_loss_by_hand(per_channel: bool, over: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("over", ["sample", "channel", "batch"])
+def test_mirror_loss_by_hand(over: str) -> None:
     random = np.random.default_rng(1)
     student, teacher = random.normal(2, 3, (2, 4, 6, 5)), random.normal(-1, 0.5, (2, 4, 6, 5))
     weight = 1 + random.random((2, 1, 6, 5))
 
     expected = (weight * np.abs(standard(student, over) - standard(teacher, over))).mean()
     maps = [torch.from_numpy(student)], [torch.from_numpy(teacher)]
-    terms = mirror_losses(*maps, torch.from_numpy(weight), per_channel)
+    terms = mirror_losses(*maps, torch.from_numpy(weight), over)
     assert terms[0].item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_maps_that_ignore_the_image_agree_unless_each_channel_counts() -> None:
-    bias, content = torch.randn(1, 8, 1, 1), 1e-3 * torch.randn(2, 8, 6, 6)
-    blind = [(bias + content[:1]).requires_grad_()], [bias + content[1:]]
-    weight = torch.ones(1, 1, 6, 6)
-    assert mirror_losses(*blind, weight)[0].item() < 0.01
-    assert mirror_losses(*blind, weight, per_channel=True)[0].item() > 0.5
+@pytest.mark.parametrize(
+    ("shape", "agree"), [((1, 8, 1, 1), {"sample"}), ((1, 8, 6, 6), {"sample", "channel"})]
+)
+def test_maps_that_ignore_the_image_agree_unless_that_is_taken_away(
+    shape: tuple[int, ...], agree: set[str]
+) -> None:
+    """A constant a channel, and a pattern."""
+    generator = torch.Generator().manual_seed(0)
+    same = torch.randn(shape, generator=generator)
+    content = 1e-3 * torch.randn(2, 4, 8, 6, 6, generator=generator)
+    blind = [same + content[0]], [same + content[1]]
+    weight = torch.ones(4, 1, 6, 6)
+    for over in STANDARDISATIONS:
+        distance = mirror_losses(*blind, weight, over)[0].item()
+        assert distance < 0.01 if over in agree else distance > 0.5
 
 
-def test_a_constant_channel_has_a_gradient_without_nan() -> None:
+@pytest.mark.parametrize("over", ["channel", "batch"])
+def test_a_constant_channel_has_a_gradient_without_nan(over: str) -> None:
     maps = torch.ones(1, 2, 4, 4, requires_grad=True)
-    mirror_losses([maps], [torch.rand(1, 2, 4, 4)], torch.ones(1, 1, 4, 4), per_channel=True)[0].backward()
+    mirror_losses([maps], [torch.rand(1, 2, 4, 4)], torch.ones(1, 1, 4, 4), over)[0].backward()
     assert maps.grad is not None
     assert maps.grad.isfinite().all()
 
@@ -168,8 +181,8 @@ def test_decay_zero_copies_the_student() -> None:
         torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("changes", [{}, {"beta": 0.0}, {"beta": 2.0}, {"per_channel": True}])
-def test_the_methods_terms_by_hand(changes: dict[str, float]) -> None:
+@pytest.mark.parametrize("changes", [{}, {"beta": 0.0}, {"beta": 2.0}, {"standardise_over": "batch"}])
+def test_the_methods_terms_by_hand(changes: dict[str, Any]) -> None:
     """Each scale's share, the clean image before the teacher, the weight of the dark one, every option."""
     training, images = method(**changes), batch()
     with torch.no_grad():
@@ -182,7 +195,7 @@ def test_the_methods_terms_by_hand(changes: dict[str, float]) -> None:
         again.network.eval()
         clean = again.teacher.eval().decode(again.network.encode(images.high_BCHW))
         weight = illumination_weight(images.low_BCHW, changes.get("beta", 0.6))
-        over = (2, 3) if "per_channel" in changes else (1, 2, 3)
+        over = changes.get("standardise_over", "sample")
         for scale in range(4):
             ours = standard(again.projections[scale](maps[scale]).numpy(), over)
             theirs = standard(again.teacher_projections[scale](clean[scale]).numpy(), over)
@@ -223,6 +236,11 @@ def test_the_default_network_can_be_taught_too() -> None:
     assert {"mse", "ssim", "mirror_1", "mirror_2", "mirror_3"} == set(losses)
     torch.stack(list(losses.values())).sum().backward()
     assert network.local_pass.stem.weight.grad.abs().sum() > 0
+
+
+def test_an_unknown_standardisation_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"standardised over 'x'.*sample, channel, batch"):
+        method(standardise_over="x")
 
 
 def test_networks_without_decoder_maps_are_refused() -> None:

@@ -53,10 +53,10 @@ def load_mirror(run: Path) -> Mirror:
 def feature_rows(method: Mirror, name: str, low_HWC: Image, high_HWC: Image) -> list[SheetRow]:
     """A row a scale, coarsest first: input, student's map, teacher's map, and their distance.
 
-    Maps are standardised as the loss does; three principal components of the teacher's channels become
-    red, green and blue in both pictures, so that equal colours are equal features. In the difference
-    black is alike, and white a mean distance of two standard deviations or more. Images are cut at the
-    right and below to multiples of 32.
+    Maps are standardised as the loss does, or a channel where it does so over a batch; three principal
+    components of the teacher's channels become red, green and blue in both pictures, so that equal colours
+    are equal features. In the difference black is alike, and white a mean distance of two standard deviations
+    or more. Images are cut at the right and below to multiples of 32.
 
     Args:
         method: from `load_mirror`.
@@ -66,11 +66,13 @@ def feature_rows(method: Mirror, name: str, low_HWC: Image, high_HWC: Image) -> 
     height, width = (size // SIZE_RULE * SIZE_RULE for size in low_HWC.shape[:2])
     low_HWC, high_HWC = low_HWC[:height, :width], high_HWC[:height, :width]
     batch = _batch(method, low_HWC, high_HWC)
+    # One image has nothing left when its mean over a batch is taken away.
+    over = "channel" if method.standardise_over == "batch" else method.standardise_over
     rows: list[SheetRow] = []
     for scale, (student, teacher) in enumerate(
         zip(method.student_maps(batch), method.teacher_maps(batch.high_BCHW), strict=True), start=1
     ):
-        ours, theirs = (standardise(maps, method.per_channel)[0] for maps in (student, teacher))
+        ours, theirs = (standardise(maps, over)[0] for maps in (student, teacher))
         colours = _principal_colours(theirs)
         distance = (ours - theirs).abs().mean(0, keepdim=True).expand(3, -1, -1) / 2
         pictures = [_picture(image, low_HWC.shape) for image in (colours(ours), colours(theirs), distance)]

@@ -5,12 +5,29 @@ After IAML (arXiv 2603.13363).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from relume.evaluate.metrics import LUMA_REC601
+
+
+class Axes(NamedTuple):
+    """Axes of B x C x H x W over which maps get zero mean, and unit standard deviation."""
+
+    mean: tuple[int, ...]
+    deviation: tuple[int, ...]
+
+
+STANDARDISATIONS: Mapping[str, Axes] = {
+    "sample": Axes((1, 2, 3), (1, 2, 3)),
+    "channel": Axes((2, 3), (2, 3)),
+    "batch": Axes((0,), (0, 2, 3)),
+}
+"""What maps are standardised over: each sample as a whole, as IAML does; each channel of each sample; or each
+channel over the batch, the mean at each position by itself, which leaves only how images differ."""
 
 
 def luma(rgb_BCHW: Tensor) -> Tensor:
@@ -31,41 +48,38 @@ def illumination_weight(low_BCHW: Tensor, beta: float) -> Tensor:
     return 1 + beta * (1 - (y - smallest) / (largest - smallest + 1e-7))
 
 
-def standardise(maps_BCHW: Tensor, per_channel: bool = False, eps: float = 1e-6) -> Tensor:
-    """Zero mean and unit standard deviation for each sample.
+def standardise(maps_BCHW: Tensor, over: str = "sample", eps: float = 1e-6) -> Tensor:
+    """Zero mean and unit standard deviation.
 
-    Over channels and positions together, as IAML does, a map of one constant a channel passes unchanged, so a
-    projection that ignores the image agrees with its teacher. For each channel over positions, such a map
-    becomes zero; a pattern that is the same for all images still passes.
+    A projection that ignores the image agrees with its teacher for free. Over a sample, as IAML does, one
+    constant a channel passes unchanged, and so does any pattern. For each channel constants vanish; a pattern
+    that is the same for all images still passes. Over the batch it vanishes too.
 
     Args:
         maps_BCHW: projected maps.
-        per_channel: for each channel by itself.
+        over: key of `STANDARDISATIONS`.
         eps: added to the standard deviation.
     """
-    over = (2, 3) if per_channel else (1, 2, 3)
-    centred = maps_BCHW - maps_BCHW.mean(over, keepdim=True)
+    axes = STANDARDISATIONS[over]
+    centred = maps_BCHW - maps_BCHW.mean(axes.mean, keepdim=True)
     # The square root has no slope at zero, where a channel is constant.
-    spread = centred.square().mean(over, keepdim=True).clamp_min(eps**2).sqrt()
+    spread = centred.square().mean(axes.deviation, keepdim=True).clamp_min(eps**2).sqrt()
     return centred / (spread + eps)
 
 
 def mirror_losses(
-    student: Sequence[Tensor], teacher: Sequence[Tensor], weight_B1HW: Tensor, per_channel: bool = False
+    student: Sequence[Tensor], teacher: Sequence[Tensor], weight_B1HW: Tensor, over: str = "sample"
 ) -> list[Tensor]:
     """`mean(W_i |u_i - t_i|)` at each scale, maps standardised, W resized bilinearly, the teacher detached.
 
     Args:
         student, teacher: projected maps of the same shapes, one a scale.
         weight_B1HW: from `illumination_weight`.
-        per_channel: as for `standardise`.
+        over: as for `standardise`.
     """
     terms: list[Tensor] = []
     for ours, theirs in zip(student, teacher, strict=True):
         weight = F.interpolate(weight_B1HW, ours.shape[-2:], mode="bilinear", align_corners=False)
-        terms.append(
-            (
-                weight * (standardise(ours, per_channel) - standardise(theirs.detach(), per_channel)).abs()
-            ).mean()
-        )
+        distance = (standardise(ours, over) - standardise(theirs.detach(), over)).abs()
+        terms.append((weight * distance).mean())
     return terms

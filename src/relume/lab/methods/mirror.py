@@ -18,7 +18,7 @@ from relume.errors import UsageError
 from relume.lab.average import follow
 from relume.lab.data.paired import Batch
 from relume.lab.losses import weighted_losses
-from relume.lab.losses.mirror import illumination_weight, mirror_losses
+from relume.lab.losses.mirror import STANDARDISATIONS, illumination_weight, mirror_losses
 from relume.lab.methods.base import Method
 
 
@@ -41,10 +41,11 @@ class Mirror(Method):
         projections: channels of the 1x1 projections, coarsest scale first; as many scales are aligned.
         beta: strength of the illumination weight; 0 is the plain mirror loss.
         decay: decay of the teacher's moving average a step; 0 copies the student.
-        per_channel: standardise maps for each channel by itself (not in IAML), see `standardise`.
+        standardise_over: `sample` as in IAML, `channel` or `batch`, see `standardise`.
 
     Raises:
-        UsageError: the network has no decoder maps, or fewer than there are projections.
+        UsageError: the network has no decoder maps, or fewer than there are projections; or no such
+            standardisation.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Mirror(Method):
         projections: Sequence[int] = (32, 64, 128, 256),
         beta: float = 0.6,
         decay: float = 0.999,
-        per_channel: bool = False,
+        standardise_over: str = "sample",
     ) -> None:
         super().__init__()
         channels = getattr(network, "map_channels", ())
@@ -63,10 +64,15 @@ class Mirror(Method):
                 f"the network offers {len(channels)} decoder maps for {len(projections)} projections",
                 "Choose an encoder-decoder, or fewer projections.",
             )
+        if standardise_over not in STANDARDISATIONS:
+            raise UsageError(
+                f"maps cannot be standardised over '{standardise_over}'",
+                f"Choose one of: {', '.join(STANDARDISATIONS)}.",
+            )
         self.network = network
         self.image_weights = {name: weight for name, weight in losses.items() if name != "mirror"}
         self.mirror_weight = losses.get("mirror", 0.0)
-        self.beta, self.decay, self.per_channel = beta, decay, per_channel
+        self.beta, self.decay, self.standardise_over = beta, decay, standardise_over
         self.projections = nn.ModuleList(
             nn.Conv2d(before, after, 1) for before, after in zip(channels, projections, strict=False)
         )
@@ -91,7 +97,7 @@ class Mirror(Method):
             return losses
         ours = self._projected(self.projections, maps)
         weight_B1HW = illumination_weight(batch.low_BCHW, self.beta)
-        terms = mirror_losses(ours, self.teacher_maps(batch.high_BCHW), weight_B1HW, self.per_channel)
+        terms = mirror_losses(ours, self.teacher_maps(batch.high_BCHW), weight_B1HW, self.standardise_over)
         share = self.mirror_weight / len(terms)
         return losses | {f"mirror_{scale}": share * term for scale, term in enumerate(terms, start=1)}
 

@@ -103,7 +103,8 @@ GRIDS: Mapping[str, Grid] = {
             "full": [],
             "decay-0": ["method_options.decay=0"],
             "decay-0.99": ["method_options.decay=0.99"],
-            "per-channel": ["method_options.per_channel=true"],
+            "per-channel": ["method_options.standardise_over=channel"],
+            "across-images": ["method_options.standardise_over=batch"],
         },
     ),
 }
