@@ -34,8 +34,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+IN_FRONT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+"""Tests that run in the background of a script start with interrupts ignored, and pass that on."""
+
+
 def start(*arguments: object, before: str = "") -> subprocess.Popen[bytes]:
-    command = [*RELUME[:2], before + RELUME[2], "enhance", *map(str, arguments)]
+    command = [*RELUME[:2], IN_FRONT + before + RELUME[2], "enhance", *map(str, arguments)]
     return subprocess.Popen(command, stderr=subprocess.PIPE)
 
 
