@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from relume.lab.darkness import Darkness
 from relume.lab.data.splits import read_split
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe
 from relume.photo import Photo, write_photo
@@ -27,6 +28,24 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             write_photo(Photo(np.rint(pixels * 255).astype(np.uint8)), folder / f"{name}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def neutral() -> Darkness:
+    """An eighth of the light, and nothing else."""
+    return Darkness(
+        exposure=(0.125, 0.125),
+        electrons=(1e9, 1e9),
+        read_noise=(1e-3, 1e-3),
+        black_error=0.0,
+        white_balance=0.0,
+        mixed=0.0,
+        coloured=0.0,
+        vignetting=0.0,
+        gamma=(1.0, 1.0),
+        contrast=(0.0, 0.0),
+        jpeg=0.0,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -156,7 +156,7 @@ def test_each_kind_gets_what_it_is_for(mixed_root: Path) -> None:
                 assert low.mean() < high.mean()
 
 
-def test_crop_and_thumbnail_are_darkened_where_they_lie(tmp_path: Path) -> None:
+def test_crop_and_thumbnail_are_darkened_where_they_lie(neutral: Darkness, tmp_path: Path) -> None:
     """Red and green of the clean photo tell the place; blue is even and shows the light, dark in corners."""
     height, width = 96, 128
     rows, columns = np.mgrid[:height, :width]
@@ -165,11 +165,7 @@ def test_crop_and_thumbnail_are_darkened_where_they_lie(tmp_path: Path) -> None:
         (tmp_path / LOL[0] / side).mkdir(parents=True)
         for name in ("a", read_split(LOL[1])[0]):
             write_photo(Photo(pixels), tmp_path / LOL[0] / side / f"{name}.png")
-    corners = Darkness(
-        exposure=(0.5, 0.5), electrons=(1e9, 1e9), read_noise=(1e-3, 1e-3), black_error=0.0,
-        white_balance=0.0, mixed=0.0, coloured=0.0, vignetting=1.0, vignette=(0.7, 0.7),
-        gamma=(1.0, 1.0), contrast=(0.0, 0.0), jpeg=0.0,
-    )  # fmt: skip
+    corners = replace(neutral, exposure=(0.5, 0.5), vignetting=1.0, vignette=(0.7, 0.7))
     source = Source("darkened", "darkened", LOL[0], 1.0, LOL[1], darkness=corners)
     data = crops(tmp_path, Data(sources=(source,), context=0.5, quarter_turns=False))
     for index in range(6):

@@ -15,19 +15,6 @@ from torch.nn import functional as F
 from relume.lab.darkness import DAYLIGHT, Darkness, Degradation, draw
 from relume.lab.data.synthesis import Area, darken, degrade, degrade_thumbnail, to_linear, to_srgb
 
-NEUTRAL = Darkness(
-    exposure=(0.125, 0.125),
-    electrons=(1e9, 1e9),
-    read_noise=(1e-3, 1e-3),
-    black_error=0.0,
-    white_balance=0.0,
-    mixed=0.0,
-    coloured=0.0,
-    vignetting=0.0,
-    gamma=(1.0, 1.0),
-    contrast=(0.0, 0.0),
-    jpeg=0.0,
-)
 HARD = Degradation(
     exposure=1 / 20,
     lights=((1.2, 0.95, 0.8), (0.8, 1.0, 1.3)),
@@ -84,9 +71,9 @@ def test_the_neutral_degradation_changes_nothing() -> None:
     assert torch.allclose(degrade_thumbnail(small, Degradation()), small, atol=1e-3)
 
 
-def test_exposure_is_a_factor_on_linear_light() -> None:
+def test_exposure_is_a_factor_on_linear_light(neutral: Darkness) -> None:
     clean = scene()
-    dark = darken(clean, np.random.default_rng(0), NEUTRAL)
+    dark = darken(clean, np.random.default_rng(0), neutral)
     ratio = to_linear(dark).mean((1, 2)) / to_linear(clean).mean((1, 2))
     assert ratio.numpy() == pytest.approx(0.125, rel=0.01)
 
@@ -118,9 +105,9 @@ def test_gains_multiply_noise_but_not_light() -> None:
     assert (variances / variances[1]).numpy() == pytest.approx([2.0, 1.0, 1.5], rel=0.06)
 
 
-def test_fewer_electrons_mean_more_noise() -> None:
+def test_fewer_electrons_mean_more_noise(neutral: Darkness) -> None:
     def noise(electrons: float) -> float:
-        how = draw(replace(NEUTRAL, electrons=(electrons, electrons)), np.random.default_rng(0))
+        how = draw(replace(neutral, electrons=(electrons, electrons)), np.random.default_rng(0))
         return to_linear(degrade(torch.full((3, 64, 64), 0.8), how)).std().item()
 
     # The signal-to-noise ratio of shot noise goes by the square root.
@@ -171,11 +158,11 @@ def test_without_the_noise_the_thumbnail_would_be_too_dark() -> None:
     assert degrade_thumbnail(small, replace(HARD, shot=0.0, read=0.0)).mean() < 0.7 * noisy
 
 
-def test_jpeg_is_real_and_milder_in_the_dark() -> None:
+def test_jpeg_is_real_and_milder_in_the_dark(neutral: Darkness) -> None:
     clean = scene(64, 64)
     how = Degradation(jpeg_quality=30, jpeg_grid=(3, 5))
     assert 0.5 / 255 < (degrade(clean, how) - clean).abs().mean() < 8 / 255
-    always = replace(NEUTRAL, jpeg=1.0)
+    always = replace(neutral, jpeg=1.0)
 
     def qualities(exposure: float) -> list[int]:
         darkness = replace(always, exposure=(exposure, exposure))
