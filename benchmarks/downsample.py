@@ -20,10 +20,10 @@ import numpy as np
 from PIL import Image
 
 from relume import Enhancer
+from relume.datasets.pairs import Pair, list_pairs
+from relume.datasets.splits import held_out
 from relume.evaluate.metrics import psnr_gt_mean, ssim
-from relume.evaluate.pairs import Pair, list_pairs
 from relume.lab.data.paired import read_8_bits
-from relume.lab.data.splits import held_out
 from relume.options import MODEL_ALONE
 
 FACTORS = (1, 2, 3, 4)

@@ -15,8 +15,8 @@ from pathlib import Path
 import machine
 import numpy as np
 
+from relume.datasets.duplicates import SAME_SCENE, scenes, similarity_matrix
 from relume.evaluate import find_pairs
-from relume.lab.data.duplicates import SAME_SCENE, scenes, similarity_matrix
 from relume.lab.data.paired import read_8_bits
 
 FOLDS = 8

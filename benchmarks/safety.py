@@ -27,12 +27,12 @@ import machine
 import numpy as np
 
 from relume import Enhancer
+from relume.datasets.pairs import list_pairs
+from relume.datasets.splits import held_out
 from relume.evaluate.metrics import mean_luma, psnr
 from relume.evaluate.noreference import statistics
-from relume.evaluate.pairs import list_pairs
 from relume.lab.darkness import Degradation
 from relume.lab.data.paired import read_8_bits, to_tensor
-from relume.lab.data.splits import held_out
 from relume.lab.data.synthesis import degrade
 
 SETS = (("lol_v1/our485", "our485_scenes"), ("sice_part1", "sice_scenes"))

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
+from relume.datasets.splits import read_split
 from relume.lab.darkness import Darkness
-from relume.lab.data.splits import read_split
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe
 from relume.photo import Photo, write_photo
 

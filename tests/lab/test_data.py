@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from relume.datasets import leakage, manifest, splits
+from relume.datasets.duplicates import SAME_SCENE, fingerprint, scenes, similarities, similarity_matrix
+from relume.datasets.pairs import find_pairs
 from relume.errors import DataError, InputInvalid, MissingExtra, OutputUnwritable, UsageError
-from relume.evaluate.pairs import find_pairs
-from relume.lab.data import leakage, manifest, splits
 from relume.lab.data import unpack as unpacking
-from relume.lab.data.duplicates import SAME_SCENE, fingerprint, scenes, similarities, similarity_matrix
 from relume.lab.data.unpack import unpack
 
 Pixels = npt.NDArray[np.uint8]
@@ -138,7 +138,7 @@ def test_the_committed_split_is_reproduced() -> None:
     folder = Path(root or ".") / "lol_v1" / "our485"
     if root is None or len(list(folder.glob("high/*"))) < 485:
         pytest.skip("needs all of LOL-v1 under RELUME_DATA")
-    committed = resources.files("relume.lab.data") / "splits" / "our485_scenes.json"
+    committed = resources.files("relume.datasets") / "splits" / "our485_scenes.json"
     assert splits.make_split(folder, 0.1, seed=0) == json.loads(committed.read_text())
 
 

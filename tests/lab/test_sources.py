@@ -18,14 +18,14 @@ import torch
 from typer.testing import CliRunner
 
 from relume.cli.data import app
+from relume.datasets.pairs import list_pairs
+from relume.datasets.splits import make_split, read_split
 from relume.errors import DataError, UsageError
-from relume.evaluate.pairs import list_pairs
 from relume.lab.darkness import Darkness
 from relume.lab.data.agreement import USABLE, agreement
 from relume.lab.data.paired import PairedCrops, load_pairs, read_8_bits, training_and_validation
 from relume.lab.data.samples import COLUMNS, sample_rows
 from relume.lab.data.sources import SourcedPair
-from relume.lab.data.splits import make_split, read_split
 from relume.lab.data.synthesis import to_linear, to_srgb
 from relume.lab.recipe import Data, Phase, Recipe, Source, from_json, override, to_json
 from relume.lab.recipes.photo import photo
@@ -288,7 +288,7 @@ def test_split_and_skipped_pairs_of_sice_are_reproduced() -> None:
     if root is None or not (Path(root) / SICE[0]).is_dir():
         pytest.skip("needs SICE under RELUME_DATA")
     folder = Path(root) / SICE[0]
-    committed: Any = resources.files("relume.lab.data") / "splits" / "sice_scenes.json"
+    committed: Any = resources.files("relume.datasets") / "splits" / "sice_scenes.json"
     assert make_split(folder, 0.12, seed=0) == json.loads(committed.read_text())
     unusable = [
         pair.name

@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from relume.datasets.splits import read_split
 from relume.errors import DataError, ModelError, OutputExists, OutputUnwritable, TrainingDiverged, UsageError
 from relume.evaluate.metrics import psnr, psnr_gt_mean, ssim
 from relume.lab.average import MovingAverage
 from relume.lab.data.paired import LoadedPair, PairedCrops, load_pairs, training_and_validation
-from relume.lab.data.splits import read_split
 from relume.lab.plots import plot_runs
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe
 from relume.lab.training import loop

@@ -156,7 +156,7 @@ def _of_network(label: str, network: nn.Module, files: tuple[Path, ...]) -> Cand
 
 def _finished(folder: Path) -> Candidate:
     """Results that lie in a folder, by name."""
-    from relume.evaluate.pairs import images_by_name
+    from relume.datasets.pairs import images_by_name
     from relume.photo import read_photo
 
     results = images_by_name(folder)

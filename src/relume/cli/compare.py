@@ -117,7 +117,7 @@ def _features(scenes: Sequence[Scene], run: Path) -> Sheet:
     from relume.cli.laboratory import require_laboratory
 
     require_laboratory()
-    from relume.evaluate.pairs import Pair
+    from relume.datasets.pairs import Pair
     from relume.lab.data.paired import load_pair, read_8_bits
     from relume.lab.features import COLUMNS, feature_rows, image_shares, load_mirror
 

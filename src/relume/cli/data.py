@@ -12,8 +12,8 @@ from relume.errors import DataError, UsageError
 from relume.files import check_target, write_file
 
 if TYPE_CHECKING:
-    from relume.lab.data.leakage import Leakage
-    from relume.lab.data.manifest import Findings, Manifest
+    from relume.datasets.leakage import Leakage
+    from relume.datasets.manifest import Findings, Manifest
 
 app = typer.Typer(
     help="Check, describe, unpack, split, compare and show data sets.",
@@ -51,7 +51,7 @@ def verify(
         raise UsageError("--only needs --set", "Say which set has that folder.")
     from relume.cli.console import counting
     from relume.cli.laboratory import data_root
-    from relume.lab.data.manifest import verify as verify_folder
+    from relume.datasets.manifest import verify as verify_folder
 
     results: list[Findings] = []
     for folder, manifest in _sets(data_root(root), name):
@@ -76,7 +76,7 @@ def describe(
     """
     _check_out(out, ".json")
     from relume.cli.console import counting
-    from relume.lab.data.manifest import describe as describe_folder
+    from relume.datasets.manifest import describe as describe_folder
 
     with counting("files", quiet=quiet) as progress:
         manifest = describe_folder(folder, name, terms, title=title, source=source, progress=progress)
@@ -116,7 +116,7 @@ def split(
         raise UsageError(f"--share {share} is out of range", "Give a number between 0 and 1.")
     _check_out(out, ".json")
     from relume.cli.console import counting
-    from relume.lab.data.splits import make_split
+    from relume.datasets.splits import make_split
 
     with counting("images", quiet=quiet) as progress:
         made = make_split(folder, share, seed, progress)
@@ -151,8 +151,8 @@ def leakage(
     if (second is None) == (split_name is None):
         raise UsageError("one of B and --split is needed", "Name a second folder, or a split of the first.")
     from relume.cli.console import counting
-    from relume.lab.data.duplicates import SAME_SCENE
-    from relume.lab.data.leakage import find_leakage, images_of, sides_of_split
+    from relume.datasets.duplicates import SAME_SCENE
+    from relume.datasets.leakage import find_leakage, images_of, sides_of_split
 
     if second is not None:
         images = images_of(first), images_of(second)
@@ -204,7 +204,7 @@ def samples(
 
 def _sets(root: Path, name: str | None) -> list[tuple[Path, Manifest]]:
     """Folders to check with their manifests."""
-    from relume.lab.data.manifest import committed_sets, read_manifest
+    from relume.datasets.manifest import committed_sets, read_manifest
 
     if name is not None:
         return [(root if name.endswith(".json") else root / name, read_manifest(name))]

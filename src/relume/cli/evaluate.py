@@ -34,9 +34,9 @@ from relume.files import check_target, write_file
 from relume.options import MODEL_ALONE
 
 if TYPE_CHECKING:
+    from relume.datasets.pairs import Pair
     from relume.evaluate import Report
     from relume.evaluate.noreference import Changes
-    from relume.evaluate.pairs import Pair
 
 
 def evaluate(
@@ -161,8 +161,8 @@ def _describe(photos: Sequence[Path], found: Sequence[Candidate], output: _Outpu
 
 def _changes(candidate: Candidate, photos: Sequence[Path]) -> Changes:
     from relume.cli.console import counting
+    from relume.datasets.pairs import image_name
     from relume.evaluate.noreference import measure_changes
-    from relume.evaluate.pairs import image_name
     from relume.photo import read_photo
 
     with counting(candidate.label) as progress:

@@ -13,7 +13,7 @@ from relume.cli.console import say
 from relume.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from relume.evaluate.pairs import Pair
+    from relume.datasets.pairs import Pair
 
 OnlyOption = Annotated[
     str | None,
@@ -50,7 +50,7 @@ def select(low: Path, high: Path | None, only: str | None) -> Selection:
         UsageError: a split, but no targets.
         RelumeError: what cannot be found or read.
     """
-    from relume.evaluate.pairs import LIST, pairs_of
+    from relume.datasets.pairs import LIST, pairs_of
     from relume.pipeline.inputs import find_inputs
 
     pairs = pairs_of(low, high)
@@ -71,7 +71,7 @@ def _held_out(pairs: Sequence[Pair], split: str) -> list[Pair]:
         DataError: no such split, or none of its names is among the pairs.
         RelumeError: as `read_split`.
     """
-    from relume.lab.data.splits import held_out, read_split
+    from relume.datasets.splits import held_out, read_split
 
     kept = held_out(pairs, split)
     if not kept:

@@ -1,7 +1,7 @@
 """Measure results: against targets by one fixed protocol, or on their own."""
 
+from relume.datasets.pairs import Pair, find_pairs
 from relume.evaluate.metrics import gt_mean, psnr, ssim
-from relume.evaluate.pairs import Pair, find_pairs
 from relume.evaluate.perceptual import Perceptual, load_perceptual
 from relume.evaluate.protocol import Report, Row, Scores, evaluate_pairs, score
 

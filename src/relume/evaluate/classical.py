@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from relume.colour import LUMA_REC601
 from relume.errors import MissingExtra
-from relume.evaluate.metrics import LUMA_REC601, Image, as_unit
+from relume.evaluate.metrics import Image, as_unit
 
 Unit = npt.NDArray[np.float64]
 """sRGB-encoded H x W x 3 in [0, 1]."""

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from relume.colour import LUMA_REC601
 from relume.errors import DataError
 
 Image: TypeAlias = npt.NDArray[Any]
@@ -22,8 +23,6 @@ Window: TypeAlias = Literal["gaussian", "uniform7"]
 
 PSNR_CAP = 100.0
 """Decibels reported at most, so that identical images give a number that JSON can hold."""
-
-LUMA_REC601 = (0.299, 0.587, 0.114)
 
 _STRIP_ROWS = 64
 _C1 = 0.01**2

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from relume.colour import LUMA_REC601
 from relume.errors import DataError
-from relume.evaluate.metrics import LUMA_REC601, Image, Plane, as_unit
+from relume.evaluate.metrics import Image, Plane, as_unit
 
 _STRIP_ROWS = 64
 _BLACK_BELOW = 0.5 / 255.0

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from relume.datasets.pairs import Pair
 from relume.errors import DataError
 from relume.evaluate import metrics
-from relume.evaluate.pairs import Pair
 from relume.evaluate.perceptual import Perceptual
 from relume.photo import read_photo
 

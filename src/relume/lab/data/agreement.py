@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from relume.evaluate.metrics import LUMA_REC601
+from relume.colour import LUMA_REC601
 
 USABLE = 0.7
 """Least agreement of a pair worth training on."""

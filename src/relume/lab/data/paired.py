@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from relume.datasets.pairs import Pair, list_pairs
+from relume.datasets.splits import held_out
 from relume.errors import DataError
-from relume.evaluate.pairs import Pair, list_pairs
 from relume.evaluate.protocol import to_8_bits
 from relume.lab.darkness import Degradation, draw
 from relume.lab.data.sources import SourcedPair, mixed_sources
-from relume.lab.data.splits import held_out
 from relume.lab.data.synthesis import Area, degrade, degrade_thumbnail
 from relume.lab.recipe import Data, Phase, Source
 from relume.photo import read_photo

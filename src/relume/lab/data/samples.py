@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from relume.evaluate.pairs import Pair
+from relume.datasets.pairs import Pair
 from relume.evaluate.sheet import Cell, SheetRow
 from relume.lab.data.paired import PairedCrops, load_pairs, training_and_validation
 from relume.lab.data.sources import SourcedPair

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from relume.datasets.pairs import Pair, list_pairs
+from relume.datasets.splits import read_split
 from relume.errors import DataError
-from relume.evaluate.pairs import Pair, list_pairs
-from relume.lab.data.splits import read_split
 from relume.lab.recipe import Data, Source
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from relume.datasets.pairs import find_pairs
 from relume.errors import DataError, InputInvalid, MissingExtra, UsageError
-from relume.evaluate.pairs import find_pairs
 from relume.files import make_folder, replacing
 from relume.photo.write import copy_photo
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn import functional as F
 
-from relume.evaluate.metrics import LUMA_REC601
+from relume.colour import LUMA_REC601
 
 
 class Axes(NamedTuple):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from relume.evaluate.metrics import LUMA_REC601
+from relume.colour import LUMA_REC601
 from relume.photo import read_photo
 
 SAME_SCENE = 0.5

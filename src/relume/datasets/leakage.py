@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from relume.datasets.duplicates import SAME_SCENE, fingerprint, similarities
+from relume.datasets.manifest import pixel_checksum
+from relume.datasets.pairs import IMAGE_SUFFIXES, list_pairs, natural_key
+from relume.datasets.splits import read_split
 from relume.errors import DataError
-from relume.evaluate.pairs import IMAGE_SUFFIXES, list_pairs, natural_key
-from relume.lab.data.duplicates import SAME_SCENE, fingerprint, similarities
-from relume.lab.data.manifest import pixel_checksum
-from relume.lab.data.splits import read_split
 
 Progress = Callable[[int, int], None]
 

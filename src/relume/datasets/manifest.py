@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from relume.datasets.pairs import natural_key
 from relume.errors import DataError, RelumeError
-from relume.evaluate.pairs import natural_key
 from relume.photo import read_photo
 
 Progress = Callable[[int, int], None]
 
-_FOLDER = resources.files("relume.lab.data") / "manifests"
+_FOLDER = resources.files("relume.datasets") / "manifests"
 _BY_PIXELS = frozenset({".png", ".tif", ".tiff"})
 _CHECKSUM = (
     "sha256: of 'HEIGHTxWIDTHxCHANNELS:' and the decoded pixels for PNG and TIFF, else of the file's bytes"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from relume.datasets.pairs import LIST, images_by_name, list_pairs, natural_key
 from relume.errors import DataError, ExitCode
 from relume.evaluate import Pair, find_pairs
-from relume.evaluate.pairs import LIST, images_by_name, list_pairs, natural_key
 
 
 def folder(path: Path, *names: str) -> Path:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from relume.datasets.duplicates import SAME_SCENE, Progress, scenes, similarity_matrix
+from relume.datasets.pairs import Pair, list_pairs
 from relume.errors import DataError
-from relume.evaluate.pairs import Pair, list_pairs
 from relume.files import read_json
-from relume.lab.data.duplicates import SAME_SCENE, Progress, scenes, similarity_matrix
 
-_FOLDER = resources.files("relume.lab.data") / "splits"
+_FOLDER = resources.files("relume.datasets") / "splits"
 
 
 def read_split(split: str | Path) -> list[str]:
@@ -72,7 +72,7 @@ def make_split(folder: Path, share: float, seed: int, progress: Progress | None 
     groups = scenes(similarity_matrix([pair.high for pair in pairs], progress) >= SAME_SCENE)
     held_out = _draw(groups, round(share * len(pairs)), seed)
     return {
-        "method": "connected components of shifted normalised cross-correlation (relume.lab.data.duplicates)",
+        "method": "connected components of shifted normalised cross-correlation (relume.datasets.duplicates)",
         "threshold": SAME_SCENE,
         "share": share,
         "seed": seed,
