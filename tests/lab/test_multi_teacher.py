@@ -112,7 +112,7 @@ def test_gradients_flow_to_the_student_and_the_projection_heads_only(classifier:
     assert all(p.grad is not None for p in method.contrast.parameters())
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in method.network.parameters())
     assert all(p.grad is None for p in method.adversary.parameters())
-    frozen = [*method.teachers.values(), method.terms["perceptual"]]
+    frozen = [*method.teachers.values(), method.paired_terms["perceptual"]]
     assert all(p.grad is None and not p.requires_grad for module in frozen for p in module.parameters())
     before = [p.grad.clone() for p in method.network.parameters() if p.grad is not None]
     method.adversary_loss(batch()).backward()
@@ -190,7 +190,7 @@ def test_missing_weights_refuse_to_start_and_name_the_remedy(classifier: Path) -
         MultiTeacher(build("zero-dce"), {"contrastive": 1.0}, **options(classifier))
 
 
-def _lower(rate: LearningRate, score: float) -> None:
+def _lower(rate: LearningRate, scores: dict[str, float]) -> None:
     rate.factor /= 2
 
 

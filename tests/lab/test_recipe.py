@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+import torch
 
 from relume.errors import UsageError
 from relume.lab.recipe import Optimizer, from_json, override, to_json
@@ -85,8 +87,8 @@ def test_plateau_warms_up_and_stops_at_the_minimum() -> None:
     options = Optimizer(lr=1.0, min_lr=0.3, warmup=4, schedule="plateau", plateau_patience=0)
     rate = LearningRate(options, 100)
     assert [rate.at(step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
-    for score in (20, 19, 18, 17):  # three halvings would be an eighth
-        rate.after_validation(score)
+    for loss in (17, 18, 19, 20):  # three halvings would be an eighth
+        rate.after_validation({"loss": loss})
     assert rate.at(50) == 0.3
     assert rate.at(0) == 0.3 / 4
 
@@ -97,13 +99,33 @@ def test_epochs_end_at_their_last_step_counted_from_each_phase() -> None:
     assert [step for step in range(9) if recipe.ends_epoch(step)] == [2, 6, 8]
 
 
-def test_plateau_halves_after_patience() -> None:
-    rate = LearningRate(Optimizer(lr=1.0, warmup=0, schedule="plateau", plateau_patience=2), 100)
-    for score in (20, 21, 21, 21):
-        rate.after_validation(score)
-    assert rate.at(50) == 1.0
-    rate.after_validation(20.5)
-    assert rate.at(50) == 0.5
-    other = LearningRate(rate.optimizer, 100)
-    other.restore(rate.state())
-    assert other.at(50) == 0.5
+@pytest.mark.parametrize(("watches", "mode"), [("loss", "min"), ("psnr", "max")])
+def test_plateau_halves_as_pytorchs_does(watches: str, mode: str) -> None:
+    """Improvements below the relative threshold do not count, and the waiting starts anew after a cut."""
+    options = Optimizer(
+        lr=1.0,
+        min_lr=0.0,
+        warmup=0,
+        schedule="plateau",
+        plateau_patience=2,
+        plateau_watches=watches,
+        plateau_threshold=0.01,
+    )
+    theirs_of = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        theirs_of, mode, factor=0.5, patience=2, threshold=0.01, threshold_mode="rel"
+    )
+    ours = LearningRate(options, 100)
+    random = np.random.default_rng(0)
+    value, seen = 20.0, set()
+    for validation in range(60):
+        value *= random.uniform(0.985, 1.005) if mode == "min" else random.uniform(0.995, 1.015)
+        if validation == 30:  # as a resumed run does
+            again = LearningRate(options, 100)
+            again.restore(ours.state())
+            ours = again
+        theirs.step(value)
+        ours.after_validation({watches: value, "ssim": random.random()})
+        assert ours.at(50) == pytest.approx(theirs_of.param_groups[0]["lr"])
+        seen.add(ours.factor)
+    assert len(seen) > 2

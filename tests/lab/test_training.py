@@ -18,8 +18,9 @@ from relume.errors import DataError, ModelError, OutputExists, OutputUnwritable,
 from relume.evaluate.metrics import psnr, psnr_gt_mean, ssim
 from relume.lab.average import MovingAverage
 from relume.lab.data.paired import LoadedPair, PairedCrops, load_pairs, training_and_validation
+from relume.lab.methods import build_method
 from relume.lab.plots import plot_runs
-from relume.lab.recipe import Data, Optimizer, Phase, Recipe
+from relume.lab.recipe import Data, Optimizer, Phase, Recipe, override
 from relume.lab.training import loop
 from relume.lab.training.checkpoint import load_checkpoint, save_checkpoint
 from relume.lab.training.learner import Learner
@@ -308,6 +309,44 @@ def test_validation_scores_are_those_of_the_protocol(tiny_root: Path) -> None:
     assert scores["psnr_gt_mean"] == pytest.approx(np.mean([psnr_gt_mean(*both) for both in images]))
     assert scores["ssim"] == pytest.approx(np.mean([ssim(*both) for both in images]))
     assert scores["psnr_gt_mean"] > scores["psnr"] + 10  # a fifth of the brightness
+    assert "loss" not in scores
+
+
+def test_validation_measures_the_methods_loss_of_whole_images(tiny_root: Path) -> None:
+    pairs = load_pairs(training_and_validation(tiny_root, Data())[1])
+    identity = torch.nn.Identity()
+    method = build_method("supervised", identity, {"mse": 2.0, "charbonnier": 0.5}, {})
+    scores = validate(identity, pairs, torch.device("cpu"), method.paired_loss)
+    difference = [(pair.low_HWC / 255 - pair.high_HWC / 255) for pair in pairs]
+    expected = [2 * np.mean(d**2) + 0.5 * np.mean(np.sqrt(d**2 + 1e-6)) for d in difference]
+    assert scores["loss"] == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_the_loss_of_validation_is_logged_and_lowers_the_rate(
+    tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """With a threshold that nothing reaches, every validation after the first one halves the rate."""
+    plateau = Optimizer(warmup=0, schedule="plateau", plateau_patience=0, plateau_threshold=1.0)
+    recipe = replace(tiny_recipe, optimizer=plateau, validate_every=2, log_every=1)
+    train(recipe, tiny_root, tmp_path, device="cpu", quiet=True)
+    rows = read_metrics(tmp_path)
+    assert all(row["loss"] > 0 for row in rows if row["kind"] == "validation")
+    rates = [row["lr"] / plateau.lr for row in rows if row["kind"] == "train"]
+    assert rates == pytest.approx([1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25])
+
+
+def test_a_plateau_of_a_loss_that_validation_has_not_is_refused(tiny_recipe: Recipe) -> None:
+    recipe = replace(
+        tiny_recipe,
+        network="zero-dce",
+        network_options={},
+        method="zero-reference",
+        losses={"exposure": 1.0},
+        optimizer=Optimizer(schedule="plateau"),
+    )
+    with pytest.raises(UsageError, match=r"'zero-reference' has no loss.*plateau_watches=psnr"):
+        loop.Trainer(recipe, torch.device("cpu"))
+    loop.Trainer(override(recipe, ["optimizer.plateau_watches=psnr"]), torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("asked", "seen"), [(0, 2), (1, 1), (2, 2), (9, 2)])
@@ -321,7 +360,7 @@ def test_as_many_images_are_validated_as_asked_for(
 ) -> None:
     counts: list[int] = []
 
-    def counted(network: torch.nn.Module, pairs: list[LoadedPair], device: torch.device) -> dict[str, float]:
+    def counted(network: torch.nn.Module, pairs: list[LoadedPair], *_: object) -> dict[str, float]:
         counts.append(len(pairs))
         return {"psnr": 1.0}
 

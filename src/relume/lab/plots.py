@@ -76,6 +76,7 @@ PANELS = (
         "train",
         lambda name: name.startswith("mirror_"),
     ),
+    Panel("Validation loss", "loss", "validation", _among("loss"), log=True),
     Panel("Validation PSNR", "dB", "validation", _plain_psnr),
     Panel("Validation SSIM", "SSIM", "validation", lambda name: name.startswith("ssim")),
     Panel("Learning rate", "learning rate", "train", lambda name: name.startswith("lr"), log=True),

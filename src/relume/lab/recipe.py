@@ -131,8 +131,10 @@ class Optimizer:
         lr: peak learning rate.
         min_lr: the lowest it gets.
         schedule: `cosine` over the whole run, `plateau` (times `plateau_factor` when more than
-            `plateau_patience` validations in a row had no better PSNR), or `constant`.
+            `plateau_patience` validations in a row were no better), or `constant`.
         warmup: steps of linear rise from 0.
+        plateau_watches: what a validation is judged by: its `loss`, or its `psnr`.
+        plateau_threshold: the share of the best value by which another must be better.
         clip: largest norm of the gradient; 0 leaves it alone.
     """
 
@@ -144,6 +146,8 @@ class Optimizer:
     warmup: Count = 200
     plateau_factor: Share = 0.5
     plateau_patience: Count = 7
+    plateau_watches: Literal["loss", "psnr"] = "loss"
+    plateau_threshold: NotNegative = 1e-4
     clip: NotNegative = 1.0
 
 

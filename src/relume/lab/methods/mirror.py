@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from relume.errors import UsageError
 from relume.lab.average import follow
 from relume.lab.data.paired import Batch
-from relume.lab.losses import weighted_losses
 from relume.lab.losses.mirror import STANDARDISATIONS, illumination_weight, mirror_losses
 from relume.lab.methods.base import Method
 
@@ -70,7 +69,7 @@ class Mirror(Method):
                 f"Choose one of: {', '.join(STANDARDISATIONS)}.",
             )
         self.network = network
-        self.image_weights = {name: weight for name, weight in losses.items() if name != "mirror"}
+        self.paired_weights = {name: weight for name, weight in losses.items() if name != "mirror"}
         self.mirror_weight = losses.get("mirror", 0.0)
         self.beta, self.decay, self.standardise_over = beta, decay, standardise_over
         self.projections = nn.ModuleList(
@@ -92,7 +91,7 @@ class Mirror(Method):
             raise UsageError(f"the network takes crops of multiples of {multiple}", "Change phases.N.crop.")
         encoding = network.encode(*batch.inputs(self.network))
         maps = network.decode(encoding)
-        losses = weighted_losses(self.image_weights, network.render(encoding, maps), batch.high_BCHW)
+        losses = self.paired_losses(network.render(encoding, maps), batch.high_BCHW)
         if not self.mirror_weight:
             return losses
         ours = self._projected(self.projections, maps)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from relume.errors import UsageError
 from relume.lab.data.paired import Batch, PairedCrops
-from relume.lab.losses import LOSSES, Loss, charbonnier, weighted_losses
+from relume.lab.losses import LOSSES, Loss, charbonnier
 from relume.lab.losses.adversarial import get_adversarial
 from relume.lab.losses.contrastive import ProjectionHead, info_nce
 from relume.lab.losses.perceptual import Perceptual
@@ -72,14 +72,15 @@ class MultiTeacher(Method):
         }
         self.adversarial_weight = weights.pop("adversarial", 0.0)
         self.contrastive_weight = weights.pop("contrastive", 0.0)
-        self.weights = weights
+        self.paired_weights = weights
         self.fusion, self.target = fusion, target
         # Dictionaries hide frozen modules from the optimiser and from checkpoints.
         self.teachers = _needed_teachers(self, teachers or {}, contrastive or {})
         _check_fusion(network, self.teachers.get(fusion), fusion)
-        self.terms: dict[str, Loss] = {**LOSSES, **{name: _signed(LOSSES[name]) for name in SIGNED}}
+        terms: dict[str, Loss] = {**LOSSES, **{name: _signed(LOSSES[name]) for name in SIGNED}}
         if "perceptual" in weights:
-            self.terms["perceptual"] = Perceptual.load(**(perceptual or {}))
+            terms["perceptual"] = Perceptual.load(**(perceptual or {}))
+        self.paired_terms = terms
         self.contrast = (
             Contrast(network, self.teachers, **(contrastive or {})) if self.contrastive_weight else None
         )
@@ -92,7 +93,7 @@ class MultiTeacher(Method):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MultiTeacher:
         """Move the frozen modules too, wherever the method goes."""
-        for module in (*self.teachers.values(), *self.terms.values()):
+        for module in (*self.teachers.values(), *self.paired_terms.values()):
             if isinstance(module, nn.Module):
                 module._apply(fn, recurse)
         return super()._apply(fn, recurse)
@@ -110,7 +111,7 @@ class MultiTeacher(Method):
         """Return each weighted term; what is minimised is their sum."""
         output, features = self._student(batch)
         target = self.teachers[self.target].output(batch).float() if self.target else batch.high_BCHW
-        losses = weighted_losses(self.weights, output, target, self.terms)
+        losses = self.paired_losses(output, target)
         for name, weight in self.imitation.items():
             imitated = self.teachers[name].output(batch).float()
             losses[f"{IMITATION}{name}"] = weight * charbonnier(output.float(), imitated)

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from relume.errors import UsageError
 from relume.lab.data.paired import Batch
-from relume.lab.losses import weighted_losses
 from relume.lab.losses.brightening import brightening
 from relume.lab.methods.base import Method
 from relume.lab.networks.two_pass import TwoPass
@@ -32,7 +31,7 @@ class Supervised(Method):
     def __init__(self, network: nn.Module, losses: Mapping[str, float]) -> None:
         super().__init__()
         self.network = network
-        self.weights = {name: weight for name, weight in losses.items() if name != BRIGHTENING}
+        self.paired_weights = {name: weight for name, weight in losses.items() if name != BRIGHTENING}
         self.brightening_weight = losses.get(BRIGHTENING, 0.0)
         if self.brightening_weight and not isinstance(network, TwoPass):
             raise UsageError(
@@ -43,10 +42,10 @@ class Supervised(Method):
         """Return each weighted loss term; what is minimised is their sum."""
         inputs = batch.inputs(self.network)
         if not self.brightening_weight:
-            return weighted_losses(self.weights, self.network(*inputs), batch.high_BCHW)
+            return self.paired_losses(self.network(*inputs), batch.high_BCHW)
         network: Any = self.network
         encoding = network.encode(*inputs)
         height, width = batch.high_BCHW.shape[-2:]
         output = network.render(encoding, network.decode(encoding))[..., :height, :width]
         loss = self.brightening_weight * brightening(encoding.bright_BCHW, batch.high_BCHW)
-        return weighted_losses(self.weights, output, batch.high_BCHW) | {BRIGHTENING: loss}
+        return self.paired_losses(output, batch.high_BCHW) | {BRIGHTENING: loss}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from relume.errors import OutputExists
+from relume.errors import OutputExists, UsageError
 from relume.files import make_folder, write_file
 from relume.lab.average import MovingAverage
 from relume.lab.data.paired import Batch, LoadedPair, PairedCrops, load_training_and_validation
@@ -28,6 +30,7 @@ from relume.lab.training.device import (
     restore_random_state,
 )
 from relume.lab.training.learner import Learner
+from relume.lab.training.schedule import LOSS
 from relume.lab.training.tracker import Tracker
 from relume.lab.training.validation import enhance_array, validate
 from relume.lab.weights import load_weights, save_weights
@@ -65,14 +68,29 @@ class Trainer:
         self.learner = Learner(own, recipe.optimizer, *how)
         self.adversary = Learner(opposing, recipe.adversary, *how) if opposing else None
         self.average = MovingAverage(self.network, recipe.average)
+        self._check_plateau()
         self.step = 0
         self.batches = 0
         self.unlogged: list[dict[str, float]] = []
+
+    def _check_plateau(self) -> None:
+        """A plateau of a loss that validation cannot measure would never come."""
+        watched = {
+            learner.options.plateau_watches
+            for learner in self.learners()
+            if learner.options.schedule == "plateau"
+        }
+        if LOSS in watched and not self.method.paired_weights:
+            raise UsageError(
+                f"method '{self.recipe.method}' has no loss of output and target, which the plateau watches",
+                "Set optimizer.plateau_watches=psnr (and adversary.plateau_watches), or another schedule.",
+            )
 
     def train_step(self, data: PairedCrops) -> dict[str, float]:
         """One optimiser step; returns each loss term, averaged over the accumulated batches."""
         phase = self.recipe.phase_at(self.step)
         self.method.train()
+        self.method.progress.fill_(self.step / self.recipe.steps)
         totals: dict[str, float] = {}
         opposing = 0.0
         for _ in range(phase.accumulation):
@@ -100,6 +118,11 @@ class Trainer:
             loss = self.method.adversary_loss(batch)
         self.adversary.backward(loss / self.recipe.phase_at(self.step).accumulation)
         return loss.item()
+
+    @property
+    def validation_loss(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """What validation measures beside scores: the method's loss as far as output and target decide it."""
+        return self.method.paired_loss if self.method.paired_weights else None
 
     def learners(self) -> list[Learner]:
         return [self.learner] if self.adversary is None else [self.learner, self.adversary]
@@ -191,9 +214,9 @@ def _loop(
             tracker.row("train", step, {**means, **trainer.rates(step - 1), "crop": crop})
             trainer.unlogged = []
         if last or _validates(recipe, step):
-            scores = validate(trainer.average.network, held_out, trainer.device)
+            scores = validate(trainer.average.network, held_out, trainer.device, trainer.validation_loss)
             for learner in trainer.learners():
-                learner.rate.after_validation(scores["psnr"])
+                learner.rate.after_validation(scores)
             tracker.row("validation", step, scores)
             _save_sample(trainer, held_out[0], run)
         if step % recipe.checkpoint_every == 0 or last:

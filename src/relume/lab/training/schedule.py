@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from relume.lab.recipe import Optimizer
+
+LOSS = "loss"
+"""What validation calls its loss."""
 
 
 @dataclass
@@ -21,7 +25,7 @@ class LearningRate:
     optimizer: Optimizer
     steps: int
     factor: float = 1.0
-    best: float = -math.inf
+    best: float | None = None
     waited: int = 0
 
     def at(self, step: int) -> float:
@@ -36,14 +40,30 @@ class LearningRate:
             )
         return max(options.min_lr, options.lr * self.factor) * warm
 
-    def after_validation(self, score: float) -> None:
-        """Lower the rate when `score` (higher is better) has not improved for long enough; plateau only."""
-        if score > self.best:
-            self.best, self.waited = score, 0
+    def after_validation(self, scores: Mapping[str, float]) -> None:
+        """Lower the rate when what is watched has not improved for long enough; plateau only.
+
+        Better is, as in PyTorch's `ReduceLROnPlateau`, a loss below `best (1 - threshold)`, and a PSNR above
+        `best (1 + threshold)`.
+
+        Args:
+            scores: of a validation.
+        """
+        options = self.optimizer
+        if options.schedule != "plateau":
+            return
+        value = scores[options.plateau_watches]
+        if self.best is None or self._better(value, self.best):
+            self.best, self.waited = value, 0
             return
         self.waited += 1
-        if self.optimizer.schedule == "plateau" and self.waited > self.optimizer.plateau_patience:
-            self.factor, self.waited = self.factor * self.optimizer.plateau_factor, 0
+        if self.waited > options.plateau_patience:
+            self.factor, self.waited = self.factor * options.plateau_factor, 0
+
+    def _better(self, value: float, best: float) -> bool:
+        if self.optimizer.plateau_watches == LOSS:
+            return value < best * (1 - self.optimizer.plateau_threshold)
+        return value > best * (1 + self.optimizer.plateau_threshold)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
