@@ -14,9 +14,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from relume.private import refuse_telemetry
+
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests find `shared`, `photo.samples`, `photo.broken`
 
 from shared import Result, dark
+
+refuse_telemetry()  # before tests that import ONNX Runtime themselves
 
 
 @pytest.fixture

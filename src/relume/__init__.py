@@ -12,7 +12,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from relume.private import refuse_telemetry
 from relume.version import __version__ as __version__
+
+refuse_telemetry()
 
 if TYPE_CHECKING:
     from relume.enhancer import Enhancer as Enhancer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from urllib.error import URLError
 
@@ -21,7 +22,7 @@ from relume.errors import ModelError, UsageError
 from relume.lab.losses import LOSSES, frequency_loss, gradient_loss, ms_ssim, ms_ssim_loss, weighted_losses
 from relume.lab.losses.adversarial import ADVERSARIAL, get_adversarial
 from relume.lab.losses.contrastive import ProjectionHead, info_nce
-from relume.lab.losses.perceptual import Perceptual
+from relume.lab.losses.perceptual import BACKBONES, Perceptual, fetch
 
 SCALE_WEIGHTS = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])
 
@@ -167,18 +168,43 @@ def test_methods_add_terms_of_their_own() -> None:
 
 
 def test_perceptual_refuses_without_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*_: object, **__: object) -> None:
-        raise URLError("no network")
-
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    monkeypatch.setattr(socket, "socket", unexpected)
+    monkeypatch.setattr(socket, "getaddrinfo", unexpected)
     for backbone, file in (("vgg19", "vgg19-dcbb9e9d.pth"), ("mobilenet_v2", "mobilenet_v2-b0353104.pth")):
-        with pytest.raises(ModelError, match=f"could not be downloaded.*{file} elsewhere"):
+        with pytest.raises(ModelError, match=f"{file}: .*are not on this machine.*--allow-download"):
             Perceptual.load(backbone, "")
+    assert not (tmp_path / "hub").exists()
     with pytest.raises(ModelError, match="there is no file"):
         Perceptual.load(file=tmp_path / "missing.pth")
     (tmp_path / "damaged.pth").write_bytes(b"nothing")
     with pytest.raises(ModelError, match="cannot be read"):
         Perceptual.load(file=tmp_path / "damaged.pth")
+
+
+def unexpected(*_: object, **__: object) -> None:
+    raise AssertionError("the network was asked")
+
+
+def test_perceptual_weights_are_fetched_where_that_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bring(address: str, target: str, hash_prefix: str, progress: bool) -> None:
+        assert (address, hash_prefix) == (BACKBONES["mobilenet_v2"].address, "b0353104")
+        torch.save(Perceptual("mobilenet_v2").state_dict(), target)
+
+    def offline(*_: object, **__: object) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(ModelError, match=r"could not be downloaded.*mobilenet_v2-b0353104.pth elsewhere"):
+        fetch("mobilenet_v2")
+    monkeypatch.setattr(torch.hub, "download_url_to_file", bring)
+    fetch("mobilenet_v2")
+    monkeypatch.setattr(torch.hub, "download_url_to_file", unexpected)
+    assert fetch("mobilenet_v2").is_file()
+    assert Perceptual.load("mobilenet_v2").features
 
 
 def test_perceptual_never_runs_pickled_code(tmp_path: Path) -> None:

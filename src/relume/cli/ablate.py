@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from relume.cli.laboratory import data_root, require_laboratory
+from relume.cli.laboratory import AllowDownload, data_root, fetch_classifiers, require_laboratory
 from relume.errors import UsageError
 
 
@@ -29,6 +29,7 @@ def ablate(
     show: Annotated[
         Path | None, typer.Option("--show", metavar="CSV", help="Print the table of these results and stop.")
     ] = None,
+    allow_download: AllowDownload = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
@@ -48,6 +49,8 @@ def ablate(
     if show is not None:
         typer.echo(f"{chosen.question}\n\n{table(chosen, results_of(chosen, show))}", nl=False)
         return
+    if allow_download:
+        fetch_classifiers(chosen.cell(cell, 0, changes or []) for cell in chosen.cells)
     folder = out or Path("runs") / f"ablate-{grid}"
     target = csv or folder / "results.csv"
     results = run_grid(

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from relume.errors import ExitCode
+from relume.private import lend_folder_to_matplotlib
 from relume.version import __version__
 
 _NEEDED = {"numpy": "numpy", "onnxruntime": "onnxruntime", "pillow": "PIL", "pyvips": "pyvips"}
@@ -88,6 +89,7 @@ def _extra(packages: Iterable[str], versions: dict[str, str | None]) -> str:
 def _faults(versions: dict[str, str | None]) -> dict[str, str]:
     """What is wrong with packages: those that do not load, and needed ones that are not there."""
     faults: dict[str, str] = {}
+    lend_folder_to_matplotlib()
     for package, module in _modules().items():
         if versions[package] is None:
             if package in _NEEDED:

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from relume.errors import DataError, MissingExtra
+
+if TYPE_CHECKING:
+    from relume.lab.recipe import Recipe
+
+AllowDownload = Annotated[
+    bool,
+    typer.Option(
+        "--allow-download",
+        help="Fetch the perceptual term's weights from torchvision's host if no file of them is there.",
+    ),
+]
 
 DATA_VARIABLE = "RELUME_DATA"
 
@@ -32,3 +47,17 @@ def data_root(given: Path | None) -> Path:
             "there is no such folder", "Unpack the data there: relume data unpack --help", path=root
         )
     return root
+
+
+def fetch_classifiers(recipes: Iterable[Recipe]) -> None:
+    """Download the weights of perceptual terms that name no file, unless they are on this machine.
+
+    Raises:
+        ModelError, UsageError: as `relume.lab.losses.perceptual.fetch`.
+    """
+    from relume.lab.losses.perceptual import DEFAULT_BACKBONE, fetch
+
+    for recipe in recipes:
+        options = recipe.method_options.get("perceptual") or {}
+        if recipe.losses.get("perceptual") and not options.get("file"):
+            fetch(options.get("backbone", DEFAULT_BACKBONE))

@@ -9,6 +9,7 @@ import typer
 
 from relume.cli.laboratory import require_laboratory
 from relume.files import check_target, write_file
+from relume.private import lend_folder_to_matplotlib
 
 
 def plot(
@@ -19,6 +20,7 @@ def plot(
 ) -> None:
     """Draw a run's losses, scores and learning rate, with its changes of resolution marked."""
     require_laboratory()
+    lend_folder_to_matplotlib()
     from relume.lab.plots import plot_runs
 
     target = out or runs[0] / "curves.png"

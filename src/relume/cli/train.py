@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from relume.cli.laboratory import data_root, require_laboratory
+from relume.cli.laboratory import AllowDownload, data_root, fetch_classifiers, require_laboratory
 from relume.files import read_text
 
 
@@ -24,6 +24,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    allow_download: AllowDownload = False,
     show: Annotated[bool, typer.Option("--show", help="Print the recipe as JSON and stop.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
@@ -43,6 +44,8 @@ def train(
     if show:
         typer.echo(to_json(chosen), nl=False)
         return
+    if allow_download:
+        fetch_classifiers([chosen])
     folder = out or Path("runs") / chosen.name
     weights = run_training(chosen, data_root(data), folder, device=device, resume=resume, quiet=quiet)
     typer.echo(f"wrote {weights}", err=True)

@@ -115,6 +115,8 @@ BACKBONES: Mapping[str, Backbone] = {
 }
 """Every backbone by the name that recipes use."""
 
+DEFAULT_BACKBONE = "vgg19"
+
 
 class Perceptual(nn.Module):
     """`mean |phi(prediction) - phi(target)|`, phi the features of a frozen classifier; 0 or more.
@@ -134,7 +136,7 @@ class Perceptual(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, backbone: str = "vgg19", layer: str | None = None) -> None:
+    def __init__(self, backbone: str = DEFAULT_BACKBONE, layer: str | None = None) -> None:
         super().__init__()
         _check(backbone, BACKBONES, "backbone")
         chosen = BACKBONES[backbone]
@@ -147,7 +149,7 @@ class Perceptual(nn.Module):
 
     @classmethod
     def load(
-        cls, backbone: str = "vgg19", file: Path | str | None = None, layer: str | None = None
+        cls, backbone: str = DEFAULT_BACKBONE, file: Path | str | None = None, layer: str | None = None
     ) -> Perceptual:
         """The loss with a classifier's trained weights.
 
@@ -156,15 +158,15 @@ class Perceptual(nn.Module):
             file: weights with torchvision's parameter names, or MobileNetV2's older ones, `.safetensors` or
                 PyTorch's own format, of which only tensors are read, never code. Without it, or with an empty
                 name, torchvision's are taken from where PyTorch keeps its downloads
-                (`torch.hub.get_dir()/checkpoints`), and downloaded if they are not there yet.
+                (`torch.hub.get_dir()/checkpoints`). Nothing is downloaded; `fetch` does that.
 
         Raises:
             ModelError: no weights there, or not the backbone's.
             UsageError: no such backbone or layer.
         """
         loss = cls(backbone, layer)
-        path = Path(file) if file else None
-        state = _with_torchvision_names(_download(backbone) if path is None else _read(path))
+        path = Path(file) if file else _kept(backbone)
+        state = _with_torchvision_names(_read(path))
         try:
             loss.load_state_dict({name: state[name] for name in loss.state_dict()})
         except (KeyError, RuntimeError) as error:
@@ -205,14 +207,46 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         ) from error
 
 
-def _download(backbone: str) -> Mapping[str, Tensor]:
-    address = BACKBONES[backbone].address
-    try:
-        return torch.hub.load_state_dict_from_url(
-            address, map_location="cpu", check_hash=True, weights_only=True, progress=False
+def _kept(backbone: str) -> Path:
+    """Where PyTorch keeps a backbone's weights once they are downloaded.
+
+    Raises:
+        ModelError: they are not there.
+    """
+    path = _place(backbone)
+    if not path.is_file():
+        raise ModelError(
+            f"the weights of {backbone} are not on this machine",
+            "Name their file (method_options.perceptual.file), allow their download (--allow-download), "
+            "or leave the perceptual term out (losses.perceptual=0).",
+            path=path,
         )
+    return path
+
+
+def _place(backbone: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(BACKBONES[backbone].address).name
+
+
+def fetch(backbone: str) -> Path:
+    """Download torchvision's weights of a backbone to where PyTorch keeps them, unless they are there.
+
+    Raises:
+        ModelError: the download fails, or brings another file.
+        UsageError: no such backbone.
+    """
+    _check(backbone, BACKBONES, "backbone")
+    path, address = _place(backbone), BACKBONES[backbone].address
+    if path.is_file():
+        return path
+    # torchvision's names end in the first digits of the file's SHA-256.
+    expected = path.stem.rpartition("-")[2]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(address, str(path), hash_prefix=expected, progress=False)
     except (OSError, RuntimeError) as error:
         raise ModelError(
-            f"the weights of {backbone} are not on this machine and could not be downloaded ({error})",
+            f"the weights of {backbone} could not be downloaded ({error})",
             f"Get {address} elsewhere and name the file, or leave the perceptual term out.",
         ) from error
+    return path

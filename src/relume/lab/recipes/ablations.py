@@ -30,8 +30,8 @@ def _small_compact_clarity() -> Recipe:
     It ends at crops of 128 pixels, and without progression has them throughout, where the thesis has 256:
     a resolution more would double its hours.
 
-    The perceptual term looks through MobileNetV2, whose weights are downloaded unless their file is named by
-    `--set method_options.perceptual.file=FILE`.
+    The perceptual term looks through MobileNetV2: name the file of its weights by
+    `--set method_options.perceptual.file=FILE`, or allow its download by `--allow-download`.
     """
     recipe = compact_clarity_cpu()
     return replace(
