@@ -14,7 +14,7 @@ from PIL import Image
 
 from relume.datasets import leakage, manifest, splits
 from relume.datasets.duplicates import SAME_SCENE, fingerprint, scenes, similarities, similarity_matrix
-from relume.datasets.pairs import find_pairs
+from relume.datasets.pairs import find_pairs, list_pairs
 from relume.errors import DataError, InputInvalid, MissingExtra, OutputUnwritable, UsageError
 from relume.lab.data import unpack as unpacking
 from relume.lab.data.unpack import unpack
@@ -118,7 +118,7 @@ def test_a_split_never_parts_a_scene(tmp_path: Path) -> None:
         for name, image in ((f"{2 * seed}", scene(seed)), (f"{2 * seed + 1}", another_photo(scene(seed)))):
             save(tmp_path / "low" / f"{name}.png", image // 10)
             save(tmp_path / "high" / f"{name}.png", image)
-    split = splits.make_split(tmp_path, 0.4, seed=0)
+    split = splits.make_split(list_pairs(tmp_path), 0.4, seed=0)
     held_out = set(split["validation"])
     assert split["scenes"] == 10
     assert len(held_out) == 8
@@ -139,7 +139,7 @@ def test_the_committed_split_is_reproduced() -> None:
     if root is None or len(list(folder.glob("high/*"))) < 485:
         pytest.skip("needs all of LOL-v1 under RELUME_DATA")
     committed = resources.files("relume.datasets") / "splits" / "our485_scenes.json"
-    assert splits.make_split(folder, 0.1, seed=0) == json.loads(committed.read_text())
+    assert splits.make_split(list_pairs(folder), 0.1, seed=0) == json.loads(committed.read_text())
 
 
 # Manifests

@@ -289,7 +289,7 @@ def test_split_and_skipped_pairs_of_sice_are_reproduced() -> None:
         pytest.skip("needs SICE under RELUME_DATA")
     folder = Path(root) / SICE[0]
     committed: Any = resources.files("relume.datasets") / "splits" / "sice_scenes.json"
-    assert make_split(folder, 0.12, seed=0) == json.loads(committed.read_text())
+    assert make_split(list_pairs(folder), 0.12, seed=0) == json.loads(committed.read_text())
     unusable = [
         pair.name
         for pair in list_pairs(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -52,12 +52,14 @@ class Candidate:
         params: its parameters; None where that is not known.
         enhance: takes the photo's name (without suffix, composed) and its pixels, and returns the result's.
         files: what it was read from, so that no output replaces it.
+        trained_on: folders or layouts that it was trained on, as far as they are known.
     """
 
     label: str
     params: int | None
     enhance: Callable[[str, Pixels], Pixels]
     files: tuple[Path, ...] = ()
+    trained_on: tuple[str, ...] = ()
 
 
 def candidates(
@@ -103,6 +105,7 @@ def _classical(name: str) -> Candidate:
 
 
 def _model(name: str, controls: Controls, downsample: Downsample, threads: int) -> Candidate:
+    from relume.datasets.overlap import trained_on
     from relume.enhancer import Enhancer
 
     enhancer = Enhancer(name, threads=threads, downsample=downsample)
@@ -111,6 +114,7 @@ def _model(name: str, controls: Controls, downsample: Downsample, threads: int) 
         enhancer.card.params,
         lambda _, pixels: enhancer.enhance(pixels, **asdict(controls)),
         (Path(name),) if name.endswith(".json") else (),
+        tuple(trained_on(enhancer.card.recipe)),
     )
 
 
@@ -118,9 +122,12 @@ def _run(run: Path) -> Candidate:
     from relume.cli.laboratory import require_laboratory
 
     require_laboratory()
+    from relume.datasets.overlap import trained_on
     from relume.lab.run import RECIPE, WEIGHTS, load_run
 
-    return _of_network(run.resolve().name, load_run(run)[1], (run / RECIPE, run / WEIGHTS))
+    recipe, network = load_run(run)
+    candidate = _of_network(run.resolve().name, network, (run / RECIPE, run / WEIGHTS))
+    return replace(candidate, trained_on=tuple(trained_on(asdict(recipe))))
 
 
 def _network(assignment: str) -> Candidate:

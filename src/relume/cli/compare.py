@@ -26,7 +26,7 @@ from relume.cli.controls import (
     controls,
     downsample_factor,
 )
-from relume.cli.selection import OnlyOption, Selection, select
+from relume.cli.selection import LayoutOption, OnlyOption, Selection, select
 from relume.errors import UsageError
 from relume.options import MODEL_ALONE
 
@@ -57,6 +57,7 @@ def compare(
         typer.Option(metavar="RUN", help="Draw the feature maps of this run of the mirror method instead."),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .png or .html file.")] = Path("comparison.html"),
+    layout: LayoutOption = None,
     only: OnlyOption = None,
     limit: Annotated[int, typer.Option(min=0, help="Take this many photos only; 0 takes all.")] = 0,
     strength: StrengthOption = "1",
@@ -84,7 +85,7 @@ def compare(
 
     if out.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"cannot draw '{out}'", "Give --out a name that ends in .png or .html.")
-    selected = select(low, high, only)
+    selected = select(low, high, only, layout)
     check_target(out, selected.files)
     scenes = _scenes(selected, limit)
     if features is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relume.cli.selection import LayoutOption
 from relume.errors import DataError, UsageError
 from relume.files import check_target, write_file
 
@@ -63,8 +64,9 @@ def verify(
 @app.command()
 def describe(
     folder: Annotated[Path, typer.Argument(help="Folder of a data set.")],
-    name: Annotated[str, typer.Option(help="Short name of the set.")],
-    terms: Annotated[str, typer.Option(help="Terms under which it may be used.")],
+    layout: LayoutOption = None,
+    name: Annotated[str, typer.Option(help="Short name of the set; a layout has one.")] = "",
+    terms: Annotated[str, typer.Option(help="Terms under which it may be used; a layout has some.")] = "",
     title: Annotated[str, typer.Option(help="What it is, in a line.")] = "",
     source: Annotated[str, typer.Option(help="Where it comes from.")] = "",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A .json file; stdout otherwise.")] = None,
@@ -73,11 +75,22 @@ def describe(
     """Make a manifest of your own data, for `relume data verify` to check later.
 
     [bold]relume data describe ~/pairs --name mine --terms "my own photos" -o mine.json[/bold]
+
+    With [bold]--layout[/bold], the pairs of that part are checked first, and name, terms, title and source
+    come from the layout unless they are given.
     """
     _check_out(out, ".json")
     from relume.cli.console import counting
+    from relume.datasets.layouts import find_layout, layout_pairs
     from relume.datasets.manifest import describe as describe_folder
 
+    if layout:
+        known, _ = find_layout(layout)
+        layout_pairs(folder, layout)
+        name, terms = name or known.name, terms or known.terms
+        title, source = title or known.title, source or known.source
+    if not (name and terms):
+        raise UsageError("a manifest needs --name and --terms", "Give both, or name a --layout.")
     with counting("files", quiet=quiet) as progress:
         manifest = describe_folder(folder, name, terms, title=title, source=source, progress=progress)
     _emit(manifest.to_json(), out)
@@ -104,8 +117,26 @@ def unpack(
 
 
 @app.command()
+def layouts() -> None:
+    """List the published sets that relume knows by layout: what it calls them, and how their files lie.
+
+    [bold]relume evaluate ~/LOL-v2 --layout lol-v2-real/test[/bold] uses one as it was unpacked.
+    """
+    from relume.datasets.layouts import LAYOUTS
+
+    for layout in LAYOUTS.values():
+        typer.echo(f"{layout.name}: {layout.title}")
+        typer.echo(f"  {layout.source or '-'}; {layout.terms}; usually in $RELUME_DATA/{layout.folder}")
+        for name, part in layout.parts.items():
+            typer.echo(f"  {layout.name}/{name}: {part.low}" + (f" -> {part.high}" if part.high else ""))
+
+
+@app.command()
 def split(
-    folder: Annotated[Path, typer.Argument(help="Folder with low/ and high/, or with pairs.csv.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with low/ and high/, or with pairs.csv; or as --layout says.")
+    ],
+    layout: LayoutOption = None,
     share: Annotated[float, typer.Option(help="Part of the images to hold out, between 0 and 1.")] = 0.1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A .json file; stdout otherwise.")] = None,
@@ -116,10 +147,13 @@ def split(
         raise UsageError(f"--share {share} is out of range", "Give a number between 0 and 1.")
     _check_out(out, ".json")
     from relume.cli.console import counting
+    from relume.datasets.layouts import layout_pairs
+    from relume.datasets.pairs import list_pairs
     from relume.datasets.splits import make_split
 
+    pairs = layout_pairs(folder, layout) if layout else list_pairs(folder)
     with counting("images", quiet=quiet) as progress:
-        made = make_split(folder, share, seed, progress)
+        made = make_split(pairs, share, seed, progress)
     _emit(json.dumps(made, indent=1) + "\n", out)
 
 

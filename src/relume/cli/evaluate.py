@@ -28,7 +28,7 @@ from relume.cli.controls import (
     controls,
     downsample_factor,
 )
-from relume.cli.selection import OnlyOption, select
+from relume.cli.selection import LayoutOption, OnlyOption, select
 from relume.errors import UsageError
 from relume.files import check_target, write_file
 from relume.options import MODEL_ALONE
@@ -52,6 +52,7 @@ def evaluate(
     networks: NetworksOption = None,
     classical: ClassicalOption = None,
     pred: Annotated[Path | None, typer.Option(help="Score these finished results instead.")] = None,
+    layout: LayoutOption = None,
     only: OnlyOption = None,
     strength: StrengthOption = "1",
     denoise: DenoiseOption = MODEL_ALONE.denoise,
@@ -78,15 +79,20 @@ def evaluate(
     [bold]relume evaluate lol_v1/eval15[/bold] does the same: a set of pairs has folders low and high, or a
     pairs.csv that lists its frames.
 
+    [bold]relume evaluate ~/LOL-v2 --layout lol-v2-real/test --run runs/mine[/bold] takes a published set as
+    it was unpacked. What was trained on the same photographs under the name of another set is refused.
+
     [bold]relume evaluate LOW HIGH --models lol --run runs/mine --classical input,gamma,clahe[/bold] scores
     several side by side; JSON then holds a report for each, by name.
 
     [bold]relume evaluate photos --strength auto[/bold] has no targets: it prints exposure, clipping, colour
     cast and noise before and after.
     """
+    from relume.datasets.overlap import refuse_overlap
+
     if table is not None and table.suffix not in (".md", ".csv"):
         raise UsageError(f"cannot write a table to '{table}'", "Give a name that ends in .md or .csv.")
-    selected = select(low, high, only)
+    selected = select(low, high, only, layout)
     chosen = controls(strength, denoise, exposure, highlight_guard, colour_guard)
     factor = downsample_factor(downsample)
     found = candidates(
@@ -94,6 +100,8 @@ def evaluate(
     )
     output = _Output(as_json, table, images)
     output.check([*selected.files, *(file for candidate in found for file in candidate.files)])
+    for candidate in found:
+        refuse_overlap(candidate.trained_on, selected.where, candidate.label)
     if selected.pairs is None:
         _describe(selected.photos, found, output)
     else:

@@ -22,6 +22,13 @@ OnlyOption = Annotated[
         help="Take the images that this split holds out: our485_scenes, sice_scenes, or a .json file.",
     ),
 ]
+LayoutOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME/PART",
+        help="How a published set lies in the folder, such as lol-v2-real/test; see relume data layouts.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -32,32 +39,39 @@ class Selection:
         pairs: dark photos with their targets; None where there are no targets.
         photos: the dark photos where there are no targets.
         files: all that was found, selected or not, so that no output replaces it.
+        where: the layout's part, or the folder, that the pairs are from.
     """
 
     pairs: list[Pair] | None
     photos: list[Path]
     files: list[Path]
+    where: str = ""
 
 
-def select(low: Path, high: Path | None, only: str | None) -> Selection:
+def select(low: Path, high: Path | None, only: str | None, layout: str | None = None) -> Selection:
     """Find pairs, or photos where there are no targets.
 
     Args:
         low, high: as for `pairs_of`; or, without targets, as for `find_inputs`.
         only: a split as for `read_split`, to take the pairs that it holds out.
+        layout: how a published set lies in `low`, as for `layout_pairs`.
 
     Raises:
-        UsageError: a split, but no targets.
+        UsageError: a split, but no targets; a layout, but two folders.
         RelumeError: what cannot be found or read.
     """
+    from relume.datasets.layouts import layout_pairs
     from relume.datasets.pairs import LIST, pairs_of
     from relume.pipeline.inputs import find_inputs
 
-    pairs = pairs_of(low, high)
+    if layout is not None and high is not None:
+        raise UsageError("--layout takes one folder", "Name the folder that the set was unpacked to.")
+    pairs = pairs_of(low, high) if layout is None else layout_pairs(low, layout)
     if pairs is not None:
         sides = [side for pair in pairs for side in (pair.low, pair.high)]
         chosen = pairs if only is None else _held_out(pairs, only)
-        return Selection(chosen, [], [*sides, low / LIST, *([] if only is None else [Path(only)])])
+        files = [*sides, low / LIST, *([] if only is None else [Path(only)])]
+        return Selection(chosen, [], files, layout or str(low.absolute()))
     if only is not None:
         raise UsageError("--only needs targets", "Name a set of pairs, or a folder of targets as well.")
     photos = [path for path, _ in find_inputs([str(low)])]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from relume.datasets.duplicates import SAME_SCENE, Progress, scenes, similarity_matrix
-from relume.datasets.pairs import Pair, list_pairs
+from relume.datasets.pairs import Pair
 from relume.errors import DataError
 from relume.files import read_json
 
@@ -54,21 +54,22 @@ def held_out(pairs: Sequence[Pair], split: str | Path) -> list[Pair]:
     return [pair for pair in pairs if pair.name in names]
 
 
-def make_split(folder: Path, share: float, seed: int, progress: Progress | None = None) -> dict[str, Any]:
-    """Hold out whole scenes of a folder of pairs until they make up `share` of the images.
+def make_split(
+    pairs: Sequence[Pair], share: float, seed: int, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Hold out whole scenes of a set of pairs until they make up `share` of the images.
 
     Scenes are drawn in random order; one that is larger than a quarter of what is wanted is passed over, so
     that no single room decides the score.
 
     Args:
-        folder: holds `low/` and `high/`, or a `pairs.csv`; scenes are found on the well-lit images.
+        pairs: as `list_pairs` or `layout_pairs` find them; scenes are found on the well-lit images.
         share: wanted part of the images, in (0, 1).
         seed: of the draw.
 
     Returns:
         JSON-ready description: method, threshold, seed, counts and the sorted names held out.
     """
-    pairs = list_pairs(folder)
     groups = scenes(similarity_matrix([pair.high for pair in pairs], progress) >= SAME_SCENE)
     held_out = _draw(groups, round(share * len(pairs)), seed)
     return {

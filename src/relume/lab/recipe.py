@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from relume.datasets.overlap import shared_photos
 from relume.errors import UsageError
 from relume.lab.darkness import Darkness
 
@@ -68,7 +69,8 @@ class Source:
         name: under which validation scores it (`psnr_<name>`); sources of one name are scored together.
         kind: `pairs` as photographed; `darkened`, well-lit frames made dark by `darkness`; `identity`,
             well-lit frames as both input and target.
-        path: folder below the data root, with `low/` and `high/` or with `pairs.csv` and `frames/`.
+        path: folder below the data root, with `low/` and `high/` or with `pairs.csv` and `frames/`; or a part
+            of a layout, such as `lol-v2-real/train`.
         share: weight of the probability that a sample comes from here.
         split: a scene split that comes with relume, by name, or the `.json` file of one.
         skip: names of pairs that are left out.
@@ -121,6 +123,10 @@ class Data:
     epoch: Positive = 485
     context: Share = 0.7
     limit: Count = 0
+
+    def __post_init__(self) -> None:
+        if known := shared_photos([source.path for source in self.sources]):
+            raise ValueError(f"two sources must not be mixed: {known}")
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)

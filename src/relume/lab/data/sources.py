@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from relume.datasets.pairs import Pair, list_pairs
+from relume.datasets.layouts import pairs_in
+from relume.datasets.pairs import Pair
 from relume.datasets.splits import read_split
 from relume.errors import DataError
 from relume.lab.recipe import Data, Source
@@ -54,7 +55,7 @@ def mixed_sources(root: Path, data: Data) -> tuple[list[Pair], list[Pair]]:
 
 def _of_source(root: Path, source: Source) -> list[SourcedPair]:
     held_out = set(read_split(source.split))
-    listed = [pair for pair in list_pairs(root / source.path) if pair.name not in source.skip]
+    listed = [pair for pair in pairs_in(root, source.path) if pair.name not in source.skip]
     wanted = listed if source.kind == "pairs" else _well_lit(listed)
     return [
         SourcedPair(
