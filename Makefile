@@ -15,6 +15,8 @@ $(VENV)/base: pyproject.toml constraints.txt
 
 $(VENV)/dev: $(VENV)/base
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,heif,raw,dev]'
+	# Its weights and, in a test, its code; torchvision, which it asks for, need not fit this PyTorch.
+	$(BIN)/python -m pip install --quiet --no-deps lpips tqdm
 	touch $@
 
 enhance: $(VENV)/base ## enhance a real photo with the shipped weights

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,13 +30,13 @@ from relume.cli.controls import (
     downsample_factor,
 )
 from relume.cli.selection import LayoutOption, OnlyOption, select
-from relume.errors import UsageError
+from relume.errors import MissingExtra, UsageError
 from relume.files import check_target, write_file
 from relume.options import MODEL_ALONE
 
 if TYPE_CHECKING:
     from relume.datasets.pairs import Pair
-    from relume.evaluate import Report
+    from relume.evaluate import Perceptual, Report
     from relume.evaluate.noreference import Changes
 
 
@@ -60,6 +61,14 @@ def evaluate(
     highlight_guard: HighlightOption = MODEL_ALONE.highlight_guard,
     colour_guard: ColourOption = MODEL_ALONE.colour_guard,
     downsample: DownsampleOption = "1",
+    lpips: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Measure LPIPS with these weights of AlexNet or VGG16 (torchvision's file). Without it, LPIPS "
+            "is measured if its package and a file among PyTorch's downloads are there.",
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
     as_json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - is stdout.")
@@ -105,7 +114,7 @@ def evaluate(
     if selected.pairs is None:
         _describe(selected.photos, found, output)
     else:
-        _score(selected.pairs, found, output)
+        _score(selected.pairs, found, output, _perceptual(lpips))
 
 
 @dataclass(frozen=True)
@@ -125,10 +134,12 @@ class _Output:
             check_target(target, inputs)
 
 
-def _score(pairs: Sequence[Pair], found: Sequence[Candidate], output: _Output) -> None:
+def _score(
+    pairs: Sequence[Pair], found: Sequence[Candidate], output: _Output, perceptual: Perceptual | None
+) -> None:
     from relume.evaluate.report import format_csv, format_table, images_table, text_table
 
-    reports = {candidate.label: _report(candidate, pairs) for candidate in found}
+    reports = {candidate.label: _report(candidate, pairs, perceptual) for candidate in found}
     if output.table is not None:
         as_csv = output.table.suffix == ".csv"
         write_file(output.table, format_csv(reports) if as_csv else format_table(reports))
@@ -138,9 +149,26 @@ def _score(pairs: Sequence[Pair], found: Sequence[Candidate], output: _Output) -
         typer.echo(text_table(reports))
 
 
-def _report(candidate: Candidate, pairs: Sequence[Pair]) -> Report:
+def _perceptual(weights: Path | None) -> Perceptual | None:
+    """LPIPS, where its parts are there.
+
+    Raises:
+        MissingExtra: weights were named, and something else is not installed.
+        ModelError: the weights are none.
+    """
+    missing = [name for name in ("torch", "safetensors", "lpips") if find_spec(name) is None]
+    if not missing:
+        from relume.lab.losses.lpips import load_lpips
+
+        return load_lpips(weights)
+    if weights is not None:
+        raise MissingExtra(f"LPIPS needs {', '.join(missing)}", "Run: pip install 'relume[metrics]'")
+    return None
+
+
+def _report(candidate: Candidate, pairs: Sequence[Pair], perceptual: Perceptual | None) -> Report:
     from relume.cli.console import counting
-    from relume.evaluate import evaluate_pairs, load_perceptual
+    from relume.evaluate import evaluate_pairs
     from relume.photo import read_photo
 
     with counting(candidate.label) as progress:
@@ -148,7 +176,7 @@ def _report(candidate: Candidate, pairs: Sequence[Pair]) -> Report:
             pairs,
             lambda pair: candidate.enhance(pair.name, read_photo(pair.low).rgb_HWC),
             params=candidate.params,
-            perceptual=load_perceptual("alex"),
+            perceptual=perceptual,
             progress=progress,
         )
 

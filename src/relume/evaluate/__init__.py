@@ -2,7 +2,7 @@
 
 from relume.datasets.pairs import Pair, find_pairs
 from relume.evaluate.metrics import gt_mean, psnr, ssim
-from relume.evaluate.perceptual import Perceptual, load_perceptual
+from relume.evaluate.perceptual import Perceptual
 from relume.evaluate.protocol import Report, Row, Scores, evaluate_pairs, score
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "evaluate_pairs",
     "find_pairs",
     "gt_mean",
-    "load_perceptual",
     "psnr",
     "score",
     "ssim",

@@ -159,7 +159,7 @@ def evaluate_pairs(
         predict: makes the result for a pair, sRGB, H x W x 3, of the target's size. It reads `pair.low`
             itself.
         params: parameters of the model, for the report.
-        perceptual: measures LPIPS, see `load_perceptual`; None leaves it out.
+        perceptual: measures LPIPS; None leaves it out.
         progress: called with (done, total) after each image.
         read_target: reads a target, for formats that `relume.photo.read_photo` does not know.
 

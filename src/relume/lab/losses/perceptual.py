@@ -19,11 +19,14 @@ from torch import Tensor, nn
 from relume.errors import ModelError, UsageError
 
 
-def _vgg19() -> list[nn.Module]:
-    """VGG19 up to relu3_4; Simonyan and Zisserman, ICLR 2015."""
+def vgg(*stages: tuple[int, int]) -> list[nn.Module]:
+    """The first stages of a VGG, each of a width and a number of convolutions.
+
+    Source: Simonyan and Zisserman, ICLR 2015.
+    """
     layers: list[nn.Module] = []
     before = 3
-    for width, convolutions in ((64, 2), (128, 2), (256, 4)):
+    for width, convolutions in stages:
         if layers:
             layers.append(nn.MaxPool2d(2))
         for _ in range(convolutions):
@@ -103,7 +106,7 @@ class Backbone:
 
 BACKBONES: Mapping[str, Backbone] = {
     "vgg19": Backbone(
-        _vgg19,
+        lambda: vgg((64, 2), (128, 2), (256, 4)),
         {"relu3_4": 18, "conv3_4": 17},
         "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
     ),
@@ -166,7 +169,7 @@ class Perceptual(nn.Module):
         """
         loss = cls(backbone, layer)
         path = Path(file) if file else _kept(backbone)
-        state = _with_torchvision_names(_read(path))
+        state = _with_torchvision_names(read_tensors(path))
         try:
             loss.load_state_dict({name: state[name] for name in loss.state_dict()})
         except (KeyError, RuntimeError) as error:
@@ -192,11 +195,14 @@ def _check(name: str, among: Collection[str], what: str) -> None:
         raise UsageError(f"no {what} is called '{name}'", f"Choose from: {', '.join(sorted(among))}.")
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
+def read_tensors(path: Path) -> Mapping[str, Tensor]:
+    """Tensors by name from a `.safetensors` file or one of PyTorch's own format, never code.
+
+    Raises:
+        ModelError: no such file, or no tensors in it.
+    """
     if not path.is_file():
-        raise ModelError(
-            "there is no file of a perceptual loss's weights", "Name one, or leave the term out.", path=path
-        )
+        raise ModelError("there is no file of weights", "Check the path, or leave it out.", path=path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
