@@ -65,8 +65,8 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Measure LPIPS with these weights of AlexNet or VGG16 (torchvision's file). Without it, LPIPS "
-            "is measured if its package and a file among PyTorch's downloads are there.",
+            help="Measure LPIPS with these weights of AlexNet or VGG16 (torchvision's file). Without it, "
+            "LPIPS is measured if its package and a file among PyTorch's downloads are there.",
         ),
     ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
