@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+CASES = Path(__file__).parent / "cases"
+"""Small files of kinds that once went wrong."""
+
 
 @dataclass(frozen=True)
 class Result:

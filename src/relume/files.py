@@ -90,7 +90,7 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def replacing(target: Path, *, in_place: bool = False) -> Iterator[BinaryIO]:
+def replacing(target: Path, *, in_place: bool = False, durable: bool = False) -> Iterator[BinaryIO]:
     """A new file that takes the place of `target` when the block ends well, and is gone otherwise.
 
     It grows without a name, or under a temporary one where the system has no nameless files.
@@ -98,7 +98,9 @@ def replacing(target: Path, *, in_place: bool = False) -> Iterator[BinaryIO]:
     Args:
         target: a file, there or not, in a folder that exists.
         in_place: keep the permissions of the file that is replaced and, where allowed, its owner and extended
-            attributes; where `target` is a link, replace what it points to.
+            attributes; where `target` is a link, replace what it points to. Always durable.
+        durable: have the new file on the disk before it takes the old one's place, so that not even a power
+            cut leaves neither.
 
     Raises:
         OutputUnwritable: no such folder, no permission or space, or a folder or a device of that name.
@@ -118,17 +120,33 @@ def replacing(target: Path, *, in_place: bool = False) -> Iterator[BinaryIO]:
             if in_place and os.name == "posix" and target.exists():
                 _take_over(file, target)
             yield file
+            file.flush()
+            if in_place or durable:
+                os.fsync(file.fileno())
             if nameless:
-                file.flush()
                 # The descriptor of a folder goes unused, but makes Python call what follows the link.
                 os.link(_DESCRIPTORS / str(file.fileno()), partial, src_dir_fd=file.fileno())
+        if in_place or durable:
+            _sync_folder(target.parent)
         partial.replace(target)
+        if in_place or durable:
+            _sync_folder(target.parent)
     except BaseException as error:
         with suppress(OSError):
             partial.unlink()
         if isinstance(error, OSError):
             raise _unwritable(error, target) from error
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a folder's names on the disk, where the system and the disk can."""
+    with suppress(OSError):  # Windows opens no folders, and some disks sync none
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _take_over(file: BinaryIO, old: Path) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from photo.broken import broken_files
+from photo.samples import grey_profile
 from relume.errors import ExitCode
 from relume.photo import read_photo
-from shared import Result, digest
+from shared import CASES, Result, dark, digest
 
 Run = Callable[..., Result]
 CODES = (ExitCode.INPUT_UNREADABLE, ExitCode.INPUT_INVALID, ExitCode.INPUT_TOO_LARGE)
@@ -67,6 +69,38 @@ def test_all_together_with_a_good_photo(
     for path, told in zip(paths, result.err.splitlines(), strict=True):
         assert told.startswith(f"{path} -> " if path.name == "good.jpg" else f"relume: {path}: ")
     assert digests(tmp_path / "broken") == before
+
+
+def test_words_that_are_no_text_spoil_nothing(
+    relume: Run, photo: Callable[..., Path], tmp_path: Path
+) -> None:
+    broken, cut = tmp_path / "broken.avif", photo("cut.jpg")
+    broken.write_bytes((CASES / "unicode_error.avif").read_bytes())
+    cut.write_bytes(cut.read_bytes()[:-200])
+    good = [photo(f"good.{name}") for name in ("jpg", "png", "avif", "tif", "webp")]
+    for _ in range(2):
+        result = relume("enhance", broken, cut, *good, "-o", tmp_path / "out", "--json")
+        assert result.code == ExitCode.BATCH_PARTLY_FAILED
+        failed = [line for line in result.lines if "error" in line]
+        assert [line["input"] for line in failed] == [str(broken), str(cut)]
+        assert [line["error"]["code"] for line in failed] == [ExitCode.INPUT_INVALID] * 2
+        assert "cut off" in failed[1]["error"]["message"]
+    assert relume("enhance", broken).code == ExitCode.INPUT_INVALID
+    assert relume("enhance", good[0]).code == 0
+
+
+def test_a_damaged_grey_profile_fails_nothing(relume: Run, tmp_path: Path) -> None:
+    path = tmp_path / "grey.tif"
+    icc = grey_profile()
+    count = int.from_bytes(icc[128:132], "big")
+    table = bytearray(icc)
+    for at in range(132, 132 + 12 * count, 12):
+        table[at : at + 4] = b"junk"  # sound by its structure, but without a curve
+    Image.fromarray(dark()[..., 0]).save(path, icc_profile=bytes(table))
+    for form in ("webp", "avif", "png"):
+        result = relume("enhance", path, "--format", form)
+        assert result.code == 0, result.err
+        assert "damaged colour profile ignored" in result.err
 
 
 def test_a_folder_of_broken_photos(relume: Run, broken: dict[str, Path], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -86,6 +87,30 @@ def test_a_link_stays_and_its_photo_is_replaced(
     assert read_photo(path).rgb_HWC.mean() > dark().mean()
     assert [file.name for file in path.parent.iterdir()] == ["night.png"]
     assert [file.name for file in link.parent.iterdir()] == ["link.png"]
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+def test_the_new_photo_is_on_the_disk_before_the_old_one_goes(
+    relume: Run, photo: Make, monkeypatch: pytest.MonkeyPatch, nameless: bool
+) -> None:
+    if not nameless:
+        monkeypatch.setattr("relume.files._nameless_file", lambda folder: None)
+    path, steps = photo("night.png"), []
+    sync, replace = os.fsync, Path.replace
+
+    def noted_sync(descriptor: int) -> None:
+        sync(descriptor)
+        status = os.fstat(descriptor)
+        steps.append("folder" if stat.S_ISDIR(status.st_mode) else status.st_size)
+
+    def noted_replace(self: Path, target: Path) -> Path:
+        steps.append("replaced")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    assert relume("enhance", path, "--in-place").code == 0
+    assert steps == [path.stat().st_size, "folder", "replaced", "folder"]
 
 
 @pytest.mark.parametrize("name", ["pages.tif", "moving.webp", "moving.png"])

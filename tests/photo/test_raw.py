@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -153,7 +155,7 @@ def test_limits(data: bytes) -> None:
 def test_every_truncation_is_an_error_and_nothing_is_printed(
     data: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for size in np.linspace(8, len(data) - 200, 40).astype(int):
+    for size in np.linspace(8, len(data) - 200, 12).astype(int):
         with pytest.raises(InputInvalid) as caught:
             read_photo(data[:size])
         assert "\n" not in str(caught.value)
@@ -172,7 +174,7 @@ def test_random_damage_never_escapes(data: bytes, tmp_path: Path) -> None:
         "from relume.photo import read_photo\n"
         "rng = np.random.default_rng(11)\n"
         "data = Path(sys.argv[1]).read_bytes()\n"
-        "for _ in range(150):\n"
+        "for _ in range(16):\n"
         "    changed = bytearray(data)\n"
         "    for _ in range(int(rng.integers(1, 6))):\n"
         "        changed[int(rng.integers(0, 300))] = int(rng.integers(0, 256))\n"
@@ -185,44 +187,25 @@ def test_random_damage_never_escapes(data: bytes, tmp_path: Path) -> None:
     assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""
 
 
-def test_what_others_print_meanwhile_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
-    import os
+def test_stderr_is_the_programs_own(data: bytes) -> None:
+    before = os.fstat(2)
+    seen: list[bool] = []
 
-    from relume.photo.raw import _listening
+    def watch() -> None:
+        while not done.is_set():
+            seen.append(os.path.samestat(os.fstat(2), before))
 
-    said: list[bytes] = []
-    with _listening(said):
-        os.write(2, b"unknown file: data corrupted at 17\nsomebody else\n")
-    assert said == [b"data corrupted at 17"]
-    assert capfd.readouterr().err == "somebody else\n"
-
-
-def test_two_threads_leave_stderr_where_it_was(capfd: pytest.CaptureFixture[str]) -> None:
-    import os
-    from threading import Event, Thread
-
-    from relume.photo.raw import _listening
-
-    first_in, second_in = Event(), Event()
-
-    def first() -> None:
-        with _listening([]):
-            first_in.set()
-            second_in.wait(0.2)
-
-    def second() -> None:
-        first_in.wait()
-        with _listening([]):
-            second_in.set()
-            threads[0].join(0.2)
-
-    threads = [Thread(target=first), Thread(target=second)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    os.write(2, b"still here")
-    assert capfd.readouterr().err == "still here"
+    done = Event()
+    watcher = Thread(target=watch)
+    watcher.start()
+    try:
+        with pytest.raises(InputInvalid):
+            read_photo(data[:-2000])
+        read_photo(data)
+    finally:
+        done.set()
+        watcher.join()
+    assert all(seen)
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,11 @@ def compare(
     """
     from relume.evaluate.sheet import comparison_html, comparison_png
     from relume.files import check_target, write_file
+    from relume.photo.vips import set_limits
 
     if out.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"cannot draw '{out}'", "Give --out a name that ends in .png or .html.")
+    set_limits()
     selected = select(low, high, only, layout)
     check_target(out, selected.files)
     scenes = _scenes(selected, limit)

@@ -87,6 +87,7 @@ def enhance(
 
     [bold]curl -s URL | relume enhance - -o - > out.jpg[/bold] works in a pipe.
     """
+    from relume.photo.vips import set_limits
     from relume.pipeline.plan import Output
 
     options = EnhanceOptions(
@@ -97,10 +98,7 @@ def enhance(
         tile=tile,
         downsample=downsample_factor(downsample),
     )
-    if threads:
-        from relume.photo.vips import limit_threads
-
-        limit_threads(threads)
+    set_limits(threads)
     if STDIO in paths:
         if len(paths) > 1 or recursive or in_place or skip_existing or as_json:
             raise UsageError(

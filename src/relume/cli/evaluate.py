@@ -98,9 +98,11 @@ def evaluate(
     cast and noise before and after.
     """
     from relume.datasets.overlap import refuse_overlap
+    from relume.photo.vips import set_limits
 
     if table is not None and table.suffix not in (".md", ".csv"):
         raise UsageError(f"cannot write a table to '{table}'", "Give a name that ends in .md or .csv.")
+    set_limits(threads)
     selected = select(low, high, only, layout)
     chosen = controls(strength, denoise, exposure, highlight_guard, colour_guard)
     factor = downsample_factor(downsample)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import html
+from contextlib import suppress
 from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pyvips
 from PIL import ImageFont
+
+from relume.photo import vips
 
 Mask: TypeAlias = npt.NDArray[np.uint8]
 
@@ -57,11 +59,11 @@ def _draw(text: str, size: int, bold: bool) -> Mask:
 
 def _draw_pango(text: str, size: int, bold: bool) -> Mask:
     # At 72 dots an inch a point is a pixel. The text is markup, so a name's own < and & must not be.
-    image: Any = pyvips.Image.text(
-        html.escape(text, quote=False), font=f"sans {'bold ' if bold else ''}{size}", dpi=72
-    )
-    left, top = int(image.get("xoffset")), int(image.get("yoffset"))
-    return _boxed(image.extract_band(0).numpy(), left, top, size)
+    escaped, font = html.escape(text, quote=False), f"sans {'bold ' if bold else ''}{size}"
+    with vips.calls():
+        image: Any = vips.Image.text(escaped, font=font, dpi=72)
+        left, top = int(image.get("xoffset")), int(image.get("yoffset"))
+        return _boxed(image.extract_band(0).numpy(), left, top, size)
 
 
 def _draw_pillow(text: str, size: int) -> Mask:
@@ -86,8 +88,7 @@ def _boxed(ink: Mask, left: int, top: int, size: int) -> Mask:
 @cache
 def _pango_has_fonts() -> bool:
     """Whether Pango draws letters: without a font it draws boxes, and those are all of one width."""
-    try:
-        narrow, wide = (pyvips.Image.text(letter * 4, font="sans 20", dpi=72).width for letter in "iW")
-    except pyvips.Error:
-        return False
-    return narrow < wide
+    with suppress(vips.Failed), vips.calls():
+        narrow, wide = (vips.Image.text(letter * 4, font="sans 20", dpi=72).width for letter in "iW")
+        return narrow < wide
+    return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, TypeAlias
@@ -12,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from relume.errors import OutputUnwritable
 from relume.evaluate.lettering import Mask, line_height, line_mask, printable
 from relume.evaluate.protocol import PROTOCOL, Pixels, Scores, mean_scores, score, to_8_bits
 from relume.photo import vips
@@ -100,7 +102,8 @@ def comparison_png(
         blocks += [_text_block(row.name, _HEADING, width), _blank(6, width)]
         blocks += [_picture_block(row, columns, width, cell_width), _blank(_MARGIN - 8, width)]
     canvas = np.concatenate([*blocks, _blank(8, width)])
-    return vips.wrap(canvas).pngsave_buffer(compression=7)
+    with _drawing():
+        return vips.wrap(canvas).pngsave_buffer(compression=7)
 
 
 def comparison_html(
@@ -171,6 +174,12 @@ def _caption(cell: Cell | None) -> str:
     return f"{cell.scores.psnr:.2f} dB · SSIM {cell.scores.ssim:.3f}" if cell.scores is not None else ""
 
 
+def _drawing() -> AbstractContextManager[None]:
+    return vips.calls(
+        lambda said: OutputUnwritable(f"the sheet cannot be drawn ({said})", "Draw fewer scenes.")
+    )
+
+
 def _view(pixels_HWC: Pixels, width: int) -> vips.Image:
     """The picture at 8 bits, shrunk to fit a square of the width; smaller pictures stay as they are."""
     view: Any = vips.wrap(to_8_bits(pixels_HWC)).thumbnail_image(width, height=width, size="down")
@@ -181,9 +190,10 @@ def _view(pixels_HWC: Pixels, width: int) -> vips.Image:
 
 
 def _picture_block(row: SheetRow, columns: Sequence[str], width: int, cell_width: int) -> Canvas:
-    views: list[Canvas | None] = [
-        None if cell is None else _view(cell.pixels, cell_width).numpy() for cell in row.cells
-    ]
+    with _drawing():
+        views: list[Canvas | None] = [
+            None if cell is None else _view(cell.pixels, cell_width).numpy() for cell in row.cells
+        ]
     picture_height = max((view.shape[0] for view in views if view is not None), default=cell_width // 2)
     canvas = _blank(picture_height + 10 + line_height(_HEADING) + line_height(_CAPTION), width)
     best = _best(row)
@@ -239,8 +249,9 @@ def _figure(name: str, column: str, cell: Cell | None, view_width: int, best: bo
     caption = f'<span class="column">{_escaped(column)}</span>'
     if cell is None:
         return f'<figure><div class="none">no picture</div><figcaption>{caption}</figcaption></figure>\n'
-    view = _view(cell.pixels, view_width)
-    data = base64.b64encode(view.webpsave_buffer(Q=88)).decode("ascii")
+    with _drawing():
+        view = _view(cell.pixels, view_width)
+        data = base64.b64encode(view.webpsave_buffer(Q=88)).decode("ascii")
     described = _escaped(f"{name}: {column}")
     if cell.scores is not None:
         described += f", PSNR {cell.scores.psnr:.2f} dB, SSIM {cell.scores.ssim:.3f}"

@@ -6,6 +6,7 @@ Both ways use relative colorimetric intent with black point compensation, throug
 from __future__ import annotations
 
 import contextlib
+import struct
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,15 +40,22 @@ class Profile(Enum):
     BROKEN = "ignore"
 
 
+_MOST_TAGS = 1000
 _SPACES = {b"RGB ": Profile.WIDE, b"GRAY": Profile.GREY, b"CMYK": Profile.CMYK}
 
 
-def _grid() -> pyvips.Image:
-    """A cube of 9 x 9 x 9 colours and a ramp of greys, as a small 16-bit picture."""
-    steps = np.linspace(0, 255, 9).round().astype(np.uint8)
-    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
-    ramp = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    return vips.wrap(np.concatenate([cube, ramp])[None].astype(np.uint16) * np.uint16(257))
+def _grid(space: Profile = Profile.WIDE) -> pyvips.Image:
+    """Colours all over a space (with a ramp of greys in RGB), as a small 16-bit picture."""
+    if space is Profile.GREY:
+        return vips.wrap(np.arange(256, dtype=np.uint16)[None] * np.uint16(257))
+    channels, count = (4, 5) if space is Profile.CMYK else (3, 9)
+    steps = np.linspace(0, 255, count).round().astype(np.uint8)
+    colours = np.stack(np.meshgrid(*[steps] * channels), axis=-1).reshape(-1, channels)
+    if channels == 3:
+        ramp = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+        colours = np.concatenate([colours, ramp])
+    grid = vips.wrap(colours[None].astype(np.uint16) * np.uint16(257))
+    return grid.copy(interpretation="cmyk") if channels == 4 else grid
 
 
 def _with_profile(image: pyvips.Image, icc: bytes) -> pyvips.Image:
@@ -61,25 +69,40 @@ def judge(icc: bytes) -> Profile:
     """Find out what a profile does by trying it, not by its name: names are many and often wrong."""
     if len(icc) < 132 or icc[36:40] != b"acsp" or int.from_bytes(icc[:4], "big") > len(icc):
         return Profile.BROKEN
-    space = _SPACES.get(icc[16:20], Profile.BROKEN)
+    space, tags = _SPACES.get(icc[16:20], Profile.BROKEN), _tags(icc)
+    if space is Profile.BROKEN or not tags:
+        return Profile.BROKEN
+    if space is Profile.GREY and not tags & {b"kTRC", b"A2B0"}:
+        return Profile.BROKEN  # for which libvips takes its own, whatever the stand-in
+    # libvips silently takes the stand-in where the profile does not load, so two different ones show
+    # whether it did.
+    stand_ins = ("cmyk", "p3") if space is Profile.CMYK else ("srgb", "p3")
+    grid = _grid(space)
+    tried = [_computed(lambda name=name: to_srgb(grid, icc, stand_in=name)) for name in stand_ins]
+    if tried[0] is None or tried[1] is None or not np.array_equal(tried[0], tried[1]):
+        return Profile.BROKEN
     if space is not Profile.WIDE:
         return space
-    try:
-        # libvips silently takes the stand-in where the profile does not load, so two different ones
-        # show whether it did.
-        tried = [to_srgb(_grid(), icc, stand_in=name).numpy() for name in ("srgb", "p3")]
-    except vips.Error:
-        return Profile.BROKEN
-    if not np.array_equal(tried[0], tried[1]):
-        return Profile.BROKEN
     plain = _grid().numpy().astype(np.int64)
     if int(np.abs(tried[0].astype(np.int64) - plain).max()) <= _SRGB_TOLERANCE:
         return Profile.SRGB
-    try:
-        from_srgb(_grid(), icc).numpy()
-    except vips.Error:
-        return Profile.ONE_WAY
-    return Profile.WIDE
+    return Profile.ONE_WAY if _computed(lambda: from_srgb(_grid(), icc)) is None else Profile.WIDE
+
+
+def _tags(icc: bytes) -> set[bytes]:
+    """The names of a profile's tags; none where the profile is cut off."""
+    count = int.from_bytes(icc[128:132], "big")
+    table = icc[132 : 132 + 12 * count] if count <= _MOST_TAGS else b""
+    found = list(struct.iter_unpack(">4sII", table[: len(table) // 12 * 12]))
+    whole = len(found) == count and all(at + size <= len(icc) for _, at, size in found)
+    return {name for name, _, _ in found} if whole else set()
+
+
+def _computed(make: Callable[[], pyvips.Image]) -> npt.NDArray[Any] | None:
+    """The pixels of an image; None where libvips does not compute it."""
+    with contextlib.suppress(vips.Failed), vips.calls():
+        return vips.pixels(make())
+    return None
 
 
 def builtin(name: str) -> bytes | None:

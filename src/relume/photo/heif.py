@@ -55,8 +55,9 @@ def read_heif(data: bytes, path: str, max_pixels: int) -> Photo:
         pixels = _pixels(image, bits)
     except _ERRORS as error:
         raise _failed(error, path) from error
-    about, to_srgb, colour_notes = colour.plan(vips.wrap(pixels), about)
-    rgb, alpha, grey = split(colour.applied(to_srgb, pixels))
+    with vips.calls(lambda said: _failed(ValueError(said), path)):
+        about, to_srgb, colour_notes = colour.plan(vips.wrap(pixels), about)
+        rgb, alpha, grey = split(colour.applied(to_srgb, pixels))
     said = (*dropped, *notes, *colour_notes)
     return Photo(rgb, alpha, grey, about, "jpeg", said, dropped=tuple(dropped))
 
@@ -146,6 +147,7 @@ def _pixels(image: Any, bits: int) -> npt.NDArray[Any]:
 
 
 def _unpremultiplied(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    wrapped = vips.wrap(pixels)
-    plain = wrapped.unpremultiply(max_alpha=np.iinfo(pixels.dtype).max)
-    return vips.pixels(plain.rint().cast(wrapped.format))
+    with vips.calls(ValueError):
+        wrapped = vips.wrap(pixels)
+        plain = wrapped.unpremultiply(max_alpha=np.iinfo(pixels.dtype).max)
+        return vips.pixels(plain.rint().cast(wrapped.format))

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 ReadAt = Callable[[int, int], bytes]
 """Bytes of a file: (offset, size) -> at most `size` bytes."""
 
@@ -97,7 +99,7 @@ def _little(data: bytes, kind: int, order: Order) -> bytes:
     unit = _UNITS.get(kind, 1)
     if order == "<" or unit == 1:
         return data
-    return b"".join(data[at : at + unit][::-1] for at in range(0, len(data), unit))
+    return np.frombuffer(data, f">u{unit}").astype(f"<u{unit}").tobytes()
 
 
 def read(read_at: ReadAt, order: Order, at: int, *, only: Iterable[int] | None = None) -> Directory:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
+import json
+import subprocess
+import sys
 import tempfile
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from relume.errors import MissingExtra, RelumeError
+from relume.errors import InputInvalid, MissingExtra
 from relume.photo import metadata
 from relume.photo.ifd import EXIF_IFD, Directory
 from relume.photo.photo import Metadata, Photo
@@ -26,12 +25,14 @@ _MAKER_NOTE = 0x927C
 _ALMOST_TIFF = (b"IIRO", b"IIRS", b"IIU\0")
 # LibRaw goes on after these, with a picture that is partly empty, and only prints them.
 _DAMAGE = (b"data corrupted", b"Unexpected end of file")
-# The program has one stderr: a second thread would take the first one's temporary file for it.
-_REDIRECTING = threading.Lock()
+_LONGEST_ANSWER = 1 << 16
+_START = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from relume.photo.raw import main; main()"
 
 
 def read_raw(data: bytes, path: str, max_pixels: int) -> Photo:
     """Develop a camera raw file: the camera's white balance, no brightening, 16-bit sRGB, upright.
+
+    LibRaw works in a process of its own: it tells some damage on stderr alone, which is the whole program's.
 
     Args:
         data: the whole file.
@@ -48,35 +49,75 @@ def read_raw(data: bytes, path: str, max_pixels: int) -> Photo:
     except ImportError:
         reason, remedy = "camera raw needs rawpy", "Run: pip install 'relume[raw]'"
         raise MissingExtra(reason, remedy, path=path) from None
-    try:
-        pixels = _develop(rawpy, data, path, max_pixels)
-    except (rawpy.LibRawUnsufficientMemoryError, rawpy.LibRawTooBigError) as error:
-        raise no_memory(path) from error
-    except (rawpy.LibRawError, rawpy.NotSupportedError, ValueError) as error:
-        raise _failed(_short(error), path) from error
-    rgb, alpha, grey = split(pixels)
+    del rawpy  # the process that develops imports it again
+    rgb, alpha, grey = split(_developed(data, path, max_pixels))
     return Photo(rgb, alpha, grey, _metadata(data), "tiff", ("developed from camera raw",))
 
 
-def _develop(rawpy: Any, data: bytes, path: str, max_pixels: int) -> npt.NDArray[Any]:
-    said: list[bytes] = []
+def _developed(data: bytes, path: str, max_pixels: int) -> npt.NDArray[np.uint16]:
+    """The pixels (H x W x C) from a process that develops the file."""
+    command = [sys.executable, "-c", _START, json.dumps(sys.path), str(max_pixels)]
+    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as heard:
+        file.write(data)
+        file.seek(0)
+        with subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=heard) as process:  # noqa: S603 - our own
+            told: Any = process.stdout
+            try:
+                line = told.readline(_LONGEST_ANSWER)
+                answer: dict[str, Any] = json.loads(line or "{}")
+                pixels = np.empty(answer.get("shape", (0, 0, 0)), np.uint16)
+                whole = told.readinto(pixels.reshape(-1).view(np.uint8)) == pixels.nbytes
+            except BaseException:
+                process.kill()
+                raise
+        heard.seek(0)
+        said = [line for line in heard if any(sign in line for sign in _DAMAGE)]
+    if "size" in answer:
+        width, height = answer["size"]
+        check_size(width, height, path, max_pixels)
+    if answer.get("memory"):
+        raise no_memory(path)
+    if said:
+        raise _failed(said[0].partition(b": ")[2].decode(errors="replace"), path)
+    if not pixels.size or not whole:
+        raise _failed(answer.get("failed", ""), path)
+    return pixels
+
+
+def main() -> None:
+    """Develop the file on stdin: a line of JSON on stdout, and behind it pixels of its `shape`."""
+    import rawpy
+
+    answer: dict[str, Any]
+    pixels = np.empty(0, np.uint16)
+    try:
+        answer, pixels = _develop(rawpy, sys.stdin.buffer.read(), int(sys.argv[2]))
+    except (rawpy.LibRawUnsufficientMemoryError, rawpy.LibRawTooBigError, MemoryError):
+        answer = {"memory": True}
+    except (rawpy.LibRawError, rawpy.NotSupportedError, ValueError) as error:
+        answer = {"failed": _short(error)}
+    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+    sys.stdout.buffer.write(pixels.data)
+    sys.stdout.buffer.flush()
+
+
+def _develop(rawpy: Any, data: bytes, max_pixels: int) -> tuple[dict[str, Any], npt.NDArray[np.uint16]]:
+    """The answer, and the pixels (H x W x C), none where they are more than the limit."""
     with rawpy.RawPy() as raw:
-        with _listening([]):
-            raw.open_buffer(io.BytesIO(data))
-        sizes = raw.sizes
-        check_size(sizes.raw_width, sizes.raw_height, path, max_pixels)
-        with _listening(said):
-            raw.unpack()
-        if said:
-            raise _failed(said[0].decode(errors="replace"), path)
-        pixels = raw.postprocess(
+        raw.open_buffer(io.BytesIO(data))
+        size = (raw.sizes.raw_width, raw.sizes.raw_height)
+        if size[0] * size[1] > max_pixels:
+            return {"size": size}, np.empty(0, np.uint16)
+        raw.unpack()
+        developed = raw.postprocess(
             use_camera_wb=True,
             no_auto_bright=True,
             output_bps=16,
             output_color=rawpy.ColorSpace.sRGB,
             gamma=_SRGB_CURVE,
         )
-    return np.ascontiguousarray(pixels).reshape(*pixels.shape[:2], -1)
+    pixels = np.ascontiguousarray(developed).reshape(*developed.shape[:2], -1)
+    return {"shape": pixels.shape}, pixels
 
 
 def _short(error: Exception) -> str:
@@ -84,36 +125,11 @@ def _short(error: Exception) -> str:
     return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
 
 
-def _failed(said: str, path: str) -> RelumeError:
+def _failed(said: str, path: str) -> InputInvalid:
     said = "".join(char for char in " ".join(said.split()) if char.isprintable())[:90]
     cut_off = "end of file" in said or "Input/output" in said
     what = "cut off or damaged" if cut_off else "damaged, or of a kind that LibRaw does not know"
     return damaged("camera raw", what, said, path)
-
-
-@contextlib.contextmanager
-def _listening(said: list[bytes]) -> Iterator[None]:
-    """Collect what LibRaw prints about damage, in `said`; what others print meanwhile is printed after."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_REDIRECTING)
-        try:
-            before = os.dup(2)
-        except OSError:  # a program without stderr
-            yield
-            return
-        stack.callback(os.close, before)
-        heard = stack.enter_context(tempfile.TemporaryFile())
-        os.dup2(heard.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(before, 2)
-            heard.seek(0)
-            for line in heard:
-                if any(sign in line for sign in _DAMAGE):
-                    said.append(line.partition(b": ")[2].strip())
-                else:
-                    os.write(2, line)
 
 
 def _metadata(data: bytes) -> Metadata:

@@ -15,7 +15,7 @@ import pyvips
 
 from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, RelumeError, UsageError
 from relume.options import DEFAULT_MAX_PIXELS
-from relume.photo import colour, metadata, vips
+from relume.photo import colour, jpeg, metadata, vips
 from relume.photo.formats import FORMATS, HEAD_BYTES, HEIF, RAW, Format, sniff
 from relume.photo.ifd import IPTC, ORIENTATION, RESOLUTION_UNIT, XMP, Directory
 from relume.photo.photo import Metadata, Photo
@@ -94,6 +94,11 @@ def _read(opened: _Input, kind: str, max_pixels: int) -> Photo:
 
 
 def _read_by_vips(opened: _Input, form: Format, directory: Directory, max_pixels: int) -> Photo:
+    with vips.calls(lambda said: _damaged(said, form, opened.path)):
+        return _decoded(opened, form, directory, max_pixels)
+
+
+def _decoded(opened: _Input, form: Format, directory: Directory, max_pixels: int) -> Photo:
     for width, height in _declared_sizes(opened, form, directory):
         check_size(width, height, opened.path, max_pixels)
     header = _open_image(opened, form, "error")
@@ -119,13 +124,7 @@ def _read_by_vips(opened: _Input, form: Format, directory: Directory, max_pixels
 @contextlib.contextmanager
 def _opened(source: Source) -> Iterator[_Input]:
     if isinstance(source, bytes | bytearray | memoryview):
-        data = bytes(source)
-        yield _Input(
-            "(bytes in memory)",
-            len(data),
-            lambda at, size: data[at : at + size],
-            lambda: pyvips.Source.new_from_memory(data),
-        )
+        yield _in_memory(bytes(source))
         return
     if not isinstance(source, str | os.PathLike):
         what = f"a {type(source).__name__} is no photo"
@@ -151,6 +150,15 @@ def _opened(source: Source) -> Iterator[_Input]:
         yield _Input(path, size, read_at, fresh)
     finally:
         os.close(descriptor)
+
+
+def _in_memory(data: bytes) -> _Input:
+    return _Input(
+        "(bytes in memory)",
+        len(data),
+        lambda at, size: data[at : at + size],
+        lambda: pyvips.Source.new_from_memory(data),
+    )
 
 
 def open_file(source: os.PathLike[str] | str, path: str) -> int:
@@ -191,21 +199,20 @@ def _open_image(opened: _Input, form: Format, fail_on: str, page: int = 0) -> py
     """The image of a file, of which only the header has been read."""
     loader = "heifload_source" if form.name == "avif" else f"{form.name}load_source"
     pages = {"page": page} if page else {}
-    try:
-        image = pyvips.Operation.call(loader, opened.source(), access="sequential", fail_on=fail_on, **pages)
-    except vips.Error as error:
-        raise _damaged(error, form, opened.path) from error
+    image = pyvips.Operation.call(loader, opened.source(), access="sequential", fail_on=fail_on, **pages)
     primary = image.get("heif-primary") if image.get_typeof("heif-primary") else 0
     return image if page or not primary else _open_image(opened, form, fail_on, primary)
 
 
-def _damaged(error: pyvips.Error, form: Format, path: str) -> RelumeError:
-    said = vips.short_reason(error)
+def _damaged(said: str, form: Format, path: str) -> RelumeError:
     if "out of memory" in said or "unable to allocate" in said.lower():
         return no_memory(path)
-    cut_off = any(sign in said for sign in _CUT_OFF)
-    what = "cut off" if cut_off else "damaged, cut off, or of an unsupported kind"
+    what = "cut off" if _is_cut_off(said) else "damaged, cut off, or of an unsupported kind"
     return damaged(form.title, what, said, path)
+
+
+def _is_cut_off(said: str) -> bool:
+    return any(sign in said for sign in _CUT_OFF)
 
 
 # What the header says
@@ -330,27 +337,33 @@ def _decode(
     """The pixels (H x W x C) after their way to sRGB, and notes."""
     if form.name == "avif":
         return colour.applied(to_srgb, _decode_avif(opened, form)), []
-    # libjpeg only warns of most damage, so warnings count; but one kind is harmless and common.
-    strict = "warning" if form.name == "jpeg" else "error"
+    if form.name == "jpeg":
+        return _decode_jpeg(opened, form, to_srgb)
+    return vips.pixels(to_srgb(_open_image(opened, form, "error"))), []
+
+
+def _decode_jpeg(
+    opened: _Input, form: Format, to_srgb: Callable[[pyvips.Image], pyvips.Image]
+) -> tuple[npt.NDArray[Any], list[str]]:
+    """The same of a JPEG file: libjpeg only warns of most damage, so warnings count; some are harmless."""
+
+    def strictly(opened: _Input) -> npt.NDArray[Any]:
+        with vips.calls():
+            return vips.pixels(to_srgb(_open_image(opened, form, "warning")))
+
     try:
-        return vips.pixels(to_srgb(_open_image(opened, form, strict))), []
-    except vips.Error as error:
-        if form.name != "jpeg" or "extraneous bytes" not in str(error.detail):
-            raise _damaged(error, form, opened.path) from error
+        return strictly(opened), []
+    except vips.Failed as failed:
+        first = str(failed)
     try:
-        return vips.pixels(to_srgb(_open_image(opened, form, "error"))), [
-            "stray bytes in the JPEG file skipped"
-        ]
-    except vips.Error as error:
-        raise _damaged(error, form, opened.path) from error
+        return jpeg.decoded(opened.read_at(0, opened.size), lambda data: strictly(_in_memory(data)))
+    except vips.Failed as failed:
+        raise _damaged(first if _is_cut_off(first) else str(failed), form, opened.path) from failed
 
 
 def _decode_avif(opened: _Input, form: Format) -> npt.NDArray[Any]:
     """The pixels (H x W x C) of an AVIF file, over the whole range of 8 or 16 bits."""
     image = _open_image(opened, form, "error")
-    try:
-        pixels = vips.pixels(image)
-    except vips.Error as error:
-        raise _damaged(error, form, opened.path) from error
+    pixels = vips.pixels(image)
     fill_range(pixels, _number(image, "bits-per-sample", 8))
     return pixels

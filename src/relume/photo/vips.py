@@ -1,9 +1,11 @@
-"""libvips set up for untrusted files and little memory, and its errors made short."""
+"""libvips: its calls and what they fail with, its limits, and its pixels as arrays."""
 
 from __future__ import annotations
 
-import logging
+import os
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -11,15 +13,9 @@ import numpy.typing as npt
 import pyvips
 from pyvips.voperation import concurrency_set
 
-# The cache keeps decoded pixels alive after their last use, and photos are large.
-pyvips.cache_set_max(0)
-# Loaders that libvips itself does not trust with hostile files stay off (SVG, PDF, ImageMagick...).
-pyvips.block_untrusted_set(True)
-# libvips' warnings come through here; without a handler Python would print them on stderr.
-logging.getLogger("pyvips").addHandler(logging.NullHandler())
+from relume.errors import UsageError
 
 Image = pyvips.Image
-Error = pyvips.Error
 
 # Parts of libvips' messages that help nobody: who speaks, error numbers, and lines without content.
 _PREFIX = re.compile(r"^(\w+: +)*(source input: +)?(Invalid input: +)?(Unspecified: +)?")
@@ -35,9 +31,63 @@ _NOISE = (
 )
 
 
-def limit_threads(count: int) -> None:
-    """Let libvips take at most `count` threads a photo, most of all to encode AVIF; holds for the process."""
-    concurrency_set(count)
+class Failed(Exception):
+    """libvips failed; the message is what it said, see `calls`."""
+
+
+# The process in which libvips has worked first: its threads do not come along to a forked child.
+_worked_in = 0
+
+
+def set_limits(threads: int = 0) -> None:
+    """Set libvips' limits for the whole process, as a program does that is relume's own, and no library.
+
+    Nothing is kept after its last use, for photos are large; loaders that libvips itself does not trust with
+    hostile files are off (SVG, PDF, ImageMagick...), though relume names the loader for each photo anyway.
+
+    Args:
+        threads: most threads a photo, which matter most to encode AVIF; 0 leaves them as they are.
+    """
+    pyvips.cache_set_max(0)
+    pyvips.block_untrusted_set(True)
+    if threads:
+        concurrency_set(threads)
+
+
+@contextmanager
+def calls(failed: Callable[[str], BaseException] = Failed) -> Iterator[None]:
+    """Every call of libvips stands in such a block, which maps what it fails with.
+
+    libvips adds to one text what goes wrong, whatever bytes a file's names hold; pyvips cannot read some and
+    leaves them there, so that the next one fails too. The text is empty before and after such a block.
+
+    Args:
+        failed: the error to raise, made of what libvips said in one short line, "" where it said nothing.
+
+    Raises:
+        UsageError: in a process forked after libvips has worked, whose threads it would wait for without end.
+    """
+    global _worked_in
+    _worked_in = _worked_in or os.getpid()
+    if _worked_in != os.getpid():
+        raise UsageError(
+            "photos cannot be read or written in a process that was forked after relume has done so",
+            "Start processes by the method 'spawn' or 'forkserver', or use relume first after the fork.",
+        )
+    pyvips.vips_lib.vips_error_clear()
+    try:
+        yield
+    except Failed as error:  # of a block inside this one
+        raise failed(str(error)) from error
+    except (pyvips.Error, UnicodeDecodeError) as error:
+        detail = error.detail if isinstance(error, pyvips.Error) else _left_text()
+        raise failed(short_reason(str(detail))) from error
+    finally:
+        pyvips.vips_lib.vips_error_clear()
+
+
+def _left_text() -> str:
+    return pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()).decode(errors="replace")
 
 
 def set_blob(image: pyvips.Image, name: str, value: bytes) -> None:
@@ -75,9 +125,9 @@ def pixels(image: pyvips.Image) -> npt.NDArray[Any]:
     return image.numpy().reshape(image.height, image.width, image.bands)
 
 
-def short_reason(error: pyvips.Error) -> str:
+def short_reason(detail: str) -> str:
     """The part of libvips' message that tells most, in one short line; "" where it says nothing."""
-    for line in str(error.detail or "").splitlines():
+    for line in detail.splitlines():
         text = _TAIL.sub("", _PREFIX.sub("", line.strip()))
         if text and not text.startswith(_NOISE):
             return "".join(char for char in text if char.isprintable())[:100].rstrip(" .(")

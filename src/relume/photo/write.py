@@ -153,18 +153,20 @@ def _encode(
     """Encode into an empty, seekable file; returns the notes."""
     _check(photo, form, quality, path)
     about, notes = (Metadata(dpi=photo.metadata.dpi), []) if strip else _fitting(photo, form)
-    image, pixel_notes = _image(photo, form, about.icc)
     options = dict(_SAVE[form.name], keep="icc")
     if form.quality is not None:
         options["Q"] = form.quality if quality is None else quality
     if form.bits == 12:
         options["bitdepth"] = 12 if photo.bits == 16 else 8
-    try:
-        notes += pixel_notes + _save(image, form, options, about, sink)
-    except vips.Error as error:
-        said = vips.short_reason(error)
+
+    def failed(said: str) -> OutputUnwritable:
         reason = f"the {form.title} encoder failed" + (f" ({said})" if said else "")
-        raise OutputUnwritable(reason, "Choose another format, or a smaller photo.", path=path) from error
+        return OutputUnwritable(reason, "Choose another format, or a smaller photo.", path=path)
+
+    try:
+        with vips.calls(failed):
+            image, pixel_notes = _image(photo, form, about.icc)
+            notes += pixel_notes + _save(image, form, options, about, sink)
     except MemoryError as error:
         reason, remedy = "there is not enough memory to write the photo", "Close other programs."
         raise OutputUnwritable(reason, remedy, path=path) from error
@@ -316,11 +318,7 @@ def _stream(
     target.on_read(guarded(sink.read, b""))
     target.on_end(lambda: 0)
     saver = "heifsave_target" if form.name == "avif" else f"{form.name}save_target"
-    try:
+    with vips.calls(lambda said: failed[0] if failed else vips.Failed(said)):
         pyvips.Operation.call(saver, image, target, **options)
-    except vips.Error:
-        if failed:
-            raise failed[0] from None
-        raise
     if failed:
         raise failed[0]

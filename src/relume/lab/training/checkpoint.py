@@ -19,7 +19,7 @@ def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
     Raises:
         OutputUnwritable: no such folder, no permission or space.
     """
-    with replacing(run / CHECKPOINT) as file:
+    with replacing(run / CHECKPOINT, durable=True) as file:
         try:
             torch.save(dict(state), file)
         except RuntimeError as error:

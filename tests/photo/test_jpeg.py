@@ -1,0 +1,113 @@
+"""JPEG files that libjpeg warns of: read where every pixel arrives, refused where one does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from relume.errors import InputInvalid
+from relume.photo import jpeg, read_photo
+
+from . import samples
+from .broken import noise
+
+STRAY, ENDED = "stray bytes in the JPEG file skipped", "missing end of the JPEG file added"
+
+
+def file(**options: object) -> bytes:
+    return samples.pillow_file(noise(96, 120), "JPEG", **options)
+
+
+def other_version(data: bytes) -> bytes:
+    at = data.index(b"JFIF\0") + 5
+    return data[:at] + b"\x07\x05" + data[at + 2 :]
+
+
+def odd_scan(data: bytes) -> bytes:
+    at = data.index(b"\xff\xda")
+    at += 5 + 2 * data[at + 4]
+    return data[:at] + bytes(3) + data[at + 3 :]
+
+
+def without_end(data: bytes) -> bytes:
+    return data[:-2]
+
+
+def odd_adobe(data: bytes) -> bytes:
+    return data[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x09" + data[2:]
+
+
+def stray(data: bytes) -> bytes:
+    at = data.index(b"\xff\xdb")
+    return data[:at] + b"\0abc\xff\0" + data[at:]
+
+
+def stray_at_the_end(data: bytes) -> bytes:
+    return data[:-2] + bytes(30) + data[-2:]
+
+
+def stray_behind_each_scan(data: bytes) -> bytes:
+    listed = list(jpeg.parts(lambda at, size: data[at : at + size]))
+    for before, part in reversed(list(pairwise(listed))):
+        if before.marker == jpeg.SCAN:
+            at = part.at - (2 if part.marker == jpeg.END else 4)
+            data = data[:at] + bytes(20) + data[at:]
+    return data
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize(
+    ("spoil", "notes"),
+    [
+        (other_version, ()),
+        (odd_adobe, ()),
+        (odd_scan, ()),
+        (without_end, (ENDED,)),
+        (stray, (STRAY,)),
+        (lambda data: without_end(odd_adobe(other_version(stray(data)))), (STRAY, ENDED)),
+        (stray_at_the_end, ()),
+        (stray_behind_each_scan, ()),
+    ],
+)
+def test_whole_pixels_are_read(
+    spoil: Callable[[bytes], bytes], notes: tuple[str, ...], progressive: bool
+) -> None:
+    data = file(progressive=progressive)
+    if progressive and spoil is odd_scan:
+        pytest.skip("parameters of a progressive scan mean something")
+    photo = read_photo(spoil(data))
+    np.testing.assert_array_equal(photo.rgb_HWC, read_photo(data).rgb_HWC)
+    assert photo.notes == notes
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("spoil", [other_version, odd_adobe, odd_scan, stray, stray_at_the_end])
+def test_damaged_pixels_are_refused_whatever_is_harmless_beside(
+    spoil: Callable[[bytes], bytes], progressive: bool
+) -> None:
+    data = file(progressive=progressive)
+    middle = len(data) * 2 // 3
+    for damage in (b"\xff\xd9", b"\xff\x33\x12\xff\0\0" * 4):
+        with pytest.raises(InputInvalid):
+            read_photo(spoil(data[:middle] + damage + data[middle + len(damage) :]))
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+def test_cut_pixels_are_refused_wherever_they_are_cut(options: dict[str, object]) -> None:
+    data = file(**options)
+    scan = data.index(b"\xff\xda")
+    marks = [at for at in range(scan, len(data) - 2) if data[at] == 0xFF and data[at + 1] != 0]
+    for size in {*np.linspace(20, len(data) - 40, 25).astype(int).tolist(), *marks[:40]}:
+        with pytest.raises(InputInvalid, match="cut off"):
+            read_photo(data[:size])
+
+
+def test_parts_are_listed_to_the_end_of_the_photo_and_no_further() -> None:
+    data = file(progressive=True)
+    listed = list(jpeg.parts(lambda at, size: (data + data)[at : at + size]))
+    assert listed[-1] == jpeg.Part(jpeg.END, len(data), 0)
+    assert sum(part.marker == jpeg.SCAN for part in listed) > 5
+    assert jpeg.mended(data) == (data, [])
