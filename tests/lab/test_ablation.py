@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -206,3 +208,29 @@ def test_the_command_runs_the_grid(relume: Callable[..., Finished], tiny_root: P
     done = relume("ablate", "iaml", "--data", str(tiny_root), "-o", str(out), "--seeds", "3", "-q", *changes)
     assert "| no-mirror | 2 |" in done.out.decode()
     assert [each.seed for each in read_results(out / "results.csv")][:: len(GRIDS["iaml"].cells)] == [3, 5]
+
+
+def test_some_cells_are_trained_alone_and_their_maps_told_of(
+    relume: Callable[..., Finished], tiny_root: Path, tmp_path: Path
+) -> None:
+    small = [
+        'network_options={"widths": [8, 8, 16, 16, 16], "head": 8}',
+        "method_options.projections=[4, 4, 4, 4]",
+        'phases=[{"steps": 1, "crop": 32, "batch": 2}]',
+    ]
+    command = ["ablate", "iaml", "--data", tiny_root, "-o", tmp_path, "--seeds", "0", "-q"]
+    command += [part for change in small for part in ("--set", change)]
+    maps = tmp_path / "maps.csv"
+    done = relume(*command, "--cells", "no-mirror,dimmed-decoder", "--features", maps)
+    assert done.code == 0, done.err
+    with maps.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["cell"], row["map"]) for row in rows] == [
+        (cell, str(number)) for cell in ("no-mirror", "dimmed-decoder") for number in range(5)
+    ]
+    assert [bool(row["share"]) for row in rows] == [*[True] * 4, False, False, *[True] * 4]
+    for row in rows:
+        assert float(row["log10_raw_share"]) == pytest.approx(math.log10(float(row["raw_share"])), abs=1e-4)
+    refused = relume(*command, "--cells", "none-such")
+    assert refused.code == ExitCode.USAGE
+    assert "has no cells" in refused.err

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from relume.errors import UsageError
 from relume.lab.data.paired import Batch
-from relume.lab.losses.mirror import STANDARDISATIONS, illumination_weight, mirror_losses
-from relume.lab.methods.mirror import Mirror
+from relume.lab.losses.mirror import STANDARDISATIONS, dimmed, illumination_weight, mirror_losses, standardise
+from relume.lab.methods.mirror import CLEAN_STATISTICS, Mirror
 from relume.lab.networks import build
 from relume.lab.networks.autoencoder import CBAM, Autoencoder
 from relume.lab.networks.cost import count_macs, count_parameters
@@ -44,7 +44,7 @@ def method(**options: Any) -> Mirror:
 
 def test_the_published_network_has_the_published_size() -> None:
     network = Autoencoder()
-    assert count_parameters(network) == pytest.approx(9.67e6, rel=0.01)
+    assert count_parameters(network) == 9_672_099
     assert count_macs(network, 256) == pytest.approx(4.37e9, rel=0.01)
 
 
@@ -84,7 +84,9 @@ def standard(x: np.ndarray, over: str) -> np.ndarray:
     """Zero mean and unit deviation: of a sample, of its channels, or of channels over the batch."""
     middle, spread = {"sample": ((1, 2, 3),) * 2, "channel": ((2, 3),) * 2, "batch": (0, (0, 2, 3))}[over]
     centred = x - x.mean(middle, keepdims=True)
-    deviation = np.sqrt((centred**2).mean(spread, keepdims=True))
+    count = np.prod([x.shape[axis] for axis in spread])
+    means = count / np.prod([x.shape[axis] for axis in np.atleast_1d(middle)])
+    deviation = np.sqrt((centred**2).sum(spread, keepdims=True) / (count - means))
     return centred / (np.maximum(deviation, 1e-6) + 1e-6)
 
 
@@ -132,7 +134,7 @@ def test_beta_zero_is_the_plain_mirror_loss() -> None:
 
 def test_projections_align_four_scales_from_the_coarsest() -> None:
     training = method()
-    shapes = [tuple(level.shape[1:]) for level in training.teacher_maps(torch.rand(1, 3, 64, 64))]
+    shapes = [tuple(level.shape[1:]) for level in training.teacher_maps(batch())]
     assert shapes == [(4, 2, 2), (6, 4, 4), (8, 8, 8), (10, 16, 16)]
     assert {f"mirror_{scale}" for scale in (1, 2, 3, 4)} < set(training(batch()))
 
@@ -147,10 +149,11 @@ def test_no_gradient_reaches_the_teacher_and_none_runs_through_the_clean_image()
     assert all(p.grad is not None for p in training.projections.parameters())
 
 
-def test_the_clean_pass_leaves_the_students_statistics_and_mode_alone() -> None:
-    training = method()
+@pytest.mark.parametrize("statistics", CLEAN_STATISTICS)
+def test_the_clean_pass_leaves_the_students_statistics_and_mode_alone(statistics: str) -> None:
+    training = method(clean_statistics=statistics)
     before = {name: value.clone() for name, value in training.network.state_dict().items()}
-    training.teacher_maps(torch.rand(2, 3, 64, 64))
+    training.teacher_maps(batch())
     assert training.network.training
     assert all(torch.equal(before[name], value) for name, value in training.network.state_dict().items())
 
@@ -290,3 +293,124 @@ def test_a_short_run_of_the_recipe(tiny_root: Path, tmp_path: Path, relume: Call
 def test_crops_that_the_levels_do_not_divide_are_refused() -> None:
     with pytest.raises(UsageError, match="multiples of 32"):
         method()(batch(48))
+
+
+def test_unknown_statistics_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"statistics of 'x'.*running, batch"):
+        method(clean_statistics="x")
+
+
+def test_the_deviation_is_the_unbiased_one() -> None:
+    maps = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    torch.testing.assert_close(
+        standardise(maps, eps=1e-12).std((1, 2, 3)), torch.ones(2, dtype=torch.float64)
+    )
+    torch.testing.assert_close(
+        standardise(maps, "channel", 1e-12).std((2, 3)), torch.ones(2, 3, dtype=torch.float64)
+    )
+
+
+def test_attention_by_hand() -> None:
+    """IAML's form: each pooled vector has a sigmoid of its own, and the MLP biases."""
+    torch.manual_seed(0)
+    attention, maps = CBAM(16), torch.randn(2, 16, 5, 6)
+    first, second = attention.mlp[0], attention.mlp[2]
+
+    def gate(pooled: torch.Tensor) -> torch.Tensor:
+        hidden = (pooled @ first.weight[:, :, 0, 0].T + first.bias).relu()
+        return (hidden @ second.weight[:, :, 0, 0].T + second.bias).sigmoid()
+
+    channel = gate(maps.mean((2, 3))) + gate(maps.amax((2, 3)))
+    weighed = maps * channel[:, :, None, None]
+    position = F.conv2d(
+        torch.stack([weighed.mean(1), weighed.amax(1)], 1), attention.spatial.weight, padding=3
+    )
+    torch.testing.assert_close(attention(maps), weighed * position.sigmoid())
+
+
+def test_dimmed_images_have_their_partners_luma() -> None:
+    clean = torch.rand(2, 3, 8, 8) * 0.5 + 0.5
+    low = torch.stack([clean[0] * 0.1, torch.zeros(3, 8, 8)])
+    torch.testing.assert_close(dimmed(clean, low), low)  # without noise a dimmed image is its partner
+    assert dimmed(low, clean).max() <= 1
+
+
+def test_a_dimmed_clean_image_without_noise_looks_like_its_partner_to_the_teacher() -> None:
+    images = batch()  # low is a fifth of high
+    for dim_clean in (True, False):
+        training = method(dim_clean=dim_clean).eval()
+        pairs = zip(training.raw_student_maps(images), training.raw_teacher_maps(images), strict=True)
+        distances = [((ours - theirs).norm() / ours.norm()).item() for ours, theirs in pairs]
+        assert max(distances) < 1e-4 if dim_clean else min(distances) > 0.5
+
+
+def test_batch_statistics_normalise_the_clean_image_by_itself() -> None:
+    training, images = method(clean_statistics="batch"), batch()
+    again = copy.deepcopy(training)
+    expected = again.teacher.train().decode(again.network.train().encode(images.high_BCHW))
+    for ours, theirs in zip(training.raw_teacher_maps(images), expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    by_dark_ones = method().raw_teacher_maps(images)[-1]
+    assert (by_dark_ones - expected[-1]).norm() > 0.5 * expected[-1].norm()
+
+
+def test_frozen_projections_are_orthonormal_shared_and_never_trained() -> None:
+    training = method(frozen_projections=True)
+    for ours, theirs in zip(training.projections, training.teacher_projections, strict=True):
+        rows = ours.weight[:, :, 0, 0]
+        torch.testing.assert_close(rows @ rows.T, torch.eye(len(rows)), atol=1e-5, rtol=0)
+        assert ours.bias is None
+        assert not ours.weight.requires_grad
+        assert torch.equal(ours.weight, theirs.weight)
+
+
+def test_the_decoder_alone_is_taught_the_same_and_counted_once() -> None:
+    whole, alone = method(first_map=1), method(first_map=1, detach_encoder=True)
+    images = batch()
+    expected, terms = whole(images), alone(images)
+    for name, term in expected.items():
+        torch.testing.assert_close(terms[name], term)
+    for ours, theirs in zip(alone.network.buffers(), whole.network.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
+    torch.stack([terms[f"mirror_{scale}"] for scale in (1, 2, 3, 4)]).sum().backward()
+    assert all(weight.grad is None for weight in alone.network.encoder.parameters())
+    assert any(weight.grad is not None for weight in alone.network.up.parameters())
+
+
+def test_the_finest_maps_can_be_aligned_without_the_bottleneck() -> None:
+    shapes = [tuple(level.shape[1:]) for level in method(first_map=1).student_maps(batch())]
+    assert shapes == [(4, 4, 4), (6, 8, 8), (8, 16, 16), (10, 32, 32)]
+    with pytest.raises(UsageError, match="3 decoder maps for 4"):
+        method(first_map=2)
+
+
+def test_the_mirrors_weight_can_fade() -> None:
+    training, images = method(fade=True).eval(), batch()
+    full = training(images)
+    training.progress.fill_(0.75)
+    faded = training(images)
+    torch.testing.assert_close(faded["mirror_1"], full["mirror_1"] / 4)
+    torch.testing.assert_close(faded["mse"], full["mse"])
+
+
+def test_a_run_tells_its_method_how_far_it_is(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    recipe = replace(
+        tiny_recipe,
+        network="iaml-autoencoder",
+        network_options=NARROW,
+        method="mirror",
+        method_options={"projections": [4, 6, 8, 10], "fade": True, "decay": 0.0},
+        losses={"mse": 1.0, "mirror": 0.8},
+        phases=(Phase(4, 32, 2),),
+        optimizer=replace(tiny_recipe.optimizer, lr=0.0, min_lr=0.0),  # what is compared stays as it is
+        log_every=1,
+    )
+    train(recipe, tiny_root, tmp_path / "fading", device="cpu", quiet=True)
+    steady = replace(recipe, method_options={**recipe.method_options, "fade": False})
+    train(steady, tiny_root, tmp_path / "steady", device="cpu", quiet=True)
+    fading, steady_rows = (
+        [row["mirror_1"] for row in read_metrics(tmp_path / name) if row["kind"] == "train"]
+        for name in ("fading", "steady")
+    )
+    shares = [ours / theirs for ours, theirs in zip(fading, steady_rows, strict=True)]
+    assert shares == pytest.approx([1, 0.75, 0.5, 0.25], rel=1e-4)

@@ -26,6 +26,16 @@ def ablate(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value in every cell.")
     ] = None,
+    cells: Annotated[
+        str | None, typer.Option(help="Cells to train, separated by commas; all of the grid otherwise.")
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="Of grids of the mirror method: how much of each map depends on the image, a line a map.",
+        ),
+    ] = None,
     show: Annotated[
         Path | None, typer.Option("--show", metavar="CSV", help="Print the table of these results and stop.")
     ] = None,
@@ -42,19 +52,20 @@ def ablate(
     [bold]relume ablate iaml --show benchmarks/results/ablation_iaml.csv[/bold]
     """
     require_laboratory()
-    from relume.lab.ablation import finished, results_of, run_grid, table, write_results
+    from relume.lab.ablation import finished, only, results_of, run_folder, run_grid, table, write_results
     from relume.lab.recipes.ablations import get_grid
 
     chosen = get_grid(grid)
     if show is not None:
         typer.echo(f"{chosen.question}\n\n{table(chosen, results_of(chosen, show))}", nl=False)
         return
+    trained = only(chosen, cells.split(",")) if cells else chosen
     if allow_download:
-        fetch_classifiers(chosen.cell(cell, 0, changes or []) for cell in chosen.cells)
+        fetch_classifiers(chosen.cell(cell, 0, changes or []) for cell in trained.cells)
     folder = out or Path("runs") / f"ablate-{grid}"
     target = csv or folder / "results.csv"
     results = run_grid(
-        chosen, data_root(data), folder, _seeds(seeds), changes=changes or [], device=device, quiet=quiet
+        trained, data_root(data), folder, _seeds(seeds), changes=changes or [], device=device, quiet=quiet
     )
     try:
         for result in results:
@@ -63,6 +74,17 @@ def ablate(
     finally:
         if there := finished(chosen, folder):
             typer.echo(f"{chosen.question}\n\n{table(chosen, there)}", nl=False)
+    if features is not None:
+        runs = {(one.cell, one.seed): run_folder(folder, one.cell, one.seed) for one in there}
+        _write_features(runs, data_root(data), features)
+
+
+def _write_features(runs: dict[tuple[str, int], Path], root: Path, target: Path) -> None:
+    from relume.files import write_file
+    from relume.lab.features import statistics_csv, statistics_of_run
+
+    write_file(target, statistics_csv({key: statistics_of_run(run, root) for key, run in runs.items()}))
+    typer.echo(f"wrote {target}", err=True)
 
 
 def _seeds(text: str) -> list[int]:

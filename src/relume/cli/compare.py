@@ -78,7 +78,7 @@ def compare(
 
     [bold]relume compare LOW HIGH --features runs/iaml-cpu --limit 1 -o maps.png[/bold] shows what
     the decoder of a dark image and the teacher's of the clean one see, scale by scale; with several images
-    it also says how much of the maps depends on the image at all.
+    it also says how much of the maps depends on the image at all, and how well both agree.
     """
     from relume.evaluate.sheet import comparison_html, comparison_png
     from relume.files import check_target, write_file
@@ -122,16 +122,22 @@ def _features(scenes: Sequence[Scene], run: Path) -> Sheet:
     require_laboratory()
     from relume.datasets.pairs import Pair
     from relume.lab.data.paired import load_pair, read_8_bits
-    from relume.lab.features import COLUMNS, feature_rows, image_shares, load_mirror
+    from relume.lab.features import COLUMNS, feature_rows, load_mirror, map_statistics
 
     pairs = [Pair(name, dark, target) for name, dark, target in scenes if target]
     if not pairs:
         raise UsageError("--features needs targets: the teacher sees the clean image", "Name both folders.")
     method = load_mirror(run)
     if len(pairs) > 1:
-        shares = image_shares(method, [read_8_bits(pair.low) for pair in pairs])
-        listed = ", ".join(f"{share:.1%}" for share in shares)
-        typer.echo(f"of the student's maps depends on the image, coarsest scale first: {listed}", err=True)
+        images = [(read_8_bits(pair.low), read_8_bits(pair.high)) for pair in pairs]
+        for one in map_statistics(method, images):
+            width, height = one.cells
+            projected = "" if one.share is None else f", of its projection {one.share:.2%}"
+            typer.echo(
+                f"map of {width} x {height}: {one.raw_share:.2%} depends on the image{projected}; "
+                f"correlation with the teacher's of its clean image {one.own:.2f}, of others {one.other:.2f}",
+                err=True,
+            )
     loaded = (load_pair(pair) for pair in _counted(pairs))
     rows = (row for pair in loaded for row in feature_rows(method, pair.name, pair.low_HWC, pair.high_HWC))
     return f"relume: feature maps of {run.name}", list(COLUMNS), rows

@@ -9,13 +9,13 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from statistics import mean, stdev
 
 import torch
 
-from relume.errors import DataError, TrainingDiverged
+from relume.errors import DataError, TrainingDiverged, UsageError
 from relume.evaluate.report import markdown_table
 from relume.files import write_file
 from relume.lab.data.paired import load_pairs, training_and_validation
@@ -79,6 +79,22 @@ class Result:
     torch: str
 
 
+def only(grid: Grid, cells: Sequence[str]) -> Grid:
+    """The grid with some of its cells alone; the first of them is the baseline.
+
+    Raises:
+        UsageError: no cell of that name.
+    """
+    if unknown := [cell for cell in cells if cell not in grid.cells]:
+        raise UsageError(f"the grid '{grid.name}' has no cells {unknown}", f"It has {', '.join(grid.cells)}.")
+    return replace(grid, cells={cell: changes for cell, changes in grid.cells.items() if cell in cells})
+
+
+def run_folder(folder: Path, cell: str, seed: int) -> Path:
+    """Where a cell's run with a seed lies in the grid's folder."""
+    return folder / f"{cell}-{seed}"
+
+
 def run_grid(
     grid: Grid,
     root: Path,
@@ -107,7 +123,7 @@ def run_grid(
     diverged: list[TrainingDiverged] = []
     for seed in seeds:
         for cell in grid.cells:
-            run = folder / f"{cell}-{seed}"
+            run = run_folder(folder, cell, seed)
             try:
                 result = _run(grid.cell(cell, seed, changes), cell, root, run, device, quiet)
             except TrainingDiverged as error:

@@ -5,6 +5,7 @@ After IAML (arXiv 2603.13363).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -48,8 +49,22 @@ def illumination_weight(low_BCHW: Tensor, beta: float) -> Tensor:
     return 1 + beta * (1 - (y - smallest) / (largest - smallest + 1e-7))
 
 
+def dimmed(clean_BCHW: Tensor, low_BCHW: Tensor, eps: float = 1e-7) -> Tensor:
+    """Clean images scaled to the mean luma of their dark ones: as dark, without their noise; in [0, 1].
+
+    What is trained on dark images knows such an image, while the clean one itself lies far outside of what
+    its normalisation has seen.
+
+    Args:
+        clean_BCHW, low_BCHW: pairs in [0, 1].
+        eps: added to the clean image's mean.
+    """
+    wanted, given = (luma(image).mean((1, 2, 3), keepdim=True) for image in (low_BCHW, clean_BCHW))
+    return (clean_BCHW * (wanted / (given + eps))).clamp(max=1)
+
+
 def standardise(maps_BCHW: Tensor, over: str = "sample", eps: float = 1e-6) -> Tensor:
-    """Zero mean and unit standard deviation.
+    """Zero mean and unit standard deviation, the unbiased one: divided by the count less the means taken.
 
     A projection that ignores the image agrees with its teacher for free. Over a sample, as IAML does, one
     constant a channel passes unchanged, and so does any pattern. For each channel constants vanish; a pattern
@@ -62,8 +77,10 @@ def standardise(maps_BCHW: Tensor, over: str = "sample", eps: float = 1e-6) -> T
     """
     axes = STANDARDISATIONS[over]
     centred = maps_BCHW - maps_BCHW.mean(axes.mean, keepdim=True)
+    free = 1 - 1 / math.prod(maps_BCHW.shape[axis] for axis in axes.mean)  # 0 where each mean is of one value
+    variance = centred.square().mean(axes.deviation, keepdim=True) / (free or 1)
     # The square root has no slope at zero, where a channel is constant.
-    spread = centred.square().mean(axes.deviation, keepdim=True).clamp_min(eps**2).sqrt()
+    spread = variance.clamp_min(eps**2).sqrt()
     return centred / (spread + eps)
 
 

@@ -16,7 +16,10 @@ from relume.lab.networks.layers import mean_and_peak, reflected
 
 
 class CBAM(nn.Module):
-    """Attention over channels, then over positions (Woo et al., "CBAM", ECCV 2018).
+    """Attention over channels, then over positions (Woo et al., "CBAM", ECCV 2018), in IAML's form.
+
+    The sigmoids of the two pooled vectors are added, so that a channel's factor lies in [0, 2], and the MLP
+    has biases; CBAM itself takes the sigmoid of the sum, without biases.
 
     Args:
         channels: channels of the map.
@@ -26,14 +29,12 @@ class CBAM(nn.Module):
     def __init__(self, channels: int, reduction: int = 16, smallest: int = 8) -> None:
         super().__init__()
         hidden = max(smallest, channels // reduction)
-        self.mlp = nn.Sequential(
-            nn.Conv2d(channels, hidden, 1, bias=False), nn.ReLU(), nn.Conv2d(hidden, channels, 1, bias=False)
-        )
+        self.mlp = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, channels, 1))
         self.spatial = nn.Conv2d(2, 1, 7, padding=3, bias=False)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         mean, peak = F.adaptive_avg_pool2d(x_BCHW, 1), F.adaptive_max_pool2d(x_BCHW, 1)
-        x_BCHW = x_BCHW * torch.sigmoid(self.mlp(mean) + self.mlp(peak))
+        x_BCHW = x_BCHW * (torch.sigmoid(self.mlp(mean)) + torch.sigmoid(self.mlp(peak)))
         return x_BCHW * torch.sigmoid(self.spatial(mean_and_peak(x_BCHW)))
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from relume.errors import UsageError
 from relume.lab.ablation import Grid
 from relume.lab.recipe import Phase, Recipe
 from relume.lab.recipes.compact_clarity import LOSSES, compact_clarity_cpu
-from relume.lab.recipes.iaml import iaml_cpu
+from relume.lab.recipes.iaml import iaml, iaml_cpu
 
 
 def _narrow_iaml() -> Recipe:
@@ -22,6 +22,12 @@ def _narrow_iaml() -> Recipe:
         validate_every=500,
         checkpoint_every=100,
     )
+
+
+def _iaml_on_held_out_scenes() -> Recipe:
+    """`iaml` at its full size, for a GPU; without the validation scenes, by which cells are chosen."""
+    recipe = iaml()
+    return replace(recipe, data=replace(recipe.data, subset="train"), validate_every=5000)
 
 
 def _small_compact_clarity() -> Recipe:
@@ -64,6 +70,22 @@ def _losses(*names: str) -> str:
     return "losses=" + json.dumps({name: LOSSES[name] for name in names})
 
 
+_BATCH = "method_options.clean_statistics=batch"
+_DIMMED = ("method_options.dim_clean=true", "method_options.frozen_projections=true")
+_DECODER = (
+    "method_options.first_map=1",
+    "method_options.projections=[64, 128, 256, 128]",
+    "method_options.detach_encoder=true",
+)
+_TARGETS: Mapping[str, Sequence[str]] = {
+    "batch-statistics": [_BATCH],
+    "dimmed": _DIMMED,
+    "batch-statistics-decoder": [_BATCH, *_DECODER],
+    "dimmed-decoder": [*_DIMMED, *_DECODER],
+    "dimmed-decoder-fading": [*_DIMMED, *_DECODER, "method_options.fade=true"],
+}
+"""IAML with a target in the range that the student knows; for the decoder alone; and only at first."""
+
 _AT_ONCE = 'phases=[{"steps": 600, "crop": 128, "batch": 4}]'
 _FIDELITY = ("charbonnier", "frequency", "perceptual", "ms-ssim", "gradient")
 
@@ -105,7 +127,14 @@ GRIDS: Mapping[str, Grid] = {
             "decay-0.99": ["method_options.decay=0.99"],
             "per-channel": ["method_options.standardise_over=channel"],
             "across-images": ["method_options.standardise_over=batch"],
+            **_TARGETS,
         },
+    ),
+    "iaml-full": Grid(
+        name="iaml-full",
+        question="Does the mirror loss help at full size, once the student can follow its target?",
+        recipe=_iaml_on_held_out_scenes,
+        cells={"no-mirror": ["losses.mirror=0"], "full": [], **_TARGETS},
     ),
 }
 
