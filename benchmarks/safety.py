@@ -110,8 +110,8 @@ def darkened(frame: np.ndarray, exposure: float) -> np.ndarray:
         gains=(2.0, 1.0, 1.6),
         noise_seed=1,
     )
-    dark_CHW = degrade(to_tensor(frame).squeeze(0), camera)
-    return (dark_CHW.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    dark_BCHW = degrade(to_tensor(frame), [camera]).dark
+    return (dark_BCHW[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
 
 
 def print_worst(rows: Sequence[dict[str, Any]], limits: dict[str, float]) -> None:

@@ -37,14 +37,21 @@ def neutral() -> Darkness:
         exposure=(0.125, 0.125),
         electrons=(1e9, 1e9),
         read_noise=(1e-3, 1e-3),
+        row_noise=(0.0, 0.0),
+        chroma_noise=(0.0, 0.0),
         black_error=0.0,
         white_balance=0.0,
         mixed=0.0,
         coloured=0.0,
         vignetting=0.0,
+        uneven=0.0,
+        back_lit=0.0,
+        lamps=0.0,
         gamma=(1.0, 1.0),
         contrast=(0.0, 0.0),
+        phone=0.0,
         jpeg=0.0,
+        lost=(0.0, 0.0),
     )
 
 

@@ -1,18 +1,20 @@
 """How dark photos differ from well-lit ones: ranges to draw from, and one draw. No pixels here.
 
-The order is that of a camera: light, exposure, sensor noise, white balance and colour matrix, tone curve,
-8 bits, JPEG. `relume.lab.data.synthesis` applies a draw to an image.
+The order is that of a camera: light, exposure, sensor noise, white balance and colour matrix, tone curve, a
+phone's own denoising and sharpening, 8 bits, JPEG. `relume.lab.data.synthesis` applies draws to images.
 
 Noise model: a pixel that collects n photoelectrons has the variance n + r^2 for read noise r (Poisson-
 Gaussian, Foi et al., TIP 2008), here with Gaussian draws. In units of the dark photo's linear values that is
 var(x) = shot x + read, the form and, for r about 1, the log-linear relation of Brooks et al., "Unprocessing
-Images for Learned Raw Denoising", CVPR 2019.
+Images for Learned Raw Denoising", CVPR 2019. Rows share an offset of their own, as read-out leaves it (Wei et
+al., "A Physics-Based Noise Formation Model for Extreme Low-Light Raw Denoising", CVPR 2020).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass as plain_dataclass
+from typing import Any
 
 import numpy as np
 from pydantic import ConfigDict
@@ -20,9 +22,15 @@ from pydantic.dataclasses import dataclass
 
 Range = tuple[float, float]
 Colour = tuple[float, float, float]
+Grid = tuple[tuple[float, ...], ...]
 
 LUMA: Colour = (0.2126, 0.7152, 0.0722)
 """Luminance of linear sRGB (IEC 61966-2-1)."""
+
+FIELD_NODES = 6
+"""Control points of a light field on each side."""
+
+MOST_LAMPS = 3
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -32,9 +40,14 @@ class Darkness:
     Attributes:
         exposure: factor on linear light, log-uniform. SICE's dark frames lie at 1/3 to 1/23 of their
             targets, those of LOL-v1 at 1/11 to 1/190 (5th to 95th percentile).
-        electrons: photoelectrons that a white pixel leaves in the *dark* photo, log-uniform; fewer for a
-            smaller sensor or a darker place, whatever the exposure. LOL-v1 measures 200 to 500.
+        electrons: photoelectrons that a white pixel leaves in the *dark* photo, in shadow where it is back-
+            lit, log-uniform; fewer for a smaller sensor or a darker place, whatever the exposure. LOL-v1
+            measures 200 to 500.
         read_noise: standard deviation in electrons, log-uniform.
+        row_noise: the same of an offset that a row shares, as a share of the read noise, uniform.
+        chroma_noise: blotches of colour, as a share of a pixel's own noise, uniform: what demosaicing and
+            denoising leave at low frequencies.
+        chroma_size: size of the blotches in pixels, uniform.
         black_error: error of the black level in electrons, either sign, uniform and apart for each channel:
             what tints shadows.
         correlation: weight of a pixel's neighbours in its noise, uniform: what demosaicing leaves. 0 is white
@@ -53,16 +66,38 @@ class Darkness:
         coloured_strength: natural logarithm of the largest factor on a channel, uniform.
         vignetting: probability of dark corners.
         vignette: part of the light lost in a corner, uniform.
+        uneven: probability that the brightness of the light varies smoothly over the picture.
+        uneven_stops: from its brightest to its darkest place, uniform.
+        back_lit: probability that light parts of the picture keep their light and dark parts lose it.
+        back_lit_exposure: factor on the light parts, log-uniform; in place of `exposure`.
+        back_lit_stops: how much more the darkest parts lose, uniform.
+        lamps: probability that lamps are in the picture, 1 to 3. They and their glow are added to dark photo
+            and target alike.
+        lamp_peak: light in the middle of a lamp, log-uniform; 1 is white. Lit windows have less.
+        lamp_size: radius in half picture heights, log-uniform.
+        lamp_glow: light of the glow as a share of the peak, log-uniform.
+        lamp_pool: light that a lamp throws on what is around it, as a share of full light, log-uniform.
         gamma: exponent on sRGB values, log-uniform; above 1 darkens.
         contrast: how much of an S-curve is blended in, uniform; it deepens shadows.
+        phone: probability of a phone's own denoising and sharpening.
+        phone_flatten: differences to the surroundings below which they are flattened, as a share of white in
+            sRGB values, log-uniform.
+        phone_sharpen: how much larger what is left of them gets, uniform.
         jpeg: probability of JPEG compression.
-        jpeg_quality: uniform, with and without subsampled chroma. The lower end rises with darkness and
-            meets the upper one at 1/64: what coarse steps take from pixels so dark nobody can bring back.
+        jpeg_quality: uniform, with and without subsampled chroma. The lower end rises with darkness and is
+            three quarters of the way to the upper one at 1/64: what coarse steps take from pixels so dark
+            nobody can bring back.
+        jpeg_again: probability that a JPEG file is decoded and compressed once more.
+        lost: level of the dark photo, of 255, at which the target keeps half of its sRGB value, uniform;
+            below, it goes to black, above, it soon is complete. What 8 bits have lost cannot be asked for.
     """
 
     exposure: Range = (1 / 64, 1 / 2)
     electrons: Range = (150.0, 6_000.0)
     read_noise: Range = (1.0, 5.0)
+    row_noise: Range = (0.0, 0.4)
+    chroma_noise: Range = (0.0, 0.35)
+    chroma_size: Range = (4.0, 16.0)
     black_error: float = 3.0
     correlation: Range = (0.0, 0.3)
     red_gain: Range = (1.6, 2.8)
@@ -72,30 +107,111 @@ class Darkness:
     mixed: float = 0.3
     mixed_colour: float = 0.3
     mixed_stops: Range = (0.0, 2.0)
-    coloured: float = 0.08
-    coloured_strength: Range = (0.2, 0.6)
+    coloured: float = 0.1
+    coloured_strength: Range = (0.2, 0.8)
     vignetting: float = 0.3
     vignette: Range = (0.2, 0.7)
+    uneven: float = 0.35
+    uneven_stops: Range = (1.0, 4.0)
+    back_lit: float = 0.15
+    back_lit_exposure: Range = (0.35, 0.9)
+    back_lit_stops: Range = (2.0, 5.5)
+    lamps: float = 0.2
+    lamp_peak: Range = (1.0, 30.0)
+    lamp_size: Range = (0.015, 0.1)
+    lamp_glow: Range = (0.002, 0.06)
+    lamp_pool: Range = (0.01, 0.4)
     gamma: Range = (0.85, 1.2)
     contrast: Range = (0.0, 0.3)
+    phone: float = 0.3
+    phone_flatten: Range = (0.004, 0.03)
+    phone_sharpen: Range = (0.0, 1.2)
     jpeg: float = 0.5
-    jpeg_quality: Range = (70.0, 98.0)
+    jpeg_quality: Range = (60.0, 98.0)
+    jpeg_again: float = 0.3
+    lost: Range = (0.0, 0.5)
 
 
 DAYLIGHT = Darkness(
     exposure=(0.6, 1.0),
     electrons=(3_000.0, 50_000.0),
+    row_noise=(0.0, 0.0),
+    chroma_noise=(0.0, 0.2),
     black_error=0.0,
     white_balance=0.04,
     mixed=0.0,
     coloured=0.0,
     vignetting=0.1,
     vignette=(0.1, 0.3),
+    uneven=0.0,
+    back_lit=0.0,
+    lamps=0.0,
     gamma=(0.95, 1.05),
     contrast=(0.0, 0.1),
     jpeg_quality=(85.0, 98.0),
+    lost=(0.0, 0.0),
 )
 """Photos that are nearly right: a little too dark, of a good camera or phone in enough light."""
+
+NIGHT = Darkness(
+    exposure=(0.8, 1.0),
+    electrons=(2_000.0, 80_000.0),
+    row_noise=(0.0, 0.2),
+    chroma_noise=(0.0, 0.3),
+    black_error=2.0,
+    white_balance=0.02,
+    mixed=0.0,
+    coloured=0.0,
+    vignetting=0.1,
+    vignette=(0.1, 0.3),
+    uneven=0.0,
+    back_lit=0.0,
+    lamps=0.0,
+    gamma=(0.97, 1.05),
+    contrast=(0.0, 0.05),
+    jpeg_quality=(60.0, 98.0),
+    lost=(0.0, 0.0),
+)
+"""Night scenes that are right as they are: noise and JPEG on them, at most a third of a stop missing."""
+
+SMOOTH = Darkness(
+    electrons=(300.0, 1_000_000.0),
+    mixed=0.2,
+    vignetting=0.15,
+    uneven=0.2,
+    back_lit=0.0,
+    lamps=0.1,
+    lost=(0.0, 0.0),
+)
+"""Gradients and walls: often so little noise that 8 bits leave bands."""
+
+
+@plain_dataclass(frozen=True)
+class Lamp:
+    """A light in the picture: bulb, tube or lit window. Lengths are in half picture heights.
+
+    With d the distance from a rectangle of half sides `length` and `height`, turned by `angle`, its light is
+    peak / (1 + (d / size)^2)^3 for the lamp and peak * glow / (1 + (d / reach)^2) for the glow around it,
+    which falls with the square of the distance, as scattered light does; it also lights what is around it,
+    by pool / (1 + (d / throw)^2).
+
+    Attributes:
+        y, x: place of the middle, where the photo goes from -1 to 1.
+        colour: linear RGB of luminance 1.
+    """
+
+    y: float = 0.0
+    x: float = 0.0
+    length: float = 0.0
+    height: float = 0.0
+    angle: float = 0.0
+    size: float = 0.05
+    peak: float = 1.0
+    glow: float = 0.0
+    reach: float = 0.1
+    pool: float = 0.0
+    throw: float = 0.5
+    colour: Colour = (1.0, 1.0, 1.0)
 
 
 @plain_dataclass(frozen=True)
@@ -109,15 +225,27 @@ class Degradation:
         angle, offset, width: where the sides meet: direction in radians, distance from the centre and width
             of the transition, in half picture sides.
         vignette: part of the light lost in a corner.
+        field: stops of light at `FIELD_NODES` x `FIELD_NODES` control points of a cubic B-spline over the
+            picture; () for none.
+        back_stops: what the darkest parts lose more than the lightest.
+        back_knee: between these sRGB values of the clean picture the loss goes from all to none.
+        back_region: how much of that value is the surroundings' and not the pixel's own.
+        lamps: at most `MOST_LAMPS`.
         shot, read: var(x) = shot x + read, in raw linear units, before the gains.
+        row: standard deviation of a row's offset, in the same units.
+        chroma, chroma_size: blotches of colour: deviation relative to that of a pixel, and pixels.
         black: added to the linear channels before the gains.
         correlation: weight of the neighbours.
         gains: white balance, RGB.
         saturation: of the colour matrix.
         gamma, contrast: tone curve.
+        flatten: differences d to the mean of the surroundings become d^3 / (d^2 + flatten^2), in sRGB values.
+        sharpen: and are then multiplied by 1 + sharpen.
         jpeg_quality: 1 to 100; 0 for none.
         jpeg_subsampling: 0 for 4:4:4, 2 for 4:2:0, as Pillow counts.
-        jpeg_grid: rows and columns by which the 8 x 8 blocks are shifted.
+        jpeg_grid: rows and columns, 0 to 15, by which the blocks are shifted.
+        jpeg_again, jpeg_again_grid: quality and shift of a second compression; 0 for none.
+        lost: level of 255 of the dark photo without noise at which the target keeps half of its value.
         noise_seed: of the noise.
     """
 
@@ -128,45 +256,73 @@ class Degradation:
     offset: float = 0.0
     width: float = 1.0
     vignette: float = 0.0
+    field: Grid = ()
+    back_stops: float = 0.0
+    back_knee: Range = (0.2, 0.7)
+    back_region: float = 0.0
+    lamps: tuple[Lamp, ...] = ()
     shot: float = 0.0
     read: float = 0.0
+    row: float = 0.0
+    chroma: float = 0.0
+    chroma_size: float = 8.0
     black: Colour = (0.0, 0.0, 0.0)
     correlation: float = 0.0
     gains: Colour = (1.0, 1.0, 1.0)
     saturation: float = 1.0
     gamma: float = 1.0
     contrast: float = 0.0
+    flatten: float = 0.0
+    sharpen: float = 0.0
     jpeg_quality: int = 0
     jpeg_subsampling: int = 0
     jpeg_grid: tuple[int, int] = (0, 0)
+    jpeg_again: int = 0
+    jpeg_again_grid: tuple[int, int] = (0, 0)
+    lost: float = 0.0
     noise_seed: int = 0
 
     def summary(self) -> str:
         """The draw in a line, for people."""
+        darkest = self.exposure * 2**-self.back_stops
         parts = {
             f"1/{1 / self.exposure:.1f}": True,
-            f"{self.exposure / (self.shot or 1):.0f} e-": self.shot > 0,
+            f"{darkest / (self.shot or 1):.0f} e-": self.shot > 0,
+            f"back light {self.back_stops:.1f}": self.back_stops > 0,
             "two lights": self.lights[0] != self.lights[1],
+            "uneven": bool(self.field),
+            f"lamps: {len(self.lamps)}": bool(self.lamps),
             "corners": self.vignette > 0,
             f"gamma {self.gamma:.2f}": True,
+            "phone": self.flatten > 0 or self.sharpen > 0,
             f"JPEG {self.jpeg_quality}": self.jpeg_quality > 0,
+            f"JPEG {self.jpeg_again} again": self.jpeg_again > 0,
         }
         return ", ".join(part for part, is_there in parts.items() if is_there)
 
 
 def draw(darkness: Darkness, random: np.random.Generator) -> Degradation:
     """Draw one degradation. How much is drawn from `random` does not depend on the ranges."""
+    is_mixed, is_coloured, is_uneven, is_back_lit, has_lamps = _happens(
+        random, darkness.mixed, darkness.coloured, darkness.uneven, darkness.back_lit, darkness.lamps
+    )
+    has_vignette, is_phone = _happens(random, darkness.vignetting, darkness.phone)
     exposure = _log_uniform(darkness.exposure, random)
-    electron = exposure / _log_uniform(darkness.electrons, random)
-    read_noise = _log_uniform(darkness.read_noise, random)
+    lights_exposure = _log_uniform(darkness.back_lit_exposure, random)
+    back_stops = random.uniform(*darkness.back_lit_stops) * is_back_lit
+    if is_back_lit:
+        exposure = lights_exposure
+    darkest = exposure * 2.0**-back_stops
+    electron = darkest / _log_uniform(darkness.electrons, random)
+    read_noise = _log_uniform(darkness.read_noise, random) * electron
     black = random.uniform(-1, 1, 3) * darkness.black_error * electron
-    chances = (darkness.mixed, darkness.coloured, darkness.vignetting, darkness.jpeg)
-    is_mixed, is_coloured, has_vignette, has_jpeg = random.random(4) < chances
-    lights, side = _lights(darkness, bool(is_mixed), bool(is_coloured), random)
+    lights, side = _lights(darkness, is_mixed, is_coloured, random)
+    field = _field(darkness, exposure, random)
+    lamps = _lamps(darkness, exposure, random)
+    low = random.uniform(0.15, 0.45)
+    flatten = _log_uniform(darkness.phone_flatten, random)
+    sharpen = random.uniform(*darkness.phone_sharpen)
     vignette = random.uniform(*darkness.vignette)
-    worst, best = darkness.jpeg_quality
-    worst += (best - worst) * min(1.0, -math.log2(exposure) / 6)
-    quality = round(random.uniform(worst, best))
     return Degradation(
         exposure=exposure,
         lights=lights,
@@ -174,20 +330,33 @@ def draw(darkness: Darkness, random: np.random.Generator) -> Degradation:
         angle=random.uniform(-math.pi, math.pi),
         offset=random.uniform(-0.5, 0.5),
         width=random.uniform(0.05, 0.5),
-        vignette=vignette if has_vignette else 0.0,
+        vignette=vignette * has_vignette,
+        field=field if is_uneven else (),
+        back_stops=back_stops,
+        back_knee=(low, low + random.uniform(0.2, 0.5)),
+        back_region=random.uniform(0, 0.9),
+        lamps=lamps if has_lamps else (),
         shot=electron,
-        read=(read_noise * electron) ** 2,
+        read=read_noise**2,
+        row=random.uniform(*darkness.row_noise) * read_noise,
+        chroma=random.uniform(*darkness.chroma_noise),
+        chroma_size=random.uniform(*darkness.chroma_size),
         black=_triple(black),
         correlation=random.uniform(*darkness.correlation),
         gains=(random.uniform(*darkness.red_gain), 1.0, random.uniform(*darkness.blue_gain)),
         saturation=random.uniform(*darkness.colour_matrix),
         gamma=_log_uniform(darkness.gamma, random),
         contrast=random.uniform(*darkness.contrast),
-        jpeg_quality=quality if has_jpeg else 0,
-        jpeg_subsampling=2 * int(random.integers(2)),
-        jpeg_grid=(int(random.integers(8)), int(random.integers(8))),
+        flatten=flatten * is_phone,
+        sharpen=sharpen * is_phone,
+        lost=random.uniform(*darkness.lost),
+        **_files(darkness, darkest, random),
         noise_seed=int(random.integers(2**63)),
     )
+
+
+def _happens(random: np.random.Generator, *chances: float) -> list[bool]:
+    return (random.random(len(chances)) < chances).tolist()
 
 
 def _lights(
@@ -197,17 +366,79 @@ def _lights(
     first = _off_white(darkness.white_balance, random)
     other = _off_white(darkness.mixed_colour, random)
     stops = random.uniform(*darkness.mixed_stops)
-    hue = random.uniform(0, 2 * math.pi) + np.array([0, -2, 2]) * math.pi / 3
-    cast = random.uniform(*darkness.coloured_strength) * np.cos(hue) * is_coloured
+    cast = _hue(random.uniform(*darkness.coloured_strength), random) * is_coloured
     if is_mixed:
         return (_of_log(first), _of_log(first + other + cast)), 2.0**-stops
     return (_of_log(first + cast), _of_log(first + cast)), 1.0
+
+
+def _field(darkness: Darkness, exposure: float, random: np.random.Generator) -> Grid:
+    """Stops at the control points: a coarse pattern and half as much of a finer one.
+
+    Nowhere is there more than full light: a B-spline stays below its largest control point.
+    """
+    coarse = random.normal(0, 1, (FIELD_NODES // 2, FIELD_NODES // 2)).repeat(2, 0).repeat(2, 1)
+    nodes = coarse + 0.5 * random.normal(0, 1, (FIELD_NODES, FIELD_NODES))
+    nodes = (nodes - nodes.mean()) / np.ptp(nodes) * random.uniform(*darkness.uneven_stops)
+    nodes -= max(0.0, nodes.max() + math.log2(exposure))
+    return tuple(tuple(row) for row in nodes.tolist())
+
+
+def _lamps(darkness: Darkness, exposure: float, random: np.random.Generator) -> tuple[Lamp, ...]:
+    """One to three, more often in the upper part of the picture."""
+    lamps = [_lamp(darkness, exposure, random) for _ in range(MOST_LAMPS)]
+    return tuple(lamps[: int(random.integers(1, MOST_LAMPS + 1))])
+
+
+def _lamp(darkness: Darkness, exposure: float, random: np.random.Generator) -> Lamp:
+    size = _log_uniform(darkness.lamp_size, random)
+    bulb, tube, window = (0.0, 0.0), (4 * size, 0.0), (1.2 * size, 1.8 * size)
+    length, height = (bulb, bulb, bulb, tube, window)[int(random.integers(5))]
+    peak = _log_uniform(darkness.lamp_peak, random)
+    colour = _off_white(0.6, random) + _hue(random.uniform(0.6, 1.6), random) * (random.random() < 0.25)
+    turned = random.normal(0, 0.1) + random.integers(2) * math.pi / 2
+    return Lamp(
+        y=random.triangular(-1.05, -0.4, 1.05),
+        x=random.uniform(-1.05, 1.05),
+        length=length,
+        height=height,
+        angle=turned,
+        size=size * (0.3 if height else 1.0),
+        peak=0.5 * peak**0.4 if height else peak,
+        glow=_log_uniform(darkness.lamp_glow, random),
+        reach=size * random.uniform(1.5, 5.0),
+        pool=_log_uniform(darkness.lamp_pool, random) * max(0.0, 1 - exposure),
+        throw=random.uniform(0.1, 0.5),
+        colour=_of_log(colour),
+    )
+
+
+def _files(darkness: Darkness, darkest: float, random: np.random.Generator) -> dict[str, Any]:
+    """How the photo is compressed, once, twice or not."""
+    has_jpeg, has_second, is_cut = _happens(random, darkness.jpeg, darkness.jpeg_again, 0.5)
+    worst, best = darkness.jpeg_quality
+    worst += 0.75 * (best - worst) * min(1.0, max(0.0, -math.log2(darkest) / 6))
+    first, second = (round(quality) for quality in random.uniform(worst, best, 2).tolist())
+    subsampling = 2 * int(random.integers(2))
+    grid, other = (tuple(pair) for pair in random.integers(16, size=(2, 2)).tolist())
+    return {
+        "jpeg_quality": first if has_jpeg else 0,
+        "jpeg_subsampling": subsampling,
+        "jpeg_grid": grid,
+        "jpeg_again": second if has_jpeg and has_second else 0,
+        "jpeg_again_grid": other if is_cut else grid,
+    }
 
 
 def _off_white(largest: float, random: np.random.Generator) -> np.ndarray:
     """Logarithm of RGB of a light between amber and blue, and a little between green and magenta."""
     amber, green = random.uniform(-largest, largest), random.uniform(-largest, largest) / 3
     return np.array([amber - green / 2, green, -amber - green / 2])
+
+
+def _hue(strength: float, random: np.random.Generator) -> np.ndarray:
+    """Logarithm of RGB of any hue."""
+    return strength * np.cos(random.uniform(0, 2 * math.pi) + np.array([0, -2, 2]) * math.pi / 3)
 
 
 def _of_log(colour: np.ndarray) -> Colour:

@@ -21,7 +21,7 @@ from relume.errors import DataError
 from relume.evaluate.protocol import to_8_bits
 from relume.lab.darkness import Degradation, draw
 from relume.lab.data.sources import SourcedPair, mixed_sources
-from relume.lab.data.synthesis import Area, degrade, degrade_thumbnail
+from relume.lab.data.synthesis import Area, degrade, degrade_thumbnails
 from relume.lab.recipe import Data, Phase, Source
 from relume.photo import read_photo
 
@@ -105,8 +105,8 @@ def load_pair(pair: Pair, files: _Files | None = None) -> LoadedPair:
     source = pair.source if isinstance(pair, SourcedPair) else None
     if isinstance(pair, SourcedPair) and pair.held_out and pair.source.kind == "darkened":
         random = np.random.default_rng(zlib.crc32(pair.name.encode()))
-        dark_CHW = degrade(to_tensor(high)[0], draw(pair.source.darkness, random))
-        low = (dark_CHW.permute(1, 2, 0) * 255).round().byte().numpy()
+        darkened = degrade(to_tensor(high), [draw(pair.source.darkness, random)])
+        low, high = ((side[0].permute(1, 2, 0) * 255).round().byte().numpy() for side in darkened)
         return LoadedPair(pair.name, low, high, _half(low), source)
     return LoadedPair(pair.name, low, high, files.half(pair.low), source)
 
@@ -248,8 +248,9 @@ class PairedCrops:
         how = None
         if pair.source is not None and kind == "darkened":
             how = draw(pair.source.darkness, random)
-            low = degrade(low[0], how, window.area(pair))[None]
-            small = degrade_thumbnail(small[0], how, context.area(pair))[None]
+            around = [context.area(pair)]
+            low, high = degrade(low, [how], [window.area(pair)], (small, around))
+            small = degrade_thumbnails(small, [how], around)
         turns, mirrored, mirrored_small = random.integers(4), random.random() < 0.5, random.random() < 0.5
         turns = int(turns) if self.data.quarter_turns else 0
         low, high = (_turned(image, turns, bool(mirrored)) for image in (low, high))
@@ -309,8 +310,7 @@ class _Window(NamedTuple):
     def area(self, pair: LoadedPair) -> Area:
         """The share of the image that they cover."""
         height, width = pair.low_HWC.shape[:2]
-        rows, columns = self
-        return Area(rows.start / height, rows.stop / height, columns.start / width, columns.stop / width)
+        return Area.of(self.rows, self.columns, height, width)
 
 
 def _interval(within: range, size: int, random: np.random.Generator) -> range:
