@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -153,24 +154,17 @@ DAYLIGHT = Darkness(
 )
 """Photos that are nearly right: a little too dark, of a good camera or phone in enough light."""
 
-NIGHT = Darkness(
+NIGHT = replace(
+    DAYLIGHT,
     exposure=(0.8, 1.0),
     electrons=(2_000.0, 80_000.0),
     row_noise=(0.0, 0.2),
     chroma_noise=(0.0, 0.3),
     black_error=2.0,
     white_balance=0.02,
-    mixed=0.0,
-    coloured=0.0,
-    vignetting=0.1,
-    vignette=(0.1, 0.3),
-    uneven=0.0,
-    back_lit=0.0,
-    lamps=0.0,
     gamma=(0.97, 1.05),
     contrast=(0.0, 0.05),
     jpeg_quality=(60.0, 98.0),
-    lost=(0.0, 0.0),
 )
 """Night scenes that are right as they are: noise and JPEG on them, at most a third of a stop missing."""
 
