@@ -155,12 +155,22 @@ def grey_to_srgb(image: pyvips.Image, icc: bytes) -> pyvips.Image:
     return image.maplut(vips.wrap(table)).copy(interpretation=image.interpretation)
 
 
-def by_codes(about: Metadata, primaries: int, transfer: int) -> tuple[Metadata, list[str]]:
-    """The profile for colours stated as code numbers (ITU-T H.273), and notes."""
+def by_codes(
+    about: Metadata, primaries: int, transfer: int, *, first: bool = False
+) -> tuple[Metadata, list[str]]:
+    """The profile for colours stated as code numbers (ITU-T H.273), and notes.
+
+    Args:
+        first: they go before a profile, which then stands in only for what relume does not know.
+    """
+    if about.icc is not None and not first:
+        return about, []
+    if transfer not in (16, 18) and primaries in (1, 12):
+        return replace(about, icc=builtin("p3") if primaries == 12 else None), []
+    if about.icc is not None:
+        return about, []
     if transfer in (16, 18):
         return about, ["HDR brightness read as if it were sRGB"]
-    if primaries == 12:
-        return replace(about, icc=builtin("p3")), []
     return about, ["BT.2020 colours read as if they were sRGB"] if primaries == 9 else []
 
 

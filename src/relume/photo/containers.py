@@ -10,10 +10,10 @@ import struct
 import zlib
 from collections.abc import Callable
 
-from relume.photo.metadata import wrap_iptc
+from relume.photo.metadata import photoshop_segments
 from relume.photo.photo import Metadata
 
-_XMP_NAMESPACE = b"http://ns.adobe.com/xap/1.0/\0"
+XMP_NAMESPACE = b"http://ns.adobe.com/xap/1.0/\0"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
 _LONGEST_SEGMENT = 65533
 
@@ -44,9 +44,9 @@ def jpeg_segments(about: Metadata) -> tuple[bytes, list[str]]:
     if about.exif:
         wanted.append(("EXIF", 0xE1, b"Exif\0\0" + about.exif))
     if about.xmp:
-        wanted.append(("XMP", 0xE1, _XMP_NAMESPACE + about.xmp))
-    if about.iptc:
-        wanted.append(("IPTC", 0xED, wrap_iptc(about.iptc)))
+        wanted.append(("XMP", 0xE1, XMP_NAMESPACE + about.xmp))
+    wanted += [("IPTC", 0xED, content) for content in photoshop_segments(about, _LONGEST_SEGMENT)]
+    wanted += [(one.title, one.key, one.content) for one in about.parts if isinstance(one.key, int)]
     wanted += [("comment", 0xFE, comment) for comment in about.comments]
     fits = [one for one in wanted if len(one[2]) <= _LONGEST_SEGMENT]
     notes = [f"{name} dropped: too long for JPEG" for name, _, data in wanted if len(data) > _LONGEST_SEGMENT]
@@ -69,7 +69,13 @@ def png_chunks(about: Metadata) -> bytes:
         chunks += _chunk(b"eXIf", about.exif)
     if about.xmp:
         chunks += _chunk(b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + about.xmp)
-    return chunks + b"".join(_chunk(name, content) for name, content in about.texts)
+    named = [*about.texts, *((one.key, one.content) for one in about.parts if isinstance(one.key, bytes))]
+    return chunks + b"".join(_chunk(name, content) for name, content in named if name)
+
+
+def trailer(about: Metadata) -> bytes:
+    """What stands behind the end of a JPEG or PNG file."""
+    return b"".join(one.content for one in about.parts if one.key == b"")
 
 
 def _riff(name: bytes, payload: bytes) -> bytes:
@@ -88,7 +94,7 @@ def _riff_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 
 def webp_with(data: bytes, about: Metadata, width: int, height: int, *, alpha: bool) -> bytes:
     """A WebP file with the metadata added."""
-    if not about.exif and not about.xmp:
+    if not about.exif and not about.xmp and not about.parts:
         return data
     chunks = [(name, body) for name, body in _riff_chunks(data) if name != b"VP8X"]
     icc = any(name == b"ICCP" for name, _ in chunks)
@@ -97,6 +103,7 @@ def webp_with(data: bytes, about: Metadata, width: int, height: int, *, alpha: b
     chunks.insert(0, (b"VP8X", struct.pack("<I", flags) + sides))
     chunks += [(b"EXIF", about.exif)] if about.exif else []
     chunks += [(b"XMP ", about.xmp)] if about.xmp else []
+    chunks += [(one.key, one.content) for one in about.parts if isinstance(one.key, bytes)]
     body = b"WEBP" + b"".join(_riff(name, payload) for name, payload in chunks)
     return b"RIFF" + struct.pack("<I", len(body)) + body
 

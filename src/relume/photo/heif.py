@@ -131,7 +131,7 @@ def _metadata(info: Mapping[str, Any]) -> tuple[Metadata, list[str], list[str]]:
         icc=info.get("icc_profile") or None,
     )
     codes = info.get("nclx_profile")
-    if about.icc is None and codes:
+    if codes:
         about, notes = colour.by_codes(
             about, int(codes["color_primaries"]), int(codes["transfer_characteristics"])
         )

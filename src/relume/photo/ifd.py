@@ -25,10 +25,30 @@ EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 _CHILDREN = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
 
 # Bytes of one element, and of the units whose byte order matters, by TIFF type number.
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-_UNITS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}
+_SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+_UNITS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _LONG = 4
-_POINTERS = (3, 4, 13)
+_POINTERS = (3, 4, 13, 16, 18)
+POINTER_TYPES = (13, 16, 17, 18)
+"""Types of a directory's offset, and of BigTIFF's numbers, which a classic file cannot hold."""
+
 _MOST_TAGS = 1000
 _MOST_BYTES = 16 << 20
 
@@ -41,6 +61,11 @@ class Value:
     count: int
     data: bytes
 
+    @classmethod
+    def of(cls, type: int, data: bytes) -> Value:  # noqa: A002 - TIFF's own word
+        """The value of a type that these bytes are."""
+        return cls(type, len(data) // _SIZES[type], data)
+
     def number(self) -> int:
         """The first element as an integer, for the types SHORT, LONG and IFD."""
         return int.from_bytes(self.data[: _SIZES[self.type]], "little")
@@ -48,10 +73,11 @@ class Value:
 
 @dataclass
 class Directory:
-    """Tags of one directory, and the directories that some of its tags point to."""
+    """Tags of one directory, the directories that some of them point to, and how many tags were not read."""
 
     tags: dict[int, Value] = field(default_factory=dict)
     children: dict[int, Directory] = field(default_factory=dict)
+    lost: int = 0
 
     def number(self, tag: int, default: int = 0) -> int:
         value = self.tags.get(tag)
@@ -71,28 +97,51 @@ def header(read_at: ReadAt) -> tuple[Order, int]:
     return order, struct.unpack(order + "I", head[4:])[0]
 
 
-def entries(read_at: ReadAt, order: Order, at: int) -> tuple[list[tuple[int, int, int, int]], int]:
+def tiff_header(read_at: ReadAt) -> tuple[Order, int, bool]:
+    """Byte order, the offset of the first directory, and whether the file is a BigTIFF.
+
+    Raises:
+        ValueError: not a TIFF header.
+    """
+    head = read_at(0, 16)
+    if len(head) < 16 or head[:8] not in (b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0"):
+        return *header(read_at), False
+    order: Order = "<" if head[:2] == b"II" else ">"
+    return order, struct.unpack(order + "Q", head[8:])[0], True
+
+
+def entries(
+    read_at: ReadAt, order: Order, at: int, *, big: bool = False
+) -> tuple[list[tuple[int, int, int, int]], int]:
     """The entries at offset `at`, each (tag, type, count, offset of its value), and the next directory.
+
+    Args:
+        big: of a BigTIFF.
 
     Raises:
         ValueError: the directory lies outside the file or is absurdly long.
     """
-    head = read_at(at, 2)
-    if len(head) < 2:
+    counted, offset = ("Q", "Q") if big else ("H", "I")
+    head_size, number_size = struct.calcsize(counted), struct.calcsize(offset)
+    entry_size = 4 + 2 * number_size
+    head = read_at(at, head_size)
+    if len(head) < head_size:
         raise ValueError("a directory lies outside the file")
-    (count,) = struct.unpack(order + "H", head)
-    table = read_at(at + 2, 12 * count + 4)
-    if count > _MOST_TAGS or len(table) < 12 * count:
+    (count,) = struct.unpack(order + counted, head)
+    if count > _MOST_TAGS:
+        raise ValueError("a directory is damaged")
+    table = read_at(at + head_size, entry_size * count + number_size)
+    if len(table) < entry_size * count:
         raise ValueError("a directory is damaged")
     found: list[tuple[int, int, int, int]] = []
-    for index in range(count):
-        tag, kind, number = struct.unpack_from(order + "HHI", table, 12 * index)
-        value_at = at + 2 + 12 * index + 8
-        if _SIZES.get(kind, 1) * number > 4:
-            (value_at,) = struct.unpack_from(order + "I", table, 12 * index + 8)
+    for start in range(0, entry_size * count, entry_size):
+        tag, kind, number = struct.unpack_from(order + "HH" + offset, table, start)
+        value_at = at + head_size + start + 4 + number_size
+        if _SIZES.get(kind, 1) * number > number_size:
+            (value_at,) = struct.unpack_from(order + offset, table, start + 4 + number_size)
         found.append((tag, kind, number, value_at))
-    end = table[12 * count :]
-    return found, struct.unpack(order + "I", end)[0] if len(end) == 4 else 0
+    end = table[entry_size * count :]
+    return found, struct.unpack(order + offset, end)[0] if len(end) == number_size else 0
 
 
 def _little(data: bytes, kind: int, order: Order) -> bytes:
@@ -102,16 +151,30 @@ def _little(data: bytes, kind: int, order: Order) -> bytes:
     return np.frombuffer(data, f">u{unit}").astype(f"<u{unit}").tobytes()
 
 
-def read(read_at: ReadAt, order: Order, at: int, *, only: Iterable[int] | None = None) -> Directory:
+def read(
+    read_at: ReadAt,
+    order: Order,
+    at: int,
+    *,
+    only: Iterable[int] | None = None,
+    without: Iterable[int] = (),
+    big: bool = False,
+    room: int = _MOST_BYTES,
+) -> Directory:
     """The directory at offset `at` with its EXIF, GPS and interoperability directories.
 
-    Tags whose value lies outside the file are left out, and what comes after 16 MiB of values: many tags
-    may name the same bytes. `only` names the tags wanted, None is all.
+    Tags whose value lies outside the file are left out.
+
+    Args:
+        only: the tags wanted; None is all.
+        without: tags not wanted.
+        big: of a BigTIFF.
+        room: bytes of values after which no more are read: many tags may name the same bytes.
 
     Raises:
         ValueError: the directory itself is damaged.
     """
-    room = _MOST_BYTES
+    unwanted = frozenset(without)
 
     def take(value_at: int, size: int) -> bytes:
         nonlocal room
@@ -122,12 +185,13 @@ def read(read_at: ReadAt, order: Order, at: int, *, only: Iterable[int] | None =
 
     def directory(at: int, wanted: frozenset[int] | None, depth: int) -> Directory:
         result = Directory()
-        for tag, kind, count, value_at in entries(read_at, order, at)[0]:
-            if wanted is not None and tag not in wanted:
+        for tag, kind, count, value_at in entries(read_at, order, at, big=big)[0]:
+            if tag in unwanted or (wanted is not None and tag not in wanted):
                 continue
             size = _SIZES.get(kind, 0) * count
             data = take(value_at, size)
             if not data or len(data) < size:
+                result.lost += count > 0
                 continue
             value = Value(kind, count, _little(data, kind, order))
             if tag not in _CHILDREN:

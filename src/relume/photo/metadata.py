@@ -13,14 +13,31 @@ from relume.photo.ifd import Directory, ReadAt, Value
 from relume.photo.photo import Metadata
 
 _EXIF_PREFIX = b"Exif\0\0"
-_PHOTOSHOP = b"Photoshop 3.0\0"
+PHOTOSHOP = b"Photoshop 3.0\0"
 _IPTC_RESOURCE = 0x0404
-_UNDEFINED = 7
+# Thumbnails, which show the photo as it was.
+_STALE_RESOURCES = (0x0409, 0x040C)
+_RESOURCE_SIGNS = (b"8BIM", b"MeSa", b"PHUT", b"AgHg", b"DCSR")
+_BYTE, _UNDEFINED = 1, 7
 _THUMBNAIL_AT, _THUMBNAIL_SIZE = 0x0201, 0x0202
 
 # What the first directory of a TIFF file says about the photo rather than about its pixels:
 # description, maker, model, software, date, artist, copyright.
 _ABOUT = (270, 271, 272, 305, 306, 315, 33432)
+
+EXTRA_SAMPLES = 338
+# How pixels are stored and shown, where, and where else there are some: a file is written with its own.
+_STORAGE = (
+    *(*range(254, 260), *range(262, 267), 273, 274, *range(277, 285), 288, 289, 290, 291, 292, 293, 296, 297),
+    *(301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336, 338, 339, 340, 341, 347),
+    *(*range(512, 522), 529, 530, 531, 532, 34675),
+)
+# Where on Earth the pixels lie, which holds as long as they are not turned.
+_PLACES = (33550, 33922, 34264)
+# Photoshop's layers, which show the photo as it was.
+_LAYERS = 37724
+_RESOURCES = 34377
+_MOST_TIFF_BYTES = 64 << 20
 
 # Kind of picture, size, compression, photometry, further directories, DNG version: what kind of file it is.
 _KIND = (254, 256, 257, 259, 262, 330, 50706)
@@ -32,13 +49,13 @@ _RAW_COMPRESSIONS = (32767, 34713, 65535)
 _RESOLUTIONS = (282, 283)
 _SIZES = (0xA002, 0xA003)
 
-_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)[2-8](?=\s*[\"'<])")
+_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)([1-8])(?=\s*[\"'<])")
 # What XMP says of things beside the photo and the block itself, which do not come along: what it says
 # where there is such a thing, and the names of all that it says of it.
-GAIN_MAP, _VIDEO = "gain map dropped", "video of the motion photo dropped"
+GAIN_MAP, VIDEO = "gain map dropped", "video of the motion photo dropped"
 _XMP_CLAIMS = {
     GAIN_MAP: (rb"hdrgm:Version", rb"hdrgm:Version"),
-    _VIDEO: (
+    VIDEO: (
         rb"Camera:(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*[1-9]",
         rb"G?Camera:(?:MotionPhoto|MicroVideo)\w*",
     ),
@@ -46,53 +63,61 @@ _XMP_CLAIMS = {
 }
 _XMP_ITEMS = (b"<Container:Directory", b"</Container:Directory>")
 _XMP_ITEM = re.compile(rb"Item:Semantic\s*(?:=\s*[\"']|>)\s*(\w+)")
-_XMP_ITEM_NOTES = {b"GainMap": GAIN_MAP, b"MotionPhoto": _VIDEO}
+_XMP_ITEM_NOTES = {b"GainMap": GAIN_MAP, b"MotionPhoto": VIDEO}
 
 
 def _reader(data: bytes | bytearray) -> ReadAt:
     return lambda at, size: bytes(data[at : at + size])
 
 
-def clean_exif(exif: bytes) -> tuple[bytes, int]:
-    """An EXIF block for upright pixels, and the orientation 1..8 it had.
+def clean_exif(exif: bytes) -> tuple[bytes, int | None]:
+    """An EXIF block for upright pixels, and the orientation 1..8 it had; None where it tells none.
 
     The bytes stay where they are (offsets inside maker notes stay true): only the orientation is set
     to 1, the resolutions across and down change places where width and height do, and the thumbnail,
     which shows the photo as it was, is unlinked and blanked.
 
     Returns:
-        The block without the "Exif" prefix, starting with its TIFF header; the orientation.
+        The block without the "Exif" prefix (some writers put two), starting with its TIFF header; the
+        orientation.
 
     Raises:
         ValueError: the block is damaged.
     """
-    data = bytearray(exif.removeprefix(_EXIF_PREFIX))
+    data = bytearray(_without_prefix(exif))
     read_at = _reader(data)
     order, first = ifd.header(read_at)
     found, second = ifd.entries(read_at, order, first)
-    orientation = 1
+    orientation = None
     for tag, kind, _, at in found:
-        if tag == ifd.ORIENTATION and kind == 3 and len(data) >= at + 2:
-            (orientation,) = struct.unpack_from(order + "H", data, at)
-            struct.pack_into(order + "H", data, at, 1)
+        code = order + {3: "H", 4: "I"}.get(kind, "")
+        if tag == ifd.ORIENTATION and kind in (3, 4) and len(data) >= at + struct.calcsize(code):
+            (orientation,) = struct.unpack_from(code, data, at)
+            struct.pack_into(code, data, at, 1)
     resolutions = [
         slice(at, at + 8)
         for tag, kind, _, at in found
         if tag in _RESOLUTIONS and kind == 5 and len(data) >= at + 8
     ]
-    if 5 <= orientation <= 8 and len(resolutions) == 2:
+    if orientation in (5, 6, 7, 8) and len(resolutions) == 2:
         across, down = resolutions
         data[across], data[down] = data[down], data[across]
     if second:
         next_at = first + 2 + 12 * len(found)
         _drop_thumbnail(data, order, second, next_at + 4)
         struct.pack_into(order + "I", data, next_at, 0)
-    return bytes(data), orientation if 1 <= orientation <= 8 else 1
+    return bytes(data), orientation if orientation in range(1, 9) else None
+
+
+def _without_prefix(exif: bytes) -> bytes:
+    while exif.startswith(_EXIF_PREFIX):
+        exif = exif[len(_EXIF_PREFIX) :]
+    return exif
 
 
 def states_resolution(exif: bytes) -> bool:
     """Whether an EXIF block states a resolution; libvips' fields of it hold one for every block."""
-    read_at = _reader(exif.removeprefix(_EXIF_PREFIX))
+    read_at = _reader(_without_prefix(exif))
     try:
         return any(tag in _RESOLUTIONS for tag, *_ in ifd.entries(read_at, *ifd.header(read_at))[0])
     except ValueError:
@@ -138,17 +163,29 @@ def with_size(exif: bytes, width: int, height: int) -> bytes:
     return bytes(data)
 
 
-def clean_xmp(xmp: bytes) -> tuple[bytes, list[str]]:
+def xmp_orientation(xmp: bytes) -> int | None:
+    """The orientation 1..8 that an XMP packet tells, if any."""
+    found = _XMP_ORIENTATION.search(xmp)
+    return None if found is None else int(found[2])
+
+
+def clean_xmp(xmp: bytes, *, video: bool = False) -> tuple[bytes, list[str]]:
     """The XMP packet for an upright photo that stands alone, and notes.
 
     The orientation, if any, is set to upright. Nothing points any more to a gain map, a video, other
     pictures or a second XMP block.
+
+    Args:
+        video: a video stays behind the photo, as far from the file's end as XMP says.
     """
     xmp = _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
-    xmp, items = _without_items(xmp)
+    if video and set(_XMP_ITEM.findall(xmp)) <= {b"Primary", b"MotionPhoto"}:
+        items: list[bytes] = []
+    else:
+        xmp, items = _without_items(xmp)
     notes = {_XMP_ITEM_NOTES.get(item, "depth map or other picture dropped"): None for item in items}
     for note, (sign, names) in _XMP_CLAIMS.items():
-        if re.search(sign, xmp):
+        if re.search(sign, xmp) and not (video and note == VIDEO):
             notes[note] = None
             said = rb"\s%b\s*=\s*(?:\"[^\"]*\"|'[^']*')|<(%b)>[^<]*</\1\s*>" % (names, names)
             xmp = re.sub(said, b"", xmp)
@@ -165,46 +202,48 @@ def _without_items(xmp: bytes) -> tuple[bytes, list[bytes]]:
     return xmp[:start] + xmp[end:], [item for item in items if item != b"Primary"]
 
 
-def unwrap_iptc(block: bytes) -> bytes | None:
-    """The IPTC records inside a JPEG's Photoshop segment; other blocks are IPTC records already."""
-    if not block.startswith(_PHOTOSHOP):
-        return block
-    at = len(_PHOTOSHOP)
-    while block[at : at + 4] == b"8BIM":
+def split_photoshop(block: bytes) -> tuple[bytes | None, bytes | None, bool]:
+    """Photoshop's resources apart: the IPTC records, all others, and whether the block is whole.
+
+    Thumbnails, which show the photo as it was, are left out.
+
+    Args:
+        block: a JPEG's Photoshop segments without their heads, one behind the other, or a TIFF tag.
+    """
+    iptc, others = None, b""
+    at = 0
+    while block[at : at + 4] in _RESOURCE_SIGNS:
         resource = int.from_bytes(block[at + 4 : at + 6], "big")
         name = 1 + block[at + 6] if at + 6 < len(block) else 1
         size_at = at + 6 + name + name % 2
         size = int.from_bytes(block[size_at : size_at + 4], "big")
-        if resource == _IPTC_RESOURCE:
-            return block[size_at + 4 : size_at + 4 + size] or None
-        at = size_at + 4 + size + size % 2
-    return None
+        end = size_at + 4 + size
+        if end > len(block):
+            break
+        if resource == _IPTC_RESOURCE and iptc is None:
+            iptc = block[size_at + 4 : end]
+        elif resource not in _STALE_RESOURCES:
+            others += block[at:end] + b"\0" * (size % 2)
+        at = end + size % 2
+    return iptc or None, others or None, not block[at:].strip(b"\0")
 
 
-def wrap_iptc(iptc: bytes) -> bytes:
-    """IPTC records as the Photoshop segment that a JPEG holds."""
-    head = b"8BIM" + struct.pack(">HHI", _IPTC_RESOURCE, 0, len(iptc))
-    return _PHOTOSHOP + head + iptc + b"\0" * (len(iptc) % 2)
+def photoshop_segments(about: Metadata, longest: int) -> list[bytes]:
+    """IPTC records and Photoshop's other resources as a JPEG's segments, each of at most `longest` bytes."""
+    block = about.resources or b""
+    if about.iptc:
+        head = b"8BIM" + struct.pack(">HHI", _IPTC_RESOURCE, 0, len(about.iptc))
+        block = head + about.iptc + b"\0" * (len(about.iptc) % 2) + block
+    step = longest - len(PHOTOSHOP)
+    return [PHOTOSHOP + block[at : at + step] for at in range(0, len(block), step)]
 
 
 def tiff_directory(read_at: ReadAt) -> Directory:
-    """The first directory of a TIFF file without its pixels' tables; empty if it cannot be read.
-
-    BigTIFF files, of another structure, give an empty one: their EXIF is not read.
-    """
-    wanted = (
-        *_ABOUT,
-        ifd.ORIENTATION,
-        ifd.RESOLUTION_UNIT,
-        ifd.EXIF_IFD,
-        ifd.GPS_IFD,
-        ifd.XMP,
-        ifd.IPTC,
-        *_KIND,
-    )
+    """The first directory of a TIFF file without its pixels' tables; empty if it cannot be read."""
+    tables = set(_STORAGE) - {ifd.ORIENTATION, ifd.RESOLUTION_UNIT, EXTRA_SAMPLES, *_KIND}
     try:
-        order, first = ifd.header(read_at)
-        return ifd.read(read_at, order, first, only=wanted)
+        order, first, big = ifd.tiff_header(read_at)
+        return ifd.read(read_at, order, first, without=tables, big=big, room=_MOST_TIFF_BYTES)
     except ValueError:
         return Directory()
 
@@ -228,6 +267,30 @@ def exif_of_tiff(directory: Directory) -> bytes | None:
     return b"II*\0" + struct.pack("<I", 8) + ifd.layout(Directory(tags, directory.children), 8)
 
 
+def beside_tiff(directory: Directory) -> tuple[dict[int, Value], list[str]]:
+    """The tags of a TIFF file that another one can hold as they are, and notes on those that it cannot."""
+    own = {*_STORAGE, *_ABOUT, *_RESOLUTIONS, ifd.XMP, ifd.IPTC, ifd.ORIENTATION}
+    if photoshop_of_tiff(directory):
+        own.add(_RESOURCES)
+    found = {tag: value for tag, value in directory.tags.items() if tag not in own}
+    notes: list[str] = []
+    if found.pop(_LAYERS, None) is not None:
+        notes.append("Photoshop layers dropped: they show the photo as it was")
+    if directory.number(ifd.ORIENTATION, 1) != 1 and any(found.pop(tag, None) for tag in _PLACES):
+        notes.append("place on Earth dropped: the photo is turned upright")
+    lost = [tag for tag, value in found.items() if value.type in ifd.POINTER_TYPES]
+    notes += [f"TIFF tag {tag} dropped: it points to another place in the file" for tag in lost]
+    if directory.lost:
+        notes.append("damaged or very large TIFF tags dropped")
+    return {tag: value for tag, value in found.items() if tag not in lost}, notes
+
+
+def photoshop_of_tiff(directory: Directory) -> bytes:
+    """Photoshop's resources in a TIFF file, with the IPTC records that they hold."""
+    block = directory.tags[_RESOURCES].data if _RESOURCES in directory.tags else b""
+    return block if block[:4] in _RESOURCE_SIGNS else b""
+
+
 def _directory(about: Metadata) -> tuple[Directory, list[str]]:
     directory, notes = Directory(), []
     if about.exif:
@@ -239,6 +302,10 @@ def _directory(about: Metadata) -> tuple[Directory, list[str]]:
             notes.append("damaged EXIF dropped")
     if about.iptc:
         directory.tags[ifd.IPTC] = Value(_UNDEFINED, len(about.iptc), about.iptc)
+    if about.resources:
+        directory.tags[_RESOURCES] = Value(_BYTE, len(about.resources), about.resources)
+    for part in about.parts:
+        directory.tags[int(part.key)] = Value.of(part.type, part.content)
     return directory, notes
 
 

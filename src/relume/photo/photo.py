@@ -14,6 +14,26 @@ Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of a file that relume knows nothing of, and carries on into a file of the same format.
+
+    Attributes:
+        form: name of the format.
+        title: for notes.
+        key: what the format names it by: marker of a JPEG segment, name of a PNG or WebP chunk, TIFF tag;
+            empty for what stands behind the file's end.
+        content: its bytes, as they are.
+        type: of the values of a TIFF tag.
+    """
+
+    form: str
+    title: str
+    key: int | bytes
+    content: bytes
+    type: int = 0
+
+
+@dataclass(frozen=True)
 class Metadata:
     """What a file says about its photo, as the raw bytes of each block; None where there is none.
 
@@ -21,18 +41,22 @@ class Metadata:
 
     Attributes:
         exif, xmp, iptc, icc: the blocks of those names.
+        resources: Photoshop's beside IPTC (clipping paths, slices...), one behind the other.
         dpi: resolution across and down, of the upright photo.
         comments: of a JPEG file.
         texts: chunks of a PNG file, each its name and content, without those of XMP.
+        parts: what else the file holds and its format can carry on.
     """
 
     exif: bytes | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
+    resources: bytes | None = None
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
     comments: tuple[bytes, ...] = ()
     texts: tuple[tuple[bytes, bytes], ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, RelumeEr
 from relume.options import DEFAULT_MAX_PIXELS
 from relume.photo import colour, jpeg, metadata, vips
 from relume.photo.formats import FORMATS, HEAD_BYTES, HEIF, RAW, Format, sniff
-from relume.photo.ifd import IPTC, ORIENTATION, RESOLUTION_UNIT, XMP, Directory
+from relume.photo.ifd import ORIENTATION, RESOLUTION_UNIT, Directory
 from relume.photo.photo import Metadata, Photo
 from relume.photo.pixels import fill_range, split, upright
 from relume.photo.refusals import check_size, damaged, no_memory
@@ -99,6 +99,7 @@ def _read_by_vips(opened: _Input, form: Format, directory: Directory, max_pixels
 
 
 def _decoded(opened: _Input, form: Format, directory: Directory, max_pixels: int) -> Photo:
+    _check_own_form(opened, form)
     for width, height in _declared_sizes(opened, form, directory):
         check_size(width, height, opened.path, max_pixels)
     header = _open_image(opened, form, "error")
@@ -108,11 +109,16 @@ def _decoded(opened: _Input, form: Format, directory: Directory, max_pixels: int
     about, orientation, dropped = _metadata(header, form, directory, beside)
     dropped += _further_pictures(header, beside, dropped)
     notes = [*dropped, *beside.notes, *_header_notes(header, directory)]
-    if about.icc is None:
-        about, coded_notes = colour.by_codes(about, *beside.codes)
-        notes += coded_notes
+    if beside.profile and about.icc is None:
+        notes.append("damaged colour profile ignored")
+    about, coded_notes = colour.by_codes(about, *beside.codes, first=beside.codes_first)
+    notes += coded_notes
     about, plan, colour_notes = colour.plan(header, about)
     pixels, decode_notes = _decode(opened, form, plan)
+    if directory.number(metadata.EXTRA_SAMPLES, 1) == 0 and pixels.shape[2] in (2, 4):
+        pixels = pixels[..., :-1]
+        dropped.append("last channel dropped: the file says that it is no transparency")
+        notes.append(dropped[-1])
     rgb, alpha, grey = split(upright(pixels, orientation))
     notes += [*colour_notes, *decode_notes]
     return Photo(rgb, alpha, grey, about, form.name, tuple(notes), form.name, tuple(dropped))
@@ -233,6 +239,16 @@ def _declared_sizes(opened: _Input, form: Format, directory: Directory) -> list[
     return [(int.from_bytes(one[:4], "big"), int.from_bytes(one[4:], "big")) for one in sides]
 
 
+def _check_own_form(opened: _Input, form: Format) -> None:
+    """Raise for a form of a format that nobody else reads, and that libvips would call damaged."""
+    if form.name == "png" and opened.read_at(12, 4) == b"CgBI":
+        raise InputInvalid(
+            "this is a PNG in the form of Apple's apps (CgBI)",
+            "Convert it to an ordinary PNG first, for example with pngdefry.",
+            path=opened.path,
+        )
+
+
 def _check_kind(image: pyvips.Image, path: str) -> None:
     """Raise where the pixels are of a kind that relume does not take."""
     if image.interpretation in ("lab", "labs"):
@@ -256,13 +272,13 @@ def _metadata(
 ) -> tuple[Metadata, int, list[str]]:
     """The metadata made upright, the orientation 1..8 still to be applied, and what is dropped."""
     dropped = list(beside.dropped)
-    exif, xmp, iptc = (vips.blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
-    orientation = 1
+    exif = beside.exif or vips.blob(image, "exif-data")
+    xmp = beside.xmp or vips.blob(image, "xmp-data")
+    orientation: int | None = None
     if form.name == "tiff":
-        orientation = directory.number(ORIENTATION, _number(image, "orientation", 1))
+        known = 0 if directory.tags else _number(image, "orientation", 0)
+        orientation = directory.number(ORIENTATION, known)
         exif = metadata.exif_of_tiff(directory)
-        xmp = directory.tags[XMP].data if XMP in directory.tags else xmp
-        iptc = directory.tags[IPTC].data if IPTC in directory.tags else iptc
     elif exif is not None:
         try:
             exif, orientation = metadata.clean_exif(exif)
@@ -270,20 +286,29 @@ def _metadata(
             exif = None
             dropped.append("damaged EXIF dropped")
     if xmp is not None:
-        xmp, lost = metadata.clean_xmp(xmp)
+        orientation = orientation or metadata.xmp_orientation(xmp)
+        xmp, lost = metadata.clean_xmp(xmp, video=_holds_video(beside))
         dropped += [note for note in lost if note not in dropped]
+    turn = orientation if orientation is not None and 1 <= orientation <= 8 else 1
     about = Metadata(
         exif=exif,
         xmp=xmp,
-        iptc=None if iptc is None else metadata.unwrap_iptc(iptc),
+        iptc=beside.iptc,
+        resources=beside.resources,
         icc=vips.blob(image, "icc-profile-data"),
-        dpi=_dpi(image, stated=_states_dpi(image, form, directory, beside), turned=5 <= orientation <= 8),
+        dpi=_dpi(image, stated=_states_dpi(image, form, directory, beside), turned=turn >= 5),
         comments=tuple(beside.comments),
         texts=tuple(beside.texts),
+        parts=tuple(beside.parts),
     )
     if form.name == "avif":
-        orientation = 1  # the decoder has turned the pixels, after the file's own transformations
-    return about, orientation if 1 <= orientation <= 8 else 1, dropped
+        turn = 1  # the decoder has turned the pixels, after the file's own transformations
+    return about, turn, dropped
+
+
+def _holds_video(beside: Extras) -> bool:
+    """Whether what stands behind a photo, such as the video of a motion photo, stays there."""
+    return any(part.key == b"" for part in beside.parts)
 
 
 def _states_dpi(image: pyvips.Image, form: Format, directory: Directory, beside: Extras) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,10 +19,11 @@ from relume.files import replacing
 from relume.photo import colour, containers, metadata, vips
 from relume.photo.colour import Profile
 from relume.photo.formats import TITLES, Format, parse_format
-from relume.photo.photo import Metadata, Photo
+from relume.photo.photo import Metadata, Part, Photo
 from relume.photo.read import open_file
 
 _ROWS = 256
+_MOST_NAMED = 4
 _BIT_DEPTH_NOTE = "16 bits a channel reduced to {}"
 
 # Fast settings that still compress well: PNG with one fixed filter, AVIF well below its slowest.
@@ -178,6 +179,7 @@ def _fitting(photo: Photo, form: Format) -> tuple[Metadata, list[str]]:
     about = photo.metadata
     places = (
         ("IPTC", about.iptc, form.iptc),
+        ("Photoshop resources", about.resources, form.iptc),
         ("comment", about.comments, form.name == "jpeg"),
         ("text", about.texts, form.name == "png"),
     )
@@ -186,6 +188,12 @@ def _fitting(photo: Photo, form: Format) -> tuple[Metadata, list[str]]:
         for name, held, fits in places
         if held and not fits
     ]
+    lost = [part for part in about.parts if part.form != form.name]
+    if lost:
+        notes.append(f"{_listed(lost)} dropped: {form.title} has no place for it")
+        about = replace(about, parts=tuple(part for part in about.parts if part not in lost))
+        if about.xmp:  # which may tell of a video behind the photo
+            about = replace(about, xmp=metadata.clean_xmp(about.xmp)[0])
     if about.exif:
         about = replace(about, exif=metadata.with_size(about.exif, photo.width, photo.height))
     fits = (Profile.GREY,) if photo.grey else (Profile.SRGB, Profile.WIDE)
@@ -195,6 +203,12 @@ def _fitting(photo: Photo, form: Format) -> tuple[Metadata, list[str]]:
     elif photo.grey and not form.grey:
         about = replace(about, icc=None)
     return about, notes
+
+
+def _listed(parts: Sequence[Part]) -> str:
+    titles = [part.title for part in parts[:_MOST_NAMED]]
+    more = len(parts) - len(titles)
+    return ", ".join(titles) + (f" and {more} more" if more else "")
 
 
 def _image(photo: Photo, form: Format, icc: bytes | None) -> tuple[pyvips.Image, list[str]]:
@@ -266,6 +280,7 @@ def _save(
     else:
         image, options = _attach(image, form, options, about)
     _stream(image, form, options, sink, write)
+    sink.write(containers.trailer(about))
     if form.name == "tiff":
         notes += metadata.add_to_tiff(sink, about)
     return notes

@@ -1,0 +1,168 @@
+"""`relume enhance` with small files of kinds that once went wrong: each gives what it should."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from relume.errors import ExitCode
+from relume.photo import jpeg, read_photo
+from shared import CASES, Result, digest
+
+Run = Callable[..., Result]
+UPRIGHT = (150, 100, 3)
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Callable[[str], Path]:
+    """A copy of a case."""
+
+    def copy(name: str) -> Path:
+        path = tmp_path / name
+        path.write_bytes((CASES / name).read_bytes())
+        return path
+
+    return copy
+
+
+def segment(path: Path, start: bytes) -> bytes:
+    """The content of the JPEG segment that starts so."""
+    data = path.read_bytes()
+    listed = jpeg.parts(lambda at, size: data[at : at + size])
+    contents = (data[part.at : part.at + part.size] for part in listed)
+    return next(content for content in contents if content.startswith(start))
+
+
+def trailer(path: Path) -> bytes:
+    data = path.read_bytes()
+    *_, end = jpeg.parts(lambda at, size: data[at : at + size])
+    assert end.marker == jpeg.END
+    return data[end.at :]
+
+
+def exif(path: Path) -> Image.Exif:
+    with Image.open(path) as image:
+        image.load()
+        return image.getexif()
+
+
+def test_samsungs_scan_parameters(relume: Run, case: Callable[[str], Path], tmp_path: Path) -> None:
+    result = relume("enhance", case("samsung_sos.jpg"), "-o", tmp_path / "new.png")
+    assert result.code == 0, result.err
+    data = (CASES / "samsung_sos.jpg").read_bytes()
+    scan = data.index(b"\xff\xda") + 2
+    at = scan + int.from_bytes(data[scan : scan + 2], "big") - 3
+    plain = read_photo(data[:at] + b"\0\x3f\0" + data[at + 3 :])
+    np.testing.assert_array_equal(read_photo(data).rgb_HWC, plain.rgb_HWC)
+    assert relume("enhance", tmp_path / "samsung_sos.jpg", "--in-place").code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "title"),
+    [
+        ("trailer_mp4_samsung.jpg", trailer, "data behind the photo"),
+        ("flir_like.jpg", lambda path: segment(path, b"FLIR\0"), "segment APP1 'FLIR'"),
+    ],
+)
+def test_what_stands_beside_a_jpeg_stays(
+    relume: Run,
+    case: Callable[[str], Path],
+    tmp_path: Path,
+    name: str,
+    part: Callable[[Path], bytes],
+    title: str,
+) -> None:
+    path = case(name)
+    before = part(path)
+    assert len(before) > 4000
+    beside = relume("enhance", path, "-o", tmp_path / "new.jpg")
+    assert (beside.code, "dropped" in beside.err) == (0, False)
+    assert part(tmp_path / "new.jpg") == before
+    assert relume("enhance", path, "--in-place").code == 0
+    assert path.read_bytes() == (tmp_path / "new.jpg").read_bytes()
+    assert part(path) == before
+    elsewhere = relume("enhance", path, "-o", tmp_path / "new.png")
+    assert f"{title} dropped: PNG has no place for it" in elsewhere.err
+
+
+def test_content_credentials_are_never_lost_in_silence(
+    relume: Run, case: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = case("c2pa.jpg")
+    before = digest(path)
+    alone = relume("enhance", path, "--in-place")
+    assert alone.code == ExitCode.OUTPUT_UNWRITABLE
+    assert "C2PA" in alone.err
+    assert digest(path) == before
+    elsewhere = relume("enhance", path, "-o", tmp_path / "new.jpg")
+    assert elsewhere.code == 0
+    assert "C2PA" in elsewhere.err
+    assert b"jumb" not in (tmp_path / "new.jpg").read_bytes()
+
+
+def test_tags_of_a_tiff_stay(relume: Run, case: Callable[[str], Path], tmp_path: Path) -> None:
+    path = case("geotiff.tif")
+
+    def tags() -> dict[int, object]:
+        with Image.open(path) as image:
+            known = (269, 270, 285, 305, 316, 33550, 33922, 34377, 34735, 42113, 50000)
+            return {tag: image.tag_v2[tag] for tag in known}  # type: ignore[attr-defined]
+
+    before, pixels = tags(), read_photo(path).rgb_HWC
+    assert relume("enhance", path, "--in-place").err.count("dropped") == 0
+    assert tags() == before
+    assert read_photo(path).rgb_HWC.mean() > pixels.mean()
+    result = relume("enhance", path, "-o", tmp_path / "new.jpg")
+    assert result.code == 0
+    assert "TIFF tag 269" in result.err
+    assert "dropped: JPEG has no place for it" in result.err
+
+
+@pytest.mark.parametrize("name", ["exif_after_idat.png", "exif_double_prefix.jpg"])
+def test_exif_is_found_and_the_photo_upright(
+    relume: Run, case: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
+    path = case(name)
+    result = relume("enhance", path, "--in-place")
+    assert (result.code, "dropped" in result.err) == (0, False)
+    assert read_photo(path).rgb_HWC.shape == UPRIGHT
+    assert exif(path).get(0x010F) == "Canon"
+    assert exif(path).get(0x0112, 1) == 1
+    with Image.open(path) as image:
+        assert image.size == (100, 150)
+
+
+def test_xmp_behind_the_pixels_stays(relume: Run, case: Callable[[str], Path]) -> None:
+    path = case("xmp_after_idat.png")
+    with Image.open(io.BytesIO(path.read_bytes())) as image:
+        image.load()
+        before = image.info["XML:com.adobe.xmp"]
+    assert relume("enhance", path, "--in-place").code == 0
+    with Image.open(path) as image:
+        image.load()
+        assert image.info["XML:com.adobe.xmp"] == before
+
+
+def test_a_damaged_profile_is_noted(relume: Run, case: Callable[[str], Path], tmp_path: Path) -> None:
+    result = relume("enhance", case("iccp_bad.png"), "-o", tmp_path / "new.png")
+    assert result.code == 0
+    assert "damaged colour profile ignored" in result.err
+
+
+def test_twenty_files_that_hold_something_that_cannot_be_kept(
+    relume: Run, case: Callable[[str], Path], tmp_path: Path
+) -> None:
+    data = (CASES / "c2pa.jpg").read_bytes()
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for index in range(20):
+        (folder / f"{index}.jpg").write_bytes(data)
+    result = relume("enhance", folder, "--in-place", "--json")
+    assert result.code == ExitCode.BATCH_PARTLY_FAILED
+    assert {line["error"]["code"] for line in result.lines} == {ExitCode.OUTPUT_UNWRITABLE}
+    assert {path.read_bytes() for path in folder.iterdir()} == {data}

@@ -1,0 +1,282 @@
+"""What a file holds beside its photo: carried on, or noted; and orientation wherever it stands."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from relume.errors import InputInvalid
+from relume.photo import FORMATS, colour, encode_photo, read_photo
+from relume.photo.metadata import split_photoshop
+
+from . import samples
+from .broken import chunk, png, tiff
+from .test_read import items, jpeg_with, png_with, segment, xmp
+
+VIDEO = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 20
+
+
+def file(name: str) -> bytes:
+    return samples.pillow_file(samples.ramp(), name.upper())
+
+
+def resource(number: int, content: bytes, name: bytes = b"") -> bytes:
+    named = bytes((len(name),)) + name
+    named += b"\0" * (len(named) % 2)
+    return (
+        b"8BIM"
+        + struct.pack(">H", number)
+        + named
+        + struct.pack(">I", len(content))
+        + content
+        + b"\0" * (len(content) % 2)
+    )
+
+
+def again(data: bytes, form: str = "") -> tuple[bytes, tuple[str, ...]]:
+    return encode_photo(read_photo(data), format=form)
+
+
+# JPEG
+
+
+@pytest.mark.parametrize("marker", [0xE0, 0xE1, 0xE2, *range(0xE3, 0xEB), 0xEC, 0xED, 0xEE, 0xEF])
+def test_an_unknown_segment_stays(marker: int) -> None:
+    unknown = segment(marker, b"Maker\0" + bytes(range(256)))
+    photo = read_photo(jpeg_with(unknown, unknown))
+    assert photo.notes == ()
+    data, notes = encode_photo(photo)
+    assert (notes, data.count(unknown)) == ((), 2)
+    assert again(data)[0].count(unknown) == 2
+    assert encode_photo(photo, format="webp")[1] == (
+        f"segment APP{marker - 0xE0} 'Maker', segment APP{marker - 0xE0} 'Maker' dropped: "
+        "WebP has no place for it",
+    )
+    assert unknown not in encode_photo(photo, strip=True)[0]
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png"])
+def test_data_behind_the_photo_stays(name: str) -> None:
+    data, notes = again(file(name) + VIDEO)
+    assert data.endswith(VIDEO)
+    assert notes == ()
+    other = "png" if name == "jpeg" else "jpeg"
+    data, notes = again(file(name) + VIDEO, other)
+    assert notes == (f"data behind the photo dropped: {FORMATS[other].title} has no place for it",)
+    assert VIDEO not in data
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        xmp(b' GCamera:MotionPhoto="1" GCamera:MotionPhotoVersion="1"'),
+        xmp(b" GCamera:MicroVideo='1' GCamera:MicroVideoOffset='40'"),
+        xmp(b"", items(b"Primary", b"MotionPhoto")),
+    ],
+)
+def test_a_motion_photo_keeps_its_video_and_what_xmp_says_of_it(said: bytes) -> None:
+    head = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + said)
+    photo = read_photo(jpeg_with(head, after=VIDEO))
+    assert (photo.dropped, photo.metadata.xmp) == ((), said)
+    data, notes = encode_photo(photo)
+    assert notes == ()
+    assert data.endswith(VIDEO)
+    assert head in data
+    elsewhere, notes = encode_photo(photo, format="png")
+    assert len(notes) == 1
+    assert read_photo(elsewhere).metadata.xmp == xmp(b"")
+
+
+def test_what_stands_behind_further_pictures_is_lost_with_a_note() -> None:
+    stream = io.BytesIO()
+    pages = [Image.fromarray(samples.ramp()) for _ in range(2)]
+    pages[0].save(stream, "MPO", save_all=True, append_images=pages[1:])
+    more = "only the first of 2 pictures in the file is read"
+    assert read_photo(stream.getvalue()).dropped == (more,)
+    photo = read_photo(stream.getvalue() + VIDEO)
+    assert set(photo.dropped) == {more, "data behind the photo dropped"}
+
+
+@pytest.mark.parametrize("form", ["jpeg", "tiff"])
+def test_photoshops_resources_stay_but_thumbnails(form: str) -> None:
+    path = resource(2000, b"a clipping path", b"Path 1")
+    iptc = b"\x1c\x02\x05\0\x05Night"
+    long = resource(1028 + 1, b"x" * 70_001)
+    block = path + resource(0x0404, iptc) + resource(0x040C, b"thumbnail!") + long
+    parts = [
+        segment(0xED, b"Photoshop 3.0\0" + block[at : at + 60_000]) for at in range(0, len(block), 60_000)
+    ]
+    photo = read_photo(jpeg_with(*parts))
+    assert (photo.notes, photo.metadata.iptc, photo.metadata.resources) == ((), iptc, path + long)
+    back = read_photo(encode_photo(photo, format=form)[0]).metadata
+    assert (back.iptc, back.resources) == (iptc, path + long)
+    assert encode_photo(photo, format="png")[1] == tuple(
+        f"{name} dropped: PNG has no place for it" for name in ("IPTC", "Photoshop resources")
+    )
+
+
+def test_damaged_resources_are_noted() -> None:
+    cut = resource(2000, b"a clipping path")[:-4]
+    assert split_photoshop(cut) == (None, None, False)
+    photo = read_photo(jpeg_with(segment(0xED, b"Photoshop 3.0\0" + cut)))
+    assert photo.dropped == ("damaged Photoshop resources dropped",)
+
+
+# PNG and WebP
+
+
+def test_chunks_that_may_be_copied_stay() -> None:
+    own, stale = chunk(b"vpAg", b"whatever"), chunk(b"prVW", b"a preview")
+    photo = read_photo(png_with(own, stale))
+    assert photo.dropped == ("chunk prVW dropped: it may not hold for changed pixels",)
+    data, notes = encode_photo(photo)
+    assert notes == ()
+    assert own in data
+    assert stale not in data
+    assert encode_photo(photo, format="tiff")[1] == ("chunk vpAg dropped: TIFF has no place for it",)
+
+
+def test_content_credentials_are_noted_in_png_and_webp() -> None:
+    webp = file("webp")
+    chunked = webp + b"C2PA\x04\0\0\0jumb"
+    chunked = chunked[:4] + struct.pack("<I", len(chunked) - 8) + chunked[8:]
+    for data in (png_with(chunk(b"caBX", b"jumb")), chunked):
+        (note,) = read_photo(data).dropped
+        assert "C2PA" in note
+
+
+def test_unknown_chunks_of_a_webp_stay() -> None:
+    webp = file("webp") + b"ABCD\x05\0\0\0abcde\0"
+    photo = read_photo(webp[:4] + struct.pack("<I", len(webp) - 8) + webp[8:])
+    assert photo.dropped == ()
+    data = encode_photo(photo)[0]
+    assert data.endswith(b"ABCD\x05\0\0\0abcde\0")
+    assert read_photo(data).metadata.parts == photo.metadata.parts
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_metadata_of_a_png_is_found_wherever_it_stands(packed: bool) -> None:
+    block = samples.exif(6)
+    text = zlib.compress(samples.XMP % 6) if packed else samples.XMP % 6
+    more = chunk(b"eXIf", block) + chunk(b"iTXt", b"XML:com.adobe.xmp\0" + bytes((packed, 0, 0, 0)) + text)
+    data = file("png")
+    for at in (33, len(data) - 12):
+        photo = read_photo(data[:at] + more + data[at:])
+        assert photo.rgb_HWC.shape == (32, 24, 3)
+        assert photo.metadata.xmp == samples.XMP % 1
+        assert samples.exif_facts(encode_photo(photo)[0]) == samples.FACTS
+
+
+def test_codes_of_a_png_go_before_its_profile() -> None:
+    adobe = chunk(b"iCCP", b"icc\0\0" + zlib.compress(samples.icc_profile(*samples.ADOBE_RGB)))
+    assert read_photo(png_with(chunk(b"cICP", bytes((12, 13, 0, 1))), adobe)).metadata.icc == colour.builtin(
+        "p3"
+    )
+    assert read_photo(png_with(chunk(b"cICP", bytes((1, 13, 0, 1))), adobe)).metadata.icc is None
+    unknown = read_photo(png_with(chunk(b"cICP", bytes((9, 16, 0, 1))), adobe))
+    assert unknown.metadata.icc == samples.icc_profile(*samples.ADOBE_RGB)
+    assert unknown.notes == ()
+
+
+def test_apples_own_png_is_refused_in_true_words() -> None:
+    data = png(4, 4, data=zlib.compress(bytes(52)))
+    with pytest.raises(InputInvalid, match="CgBI"):
+        read_photo(data[:8] + chunk(b"CgBI", b"\x50\0\x20\x06") + data[8:])
+
+
+# TIFF
+
+
+def big_tiff(**tags: object) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(samples.ramp()).save(stream, "TIFF", big_tiff=True, **tags)
+    return stream.getvalue()
+
+
+def test_a_bigtiff_tells_what_it_holds() -> None:
+    data = big_tiff(tiffinfo={270: "a night", 271: "Maker", 42113: "-9999", 50001: b"\1\2\3"})
+    assert data[:3] == b"II+"
+    photo = read_photo(data)
+    assert photo.dropped == ()
+    with Image.open(io.BytesIO(encode_photo(photo)[0])) as image:
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        assert [tags[tag] for tag in (270, 271, 42113)] == ["a night", "Maker", "-9999"]
+        assert tags[50001] == b"\1\2\3"
+    with Image.open(io.BytesIO(encode_photo(photo, format="jpeg")[0])) as image:
+        assert image.getexif()[270] == "a night"
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_place_on_earth_stays_with_pixels_that_stay(orientation: int) -> None:
+    place = {33550: (1.0, 1.0, 0.0), 274: orientation}
+    stream = io.BytesIO()
+    Image.fromarray(samples.ramp()).save(stream, "TIFF", tiffinfo=place)
+    photo = read_photo(stream.getvalue())
+    assert [part.key for part in photo.metadata.parts] == [33550] * (orientation == 1)
+    assert len(photo.dropped) == (orientation != 1)
+
+
+def test_layers_and_pointers_are_dropped_with_notes() -> None:
+    stream = io.BytesIO()
+    Image.fromarray(samples.ramp()).save(stream, "TIFF", tiffinfo={37724: b"layers", 50002: b"\0\0\0\0"})
+    data = bytearray(stream.getvalue())
+    at = data.index(struct.pack("<H", 50002))
+    struct.pack_into("<HI", data, at + 2, 13, 1)  # a directory
+    notes = read_photo(data).dropped
+    assert len(notes) == 2
+    assert notes[0].startswith("Photoshop layers")
+    assert notes[1].startswith("TIFF tag 50002")
+
+
+@pytest.mark.parametrize(("kind", "kept"), [(0, False), (2, True)])
+def test_a_fourth_channel_is_kept_only_as_transparency(kind: int, kept: bool) -> None:
+    photo = read_photo(tiff(2, 2, channels=4, extra=kind, data=bytes(range(16))))
+    assert (photo.alpha_HW is not None) == kept
+    assert (photo.dropped == ()) == kept
+    assert photo.rgb_HWC[0, 1].tolist() == [4, 5, 6]
+
+
+# Orientation
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "webp", "tiff"])
+def test_orientation_in_xmp_alone_is_applied(name: str) -> None:
+    options: dict[str, object] = {"xmp": samples.XMP % 6}
+    if name == "png":
+        data = png_with(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + samples.XMP % 6))
+    elif name == "tiff":
+        data = samples.pillow_file(samples.ramp(), "TIFF", tiffinfo={700: samples.XMP % 6})
+    else:
+        data = samples.pillow_file(samples.ramp(), name.upper(), quality=95, **options)
+    photo = read_photo(data)
+    assert photo.metadata.xmp == samples.XMP % 1
+    assert photo.rgb_HWC.shape == (32, 24, 3)
+    assert np.abs(photo.rgb_HWC.astype(int) - np.rot90(samples.ramp(), -1)).max() < 20
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("prefixes", [1, 2])
+@pytest.mark.parametrize("kind", [3, 4])
+def test_orientation_of_every_writer_is_applied(order: str, prefixes: int, kind: int) -> None:
+    value = struct.pack(order + ("H" if kind == 3 else "I"), 6).ljust(4, b"\0")
+    table = struct.pack(order + "HHHI", 1, 0x0112, kind, 1) + value + bytes(4)
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    data = jpeg_with(segment(0xE1, b"Exif\0\0" * prefixes + head + table))
+    photo = read_photo(data)
+    assert photo.rgb_HWC.shape == (32, 24, 3)
+    assert photo.notes == ()
+    written = read_photo(encode_photo(photo)[0])
+    assert written.rgb_HWC.shape == (32, 24, 3)
+    assert written.metadata.exif == head + table.replace(
+        value, struct.pack(order + ("H" if kind == 3 else "I"), 1).ljust(4, b"\0")
+    )
+
+
+def test_exifs_orientation_goes_before_xmps() -> None:
+    data = samples.pillow_file(samples.ramp(), "JPEG", exif=samples.exif(1), xmp=samples.XMP % 6)
+    assert read_photo(data).rgb_HWC.shape == (24, 32, 3)
