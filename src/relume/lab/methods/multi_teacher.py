@@ -5,7 +5,7 @@ Any subset of its terms may be used; what has no weight is neither built nor com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from relume.lab.losses.adversarial import get_adversarial
 from relume.lab.losses.contrastive import ProjectionHead, info_nce
 from relume.lab.losses.perceptual import Perceptual
 from relume.lab.methods.base import Method
+from relume.lab.methods.feature_terms import FeatureTerms, check_features, split_weights
 from relume.lab.methods.pooled import PooledFeatures
 from relume.lab.networks import build
 from relume.lab.teachers import Teacher, load_teacher
@@ -35,12 +36,13 @@ class MultiTeacher(Method):
 
     Args:
         network: the student; `contrastive` needs one with `output_and_features`.
-        losses: weights; beside the paired terms `perceptual`, `adversarial`, `contrastive`, and
-            `imitation-NAME` for teachers by name.
+        losses: weights; beside the paired terms `perceptual`, `adversarial`, `contrastive`, `imitation-NAME`
+            for teachers by name, and the terms of `FEATURE_LOSSES`.
         teachers: description of each teacher by name, see `load_teacher`.
         contrastive: `teacher` (whose features), `student_feature` and `teacher_feature` (which of them,
             from 0), `embedding` (length), `temperature`, and `cache` (a folder for the teacher's pooled
             features; computed for every batch without it).
+        features: `teacher`, `student_feature` and `teacher_feature`, as above, for `FEATURE_LOSSES`.
         perceptual: `backbone`, `file` and `layer` as for `Perceptual.load`.
         adversarial: `loss` (`bce` or `lsgan`) and the `options` of the PatchGAN.
         fusion: name of the teacher whose features the student's Attention Fusion sees; none by default.
@@ -57,6 +59,7 @@ class MultiTeacher(Method):
         losses: Mapping[str, float],
         teachers: Mapping[str, Mapping[str, Any]] | None = None,
         contrastive: Mapping[str, Any] | None = None,
+        features: Mapping[str, Any] | None = None,
         perceptual: Mapping[str, Any] | None = None,
         adversarial: Mapping[str, Any] | None = None,
         fusion: str = "",
@@ -72,10 +75,14 @@ class MultiTeacher(Method):
         }
         self.adversarial_weight = weights.pop("adversarial", 0.0)
         self.contrastive_weight = weights.pop("contrastive", 0.0)
+        feature_weights = split_weights(weights)
         self.paired_weights = weights
         self.fusion, self.target = fusion, target
         # Dictionaries hide frozen modules from the optimiser and from checkpoints.
-        self.teachers = _needed_teachers(self, teachers or {}, contrastive or {})
+        asking = [contrastive or {}] * bool(self.contrastive_weight) + [features or {}] * bool(
+            feature_weights
+        )
+        self.teachers = _needed_teachers(self, teachers or {}, asking)
         _check_fusion(network, self.teachers.get(fusion), fusion)
         terms: dict[str, Loss] = {**LOSSES, **{name: _signed(LOSSES[name]) for name in SIGNED}}
         if "perceptual" in weights:
@@ -83,6 +90,13 @@ class MultiTeacher(Method):
         self.paired_terms = terms
         self.contrast = (
             Contrast(network, self.teachers, **(contrastive or {})) if self.contrastive_weight else None
+        )
+        self.feature_terms = (
+            FeatureTerms(
+                getattr(network, "feature_channels", ()), self.teachers, feature_weights, **features or {}
+            )
+            if feature_weights
+            else None
         )
         self._build_adversary(**(adversarial or {}))
 
@@ -122,6 +136,8 @@ class MultiTeacher(Method):
             self._generated = output.detach()
         if self.contrast is not None:
             losses["contrastive"] = self.contrastive_weight * self.contrast(features, batch)
+        if self.feature_terms is not None:
+            losses |= self.feature_terms(features, batch)
         return losses
 
     def _student(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
@@ -130,7 +146,7 @@ class MultiTeacher(Method):
         inputs = batch.inputs(network)
         if self.fusion:
             inputs = (*inputs, self.teachers[self.fusion].features(batch)[network.attention_fusion - 1])
-        if self.contrast is None:
+        if self.contrast is None and self.feature_terms is None:
             return network(*inputs), []
         return network.output_and_features(*inputs)
 
@@ -165,12 +181,7 @@ class Contrast(nn.Module):
         super().__init__()
         channels = getattr(network, "feature_channels", ())
         theirs = teachers[teacher].feature_channels
-        if student_feature >= len(channels) or teacher_feature >= len(theirs):
-            raise UsageError(
-                f"the student has {len(channels)} features and teacher '{teacher}' {len(theirs)}, "
-                f"too few for number {student_feature} and {teacher_feature} (from 0)",
-                "Choose others by method_options.contrastive, or set losses.contrastive=0.",
-            )
+        check_features(channels, teachers[teacher], teacher, student_feature, teacher_feature, "contrastive")
         self.student_feature, self.temperature = student_feature, temperature
         self.student_head = ProjectionHead(channels[student_feature], embedding)
         self.teacher_head = ProjectionHead(theirs[teacher_feature], embedding)
@@ -210,12 +221,11 @@ def _check_fusion(network: nn.Module, teacher: Teacher | None, name: str) -> Non
 
 
 def _needed_teachers(
-    method: MultiTeacher, described: Mapping[str, Mapping[str, Any]], contrastive: Mapping[str, Any]
+    method: MultiTeacher, described: Mapping[str, Mapping[str, Any]], asking: Sequence[Mapping[str, Any]]
 ) -> dict[str, Teacher]:
     """Load the teachers that a term asks for, and no others."""
     names = {*method.imitation, *(name for name in (method.fusion, method.target) if name)}
-    if method.contrastive_weight:
-        names.add(contrastive.get("teacher", ""))
+    names |= {options.get("teacher", "") for options in asking}
     missing = sorted(names - set(described))
     if missing:
         raise UsageError(f"no teacher is called {missing}", "Describe it in method_options.teachers.")

@@ -1,0 +1,154 @@
+"""Distillation by features and relations, and without targets: by hand computation, and as methods."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from relume.errors import UsageError
+from relume.lab.data.noise import BRIGHTEST, DARKEST, noise_images
+from relume.lab.data.paired import Batch
+from relume.lab.losses.attention_transfer import attention_loss
+from relume.lab.losses.relational import relational_loss
+from relume.lab.losses.similarity import similarity_loss
+from relume.lab.methods.feature_terms import FEATURE_LOSSES
+from relume.lab.methods.multi_teacher import MultiTeacher
+from relume.lab.networks import build
+
+STUDENT = {"width": 16, "groups": [1, 1, 1], "blocks": 1}
+TEACHERS: dict[str, Any] = {
+    "structure": {"network": "mirnet-v2", "options": {"n_feat": 16, "n_MRB": 1}, "weights": "random"},
+    "illumination": {"network": "zero-dce", "weights": "random"},
+}
+
+
+def maps(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
+
+
+def batch(size: int = 48) -> Batch:
+    high = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0))
+    return Batch(high * 0.2, high, high[..., :8, :8] * 0.2)
+
+
+def huber(x: float) -> float:
+    return 0.5 * x * x if abs(x) < 1 else abs(x) - 0.5
+
+
+def pooled(features: torch.Tensor) -> np.ndarray:
+    """Means of 4 x 4 cells, one vector an image."""
+    array = features.double().numpy()
+    count, channels, height, width = array.shape
+    cells = array.reshape(count, channels, 4, height // 4, 4, width // 4).mean((3, 5))
+    return cells.reshape(count, -1)
+
+
+def test_relational_loss_by_hand() -> None:
+    ours, theirs = maps(0, 4, 5, 8, 8), 3 * maps(1, 4, 2, 4, 16)
+    first, second = pooled(ours), pooled(theirs)
+
+    def distances(points: np.ndarray) -> dict[tuple[int, int], float]:
+        found = {(i, j): np.linalg.norm(points[i] - points[j]) for i, j in product(range(4), repeat=2)}
+        mean = sum(found.values()) / 12  # of the twelve pairs of different images
+        return {key: value / mean for key, value in found.items()}
+
+    def angle(points: np.ndarray, i: int, j: int, k: int) -> float:
+        ways = points[j] - points[i], points[k] - points[i]
+        lengths = [np.linalg.norm(way) for way in ways]
+        return 0.0 if min(lengths) == 0 else float(ways[0] @ ways[1] / lengths[0] / lengths[1])
+
+    both = distances(first), distances(second)
+    distance = np.mean([huber(both[0][pair] - both[1][pair]) for pair in both[0]])
+    triples = list(product(range(4), repeat=3))
+    turned = np.mean([huber(angle(first, *triple) - angle(second, *triple)) for triple in triples])
+    assert relational_loss(ours, theirs).item() == pytest.approx(distance + 2 * turned, rel=1e-4)
+
+
+def test_relations_do_not_change_with_scale_shift_or_width() -> None:
+    ours = maps(0, 5, 6, 8, 8)
+    wider = torch.cat([ours, ours], 1)
+    assert relational_loss(7 * wider + 3, ours).item() == pytest.approx(0, abs=1e-6)
+    assert relational_loss(maps(1, 5, 6, 8, 8), ours).item() > 0.01
+
+
+def test_attention_loss_by_hand() -> None:
+    ours, theirs = maps(0, 2, 3, 8, 8), maps(1, 2, 5, 4, 4)
+    total = 0.0
+    for first, second in zip(ours.numpy(), theirs.numpy(), strict=True):
+        looks = (first**2).mean(0).reshape(4, 2, 4, 2).mean((1, 3)).ravel(), (second**2).mean(0).ravel()
+        first, second = (look / np.linalg.norm(look) for look in looks)
+        total += ((first - second) ** 2).sum()
+    assert attention_loss(ours, theirs).item() == pytest.approx(total / 2, rel=1e-5)
+    assert attention_loss(5 * theirs, theirs).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_similarity_loss_by_hand() -> None:
+    ours, theirs = maps(0, 3, 4, 5, 6), maps(1, 3, 2, 3, 3)
+
+    def rows(features: torch.Tensor) -> np.ndarray:
+        flat = features.double().numpy().reshape(3, -1)
+        products = flat @ flat.T
+        return products / np.linalg.norm(products, axis=1, keepdims=True)
+
+    expected = ((rows(ours) - rows(theirs)) ** 2).sum() / 9
+    assert similarity_loss(ours, theirs).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(FEATURE_LOSSES))
+def test_feature_losses_teach_the_student_alone_and_never_with_nan(name: str) -> None:
+    for ours, theirs in (
+        (maps(0, 3, 4, 8, 8), maps(1, 3, 2, 8, 8)),
+        (torch.zeros(3, 4, 8, 8), maps(1, 3, 2, 8, 8)),  # images that are all alike
+        (maps(0, 1, 4, 8, 8), maps(1, 1, 2, 8, 8)),  # a batch of one
+    ):
+        ours.requires_grad_()
+        theirs.requires_grad_()
+        loss = FEATURE_LOSSES[name](ours, theirs)
+        loss.backward()
+        assert loss.isfinite()
+        assert ours.grad is not None
+        assert ours.grad.isfinite().all()
+        assert theirs.grad is None
+
+
+def test_feature_terms_compare_the_features_that_were_asked_for() -> None:
+    torch.manual_seed(0)
+    student, images = build("compact-clarity", STUDENT), batch()
+    weights = {"charbonnier": 1.0, "relational": 0.5, "attention": 0.25, "similarity": 2.0}
+    chosen = {"teacher": "structure", "student_feature": 0, "teacher_feature": 1}
+    method = MultiTeacher(student, weights, teachers=TEACHERS, features=chosen)
+    assert set(method.teachers) == {"structure"}
+    assert set(method.paired_weights) == {"charbonnier"}
+    terms = method(images)
+    ours = student.output_and_features(images.low_BCHW)[1][0]
+    theirs = method.teachers["structure"].features(images)[1]
+    for name, loss in FEATURE_LOSSES.items():
+        torch.testing.assert_close(terms[name], weights[name] * loss(ours, theirs))
+
+
+def test_feature_terms_want_features_that_are_there() -> None:
+    student = build("compact-clarity", STUDENT)
+    for chosen in ({"teacher": "structure", "student_feature": 3}, {"teacher": "illumination"}):
+        with pytest.raises(UsageError, match=r"too few.*method_options\.features"):
+            MultiTeacher(student, {"relational": 1.0}, teachers=TEACHERS, features=chosen)
+    with pytest.raises(UsageError, match="no teacher is called"):
+        MultiTeacher(student, {"relational": 1.0}, teachers=TEACHERS)
+
+
+def test_noise_images_are_dark_and_smooth_as_photographs_are() -> None:
+    torch.manual_seed(0)
+    images = noise_images(64, 64, 96)
+    assert images.shape == (64, 3, 64, 96)
+    assert 0 <= images.min() <= images.max() <= 1
+    means = images.mean((1, 2, 3))
+    assert DARKEST * 0.5 < means.min() < 0.05
+    assert 0.2 < means.max() < BRIGHTEST * 1.2
+    # Power falls with frequency: neighbours are far more alike than distant pixels.
+    centred = images - images.mean((2, 3), keepdim=True)
+    near, far = ((centred[..., shift:] - centred[..., :-shift]).square().mean() for shift in (1, 32))
+    assert near < far / 4
+    assert not torch.equal(images, noise_images(64, 64, 96))
