@@ -1,5 +1,5 @@
 """Make the pictures: a free photograph darkened as a camera would and the shipped model's result, for the
-README, and samples of synthetic darkness, for docs/data.md.
+README, and samples of synthetic darkness and of nights made by formula, for docs/data.md.
 
 The first photograph is `coffee` of scikit-image (Rachel Michetti, CC0). It is darkened in linear light by 4
 stops, shot noise and read noise are added there, and it is stored as an 8-bit JPEG with EXIF, as a phone
@@ -52,13 +52,27 @@ def darkened_samples(seed: int = 1, height: int = 148, width: int = 212) -> npt.
         clean_CHW = torch.from_numpy(clean_HWC).permute(2, 0, 1).float() / 255
         darks = darken(clean_CHW.expand(5, -1, -1, -1), random)
         images = [clean_HWC, *((darks * 255).round().byte().permute(0, 2, 3, 1).numpy())]
-        padded = [np.pad(x, ((0, 6), (0, 6), (0, 0)), constant_values=255) for x in images]
-        rows.append(np.concatenate(padded, axis=1))
+        rows.append(_row(images))
     return np.concatenate(rows)[:-6, :-6]
 
 
+def night_samples(height: int = 148, width: int = 212) -> npt.NDArray[np.uint8]:
+    """Three of each kind, six in a row."""
+    from relume.lab.data.nights import NIGHTS
+
+    images = [
+        night(np.random.default_rng(seed), height, width) for night in NIGHTS.values() for seed in range(3)
+    ]
+    return np.concatenate([_row(images[start : start + 6]) for start in range(0, len(images), 6)])[:-6, :-6]
+
+
+def _row(images: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    padded = [np.pad(x, ((0, 6), (0, 6), (0, 0)), constant_values=255) for x in images]
+    return np.concatenate(padded, axis=1)
+
+
 def main() -> None:
-    """Write `night.jpg` (the input of `make enhance`), `before_after.jpg` and `darkened.jpg`."""
+    """Write `night.jpg` (the input of `make enhance`), `before_after.jpg`, `darkened.jpg` and `nights.jpg`."""
     night = HERE / "night.jpg"
     write_photo(Photo(darken(data.coffee())), night, quality=92)
     before = relume.read_photo(night).rgb_HWC
@@ -66,6 +80,7 @@ def main() -> None:
     gap = np.full((before.shape[0], 12, 3), 255, np.uint8)
     write_photo(Photo(np.concatenate([before, gap, after], axis=1)), HERE / "before_after.jpg", quality=88)
     write_photo(Photo(darkened_samples()), HERE / "darkened.jpg", quality=85)
+    write_photo(Photo(night_samples()), HERE / "nights.jpg", quality=85)
 
 
 if __name__ == "__main__":

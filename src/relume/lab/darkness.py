@@ -170,14 +170,15 @@ NIGHT = replace(
 
 SMOOTH = Darkness(
     electrons=(300.0, 1_000_000.0),
-    mixed=0.2,
-    vignetting=0.15,
-    uneven=0.2,
+    mixed=0.0,
+    vignetting=0.1,
+    uneven=0.0,
     back_lit=0.0,
     lamps=0.1,
     lost=(0.0, 0.0),
 )
-"""Gradients and walls: often so little noise that 8 bits leave bands."""
+"""Gradients and walls: often so little noise that 8 bits leave bands. Their own slopes are to stay, so light
+seldom adds another."""
 
 
 @plain_dataclass(frozen=True)
