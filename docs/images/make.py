@@ -72,7 +72,7 @@ def _row(images: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
 
 
 def main() -> None:
-    """Write `night.jpg` (the input of `make enhance`), `before_after.jpg`, `darkened.jpg` and `nights.jpg`."""
+    """Write `night.jpg` (the input of `make enhance`) and the other pictures named above."""
     night = HERE / "night.jpg"
     write_photo(Photo(darken(data.coffee())), night, quality=92)
     before = relume.read_photo(night).rgb_HWC
