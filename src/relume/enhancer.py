@@ -11,13 +11,18 @@ import numpy.typing as npt
 
 from relume.engine import OnnxEngine
 from relume.errors import UsageError
+from relume.look.decide import decide
+from relume.look.look import Look
+from relume.look.model import Model
+from relume.look.render import render
 from relume.options import DEFAULT_MODEL, DEFAULT_TILE, Controls, Downsample, EnhanceOptions, Strength
 from relume.photo import Photo, read_photo
-from relume.pipeline.enhance import enhance_photo
 from relume.zoo import Card, load_card, load_graph
 
 Array = npt.NDArray[Any]
 Image = TypeVar("Image", Photo, Array)
+
+_AS_BY_DEFAULT = Controls()
 
 _BEYOND = 1
 """How far floats may leave [0, 1], as filters let them, and are clipped; farther ones mean another range."""
@@ -52,8 +57,9 @@ class Enhancer:
         )
         self.card: Card = load_card(self.options.model)
         first = self.card.global_graph
-        self._global = self._load(first) if first else None
-        self._local = self._load(self.card.local_graph)
+        self._model = Model(
+            self.card, self._load(first) if first else None, self._load(self.card.local_graph)
+        )
 
     def _load(self, file_name: str) -> OnnxEngine:
         graph = load_graph(self.options.model, self.card, file_name)
@@ -92,16 +98,19 @@ class Enhancer:
         return (pixels / 65535).astype(photo.dtype) if photo.dtype.kind == "f" else pixels
 
     def _enhance(self, photo: Photo, controls: Controls) -> Photo:
-        return enhance_photo(
-            photo,
-            self.card,
-            self._global,
-            self._local,
-            controls=controls,
-            tile=self.options.tile,
-            downsample=self.options.downsample,
-            threads=self.options.threads,
-        )
+        return self.render(photo, self.decide(photo, controls))
+
+    def decide(self, photo: Photo, controls: Controls = _AS_BY_DEFAULT) -> Look:
+        """Find out what a photo needs, without doing it; see `relume.look.decide`."""
+        return decide(photo, self._model, controls, self.options.downsample)
+
+    def render(self, photo: Photo, look: Look) -> Photo:
+        """Carry out a look that this enhancer decided on; see `relume.look.render`.
+
+        Raises:
+            InputTooLarge: more than memory holds.
+        """
+        return render(photo, self._model, look, tile=self.options.tile, threads=self.options.threads)
 
 
 def load_enhancer(options: EnhanceOptions) -> Enhancer:

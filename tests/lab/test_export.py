@@ -18,11 +18,12 @@ from relume.errors import DataError, InputTooLarge, ModelError, OutputUnwritable
 from relume.lab import export
 from relume.lab.data.paired import to_tensor
 from relume.lab.export import export_graphs, export_run
-from relume.lab.networks.two_pass import TwoPass, thumbnail
+from relume.lab.networks.two_pass import TwoPass
 from relume.lab.recipe import Phase, Recipe
 from relume.lab.run import load_run
 from relume.lab.training.loop import train
 from relume.options import MODEL_ALONE
+from relume.steps.thumbnail import thumbnail
 from relume.zoo import Card, load_card
 
 
@@ -42,11 +43,11 @@ def exported(
 def test_graphs_agree_with_the_network(exported: tuple[TwoPass, Card, Path], size: tuple[int, int]) -> None:
     network, card, folder = exported
     image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
-    small = thumbnail(image, card.thumbnail_size)
+    small = thumbnail(image, (card.thumbnail_size, card.thumbnail_size))
     first = OnnxEngine((folder / card.global_graph).read_bytes(), device="cpu")
     second = OnnxEngine((folder / card.local_graph).read_bytes(), device="cpu")
-    conditioning = first.run(thumbnail=small.numpy())
-    enhanced = second.run(image=image.numpy(), conditioning=conditioning)
+    told = first.run(thumbnail=small.numpy())
+    enhanced = second.run(image=image.numpy(), **told)["enhanced"]
     with torch.inference_mode():
         expected = network(image).numpy()
     assert enhanced.shape == expected.shape
@@ -169,7 +170,7 @@ def test_one_graph_serves_photos_of_any_size(whole: Path, size: tuple[int, int])
 def test_one_graph_refuses_photos_that_memory_would_not_hold(
     whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relume.pipeline.enhance.WHOLE_LIMIT", 100)
+    monkeypatch.setattr("relume.look.render.WHOLE_LIMIT", 100)
     with pytest.raises(InputTooLarge, match="works in tiles"):
         Enhancer(str(whole), device="cpu").enhance(np.ones((10, 11, 3), np.uint8), strength=1)
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from relume.errors import ModelError
 from relume.lab.networks import NETWORKS, build, describe_networks
 from relume.lab.networks.cost import count_macs, count_parameters
-from relume.lab.networks.two_pass import TwoPass, exposure_curve, thumbnail
+from relume.lab.networks.two_pass import TwoPass
+from relume.steps.curve import exposure_curve
+from relume.steps.thumbnail import thumbnail
 
 
 def small(seed: int = 0) -> TwoPass:
@@ -37,7 +39,7 @@ def test_nothing_beyond_the_halo_changes_a_pixel() -> None:
     network = small()
     local, halo = network.local_pass, network.local_pass.halo
     image = torch.rand(1, 3, 64, 4 * halo)
-    conditioning = network.global_pass(thumbnail(image, 16))
+    conditioning = network.global_pass(thumbnail(image, (16, 16)))
     middle = 2 * halo
     other = image.clone()
     other[..., middle + halo + 1 :] = torch.rand_like(other[..., middle + halo + 1 :])

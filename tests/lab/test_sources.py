@@ -18,6 +18,7 @@ import torch
 from typer.testing import CliRunner
 
 from relume.cli.data import app
+from relume.colour import to_linear, to_srgb
 from relume.datasets.pairs import list_pairs
 from relume.datasets.splits import make_split, read_split
 from relume.errors import DataError, UsageError
@@ -26,7 +27,6 @@ from relume.lab.data.agreement import USABLE, agreement
 from relume.lab.data.paired import PairedCrops, load_pairs, read_8_bits, training_and_validation
 from relume.lab.data.samples import COLUMNS, sample_rows
 from relume.lab.data.sources import SourcedPair
-from relume.lab.data.synthesis import to_linear, to_srgb
 from relume.lab.recipe import Data, Phase, Recipe, Source, from_json, override, to_json
 from relume.lab.recipes.photo import photo
 from relume.lab.training.loop import train

@@ -14,10 +14,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from relume.colour import to_linear, to_srgb
 from relume.lab.darkness import DAYLIGHT, NIGHT, Darkness, Degradation, Lamp, draw
 from relume.lab.data import synthesis
 from relume.lab.data.jpeg import compressed
-from relume.lab.data.synthesis import Area, darken, degrade_thumbnails, to_linear, to_srgb
+from relume.lab.data.synthesis import Area, darken, degrade_thumbnails
 
 HARD = Degradation(
     exposure=1 / 20,

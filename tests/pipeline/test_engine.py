@@ -45,6 +45,9 @@ def test_directml_runs_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
         def get_providers(self) -> list[str]:
             return ["CPUExecutionProvider"]  # DirectML could not be started, which is told
 
+        def get_outputs(self) -> list[SimpleNamespace]:
+            return [SimpleNamespace(name="enhanced")]
+
         def run(self, *_: object) -> list[int]:
             nonlocal running, most
             running += 1

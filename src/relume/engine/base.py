@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-Array = npt.NDArray[np.float32]
+from relume.arrays import Floats
 
 
 class Engine(Protocol):
-    """Runs one graph with one output."""
+    """Runs one graph."""
 
-    def run(self, **inputs: Array) -> Array:
-        """Return the output for inputs named as in the graph. Thread-safe."""
+    def run(self, **inputs: Floats) -> dict[str, Floats]:
+        """Return the outputs for inputs, all named as in the graph. Thread-safe."""
         ...

@@ -9,7 +9,7 @@ from typing import Any
 
 import onnxruntime as ort
 
-from relume.engine.base import Array
+from relume.arrays import Floats
 from relume.errors import InputTooLarge, ModelError, UsageError
 
 _PROVIDERS = {
@@ -67,6 +67,7 @@ class OnnxEngine:
             raise ModelError(
                 f"ONNX Runtime cannot load the model ({_one_line(error)})", "Install relume again."
             ) from error
+        self._outputs = [output.name for output in self._session.get_outputs()]
         # DirectML allows one thread at a time to run a session.
         self._turn = Lock() if chosen == "directml" else nullcontext()
         if self._session.get_providers()[0] != _PROVIDERS[chosen]:
@@ -74,8 +75,8 @@ class OnnxEngine:
                 f"{chosen} could not be started; computing on the CPU", RuntimeWarning, stacklevel=2
             )
 
-    def run(self, **inputs: Array) -> Array:
-        """Return the graph's only output.
+    def run(self, **inputs: Floats) -> dict[str, Floats]:
+        """Return the graph's outputs by name.
 
         Raises:
             InputTooLarge: more than memory holds.
@@ -83,7 +84,7 @@ class OnnxEngine:
         """
         try:
             with self._turn:
-                outputs: Any = self._session.run(None, inputs, self._run_options)
+                outputs: Any = self._session.run(self._outputs, inputs, self._run_options)
         except Exception as error:  # ONNX Runtime tells its errors apart by their text only
             if "alloc" in str(error):
                 reason, remedy = "there is not enough memory for the photo", "Take smaller tiles."
@@ -91,7 +92,7 @@ class OnnxEngine:
             raise ModelError(
                 f"ONNX Runtime cannot run the model ({_one_line(error)})", "Install relume again."
             ) from error
-        return outputs[0]
+        return dict(zip(self._outputs, outputs, strict=True))
 
 
 def _one_line(error: Exception) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relume.colour import LUMA_REC601
+from relume.colour import LUMA_REC601, to_linear
 from relume.errors import DataError
 from relume.evaluate.metrics import Image, Plane, as_unit
 
@@ -158,8 +158,7 @@ def _sums(rgb_HWC: Plane, luma_HW: Plane) -> npt.NDArray[Any]:
 def _lab_ab(rgb_HWC: Plane) -> tuple[Plane, Plane]:
     """CIELAB a* and b* of sRGB-encoded values (CIE 15, IEC 61966-2-1)."""
     encoded = np.clip(rgb_HWC, 0.0, 1.0)
-    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    ratio = (linear @ _XYZ_FROM_RGB.T) / _WHITE_XYZ
+    ratio = (to_linear(encoded) @ _XYZ_FROM_RGB.T) / _WHITE_XYZ
     f_HWC = np.where(ratio > 216 / 24389, np.cbrt(ratio), (24389 / 27 * ratio + 16) / 116)
     return 500.0 * (f_HWC[..., 0] - f_HWC[..., 1]), 200.0 * (f_HWC[..., 1] - f_HWC[..., 2])
 

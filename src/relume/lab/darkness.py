@@ -21,12 +21,11 @@ import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from relume.colour import LUMINANCE_REC709
+
 Range = tuple[float, float]
 Colour = tuple[float, float, float]
 Grid = tuple[tuple[float, ...], ...]
-
-LUMA: Colour = (0.2126, 0.7152, 0.0722)
-"""Luminance of linear sRGB (IEC 61966-2-1)."""
 
 FIELD_NODES = 6
 """Control points of a light field on each side."""
@@ -438,7 +437,7 @@ def _hue(strength: float, random: np.random.Generator) -> np.ndarray:
 
 def _of_log(colour: np.ndarray) -> Colour:
     rgb = np.exp(colour)
-    return _triple(rgb / (rgb @ np.array(LUMA)))
+    return _triple(rgb / (rgb @ np.array(LUMINANCE_REC709)))
 
 
 def _log_uniform(ends: Range, random: np.random.Generator) -> float:

@@ -19,8 +19,9 @@ from relume.engine import OnnxEngine
 from relume.errors import DataError, ModelError, UsageError
 from relume.files import make_folder, write_file
 from relume.lab.networks.cost import count_macs, count_parameters
-from relume.lab.networks.two_pass import TwoPass, thumbnail
+from relume.lab.networks.two_pass import TwoPass
 from relume.lab.run import ENVIRONMENT, RECIPE, load_run
+from relume.steps.thumbnail import thumbnail
 from relume.zoo import Card
 
 OPSET = 18
@@ -121,12 +122,12 @@ def _difference(network: nn.Module, graphs: Mapping[str, bytes], size: tuple[int
     image = 0.3 * torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
     engines = {part: OnnxEngine(graph, device="cpu") for part, graph in graphs.items()}
     if isinstance(network, TwoPass):
-        overview = thumbnail(image, network.overview_size).numpy()
-        conditioning = engines[".global"].run(thumbnail=overview)
-        enhanced = engines[".local"].run(image=image.numpy(), conditioning=conditioning)
+        overview = thumbnail(image, (network.overview_size, network.overview_size)).numpy()
+        told = engines[".global"].run(thumbnail=overview)
+        outputs = engines[".local"].run(image=image.numpy(), **told)
     else:
-        enhanced = engines[""].run(image=image.numpy())
-    return (torch.from_numpy(enhanced) - network(image)).abs().max().item()
+        outputs = engines[""].run(image=image.numpy())
+    return (torch.from_numpy(outputs["enhanced"]) - network(image)).abs().max().item()
 
 
 def _graphs(network: nn.Module) -> dict[str, bytes]:

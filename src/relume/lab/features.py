@@ -23,9 +23,9 @@ from relume.lab.losses.mirror import standardise
 from relume.lab.methods import build_method
 from relume.lab.methods.mirror import Mirror
 from relume.lab.networks import build
-from relume.lab.networks.two_pass import thumbnail
 from relume.lab.run import load_recipe
 from relume.lab.training.checkpoint import load_checkpoint
+from relume.steps.thumbnail import thumbnail
 
 SIZE_RULE = 32
 """Sizes that every encoder-decoder takes are multiples of this."""
@@ -204,7 +204,8 @@ def _columns(one: MapStatistics) -> dict[str, object]:
 
 def _batch(method: Mirror, low_HWC: Image, high_HWC: Image) -> Batch:
     low = to_tensor(low_HWC)
-    return Batch(low, to_tensor(high_HWC), thumbnail(low, method.thumbnail_size))
+    side = method.thumbnail_size
+    return Batch(low, to_tensor(high_HWC), thumbnail(low, (side, side)))
 
 
 def _joined(batches: Sequence[Batch]) -> Batch:

@@ -99,7 +99,7 @@ class OnnxTeacher(Teacher):
 
     def output(self, batch: Batch) -> Tensor:
         images = [np.ascontiguousarray(image[None].cpu().numpy()) for image in batch.low_BCHW]
-        outputs = np.concatenate([self._engine.run(image=image) for image in images])
+        outputs = np.concatenate([next(iter(self._engine.run(image=image).values())) for image in images])
         return torch.from_numpy(outputs).to(batch.low_BCHW.device).clamp(0, 1)
 
     def fingerprint(self) -> str:

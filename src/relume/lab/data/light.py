@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from relume.lab.darkness import FIELD_NODES, LUMA, MOST_LAMPS, Degradation, Lamp
+from relume.colour import LUMINANCE_REC709
+from relume.lab.darkness import FIELD_NODES, MOST_LAMPS, Degradation, Lamp
 
 Values = Mapping[str, Tensor]
 """Numbers of each draw of a batch by name, B x n."""
@@ -187,7 +188,7 @@ class Surroundings(NamedTuple):
 
 def luma(image_BCHW: Tensor) -> Tensor:
     """B x H x W; of sRGB values or of linear light, whichever they are."""
-    red, green, blue = (image_BCHW[:, c] * LUMA[c] for c in range(3))
+    red, green, blue = (image_BCHW[:, c] * LUMINANCE_REC709[c] for c in range(3))
     return red.add_(green).add_(blue)
 
 

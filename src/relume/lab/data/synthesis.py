@@ -23,18 +23,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from relume.lab.darkness import LUMA, Darkness, Degradation, draw
+from relume.colour import LUMINANCE_REC709, to_linear, to_srgb
+from relume.lab.darkness import Darkness, Degradation, draw
 from relume.lab.data import light
 from relume.lab.data.jpeg import compressed
 from relume.lab.data.light import Area, Places, Surroundings, Values
 
-__all__ = ["Area", "Degraded", "darken", "degrade", "degrade_thumbnails", "to_linear", "to_srgb"]
+__all__ = ["Area", "Degraded", "darken", "degrade", "degrade_thumbnails"]
 
 _ENTRIES = 4097
 _INPUT_ENTRIES = 16 * 255 + 1
 _NODES = 3
 # Of noise without luma, relative to what it was made from, red, green and blue.
-_CHROMA_SHARE = tuple((1 - 2 * weight + sum(w * w for w in LUMA)) ** 0.5 for weight in LUMA)
+_CHROMA_SHARE = tuple(
+    (1 - 2 * weight + sum(w * w for w in LUMINANCE_REC709)) ** 0.5 for weight in LUMINANCE_REC709
+)
 # Variance of a cubic B-spline with independent control points of variance 1, on average.
 _SPLINE_VARIANCE = 151 / 315
 
@@ -120,16 +123,6 @@ def degrade_thumbnails(
     for node, weight in zip(*_quadrature(), strict=True):
         total.add_(_developed(torch.add(signal, deviation, alpha=node), tables), alpha=weight)
     return total
-
-
-def to_linear(srgb: Tensor) -> Tensor:
-    """sRGB in [0, 1] -> linear light in [0, 1] (IEC 61966-2-1)."""
-    return torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
-def to_srgb(linear: Tensor) -> Tensor:
-    """Linear light in [0, 1] -> sRGB in [0, 1]."""
-    return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 class _Scene:
@@ -271,7 +264,7 @@ def _deviation(signal: Tensor, values: Values) -> Tensor:
     variance += values["row"][..., None, None] ** 2
     saturation = values["saturation"][..., None]
     mixing = saturation * torch.eye(3, device=signal.device)
-    mixing = mixing + (1 - saturation) * torch.tensor(LUMA, device=signal.device)
+    mixing = mixing + (1 - saturation) * torch.tensor(LUMINANCE_REC709, device=signal.device)
     return ((mixing**2) @ variance.flatten(2)).sqrt_().view(signal.shape)
 
 

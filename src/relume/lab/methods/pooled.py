@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from relume.errors import UsageError
 from relume.files import make_folder, write_file
 from relume.lab.data.paired import Batch, LoadedPair, PairedCrops, to_tensor
-from relume.lab.networks.two_pass import thumbnail
 from relume.lab.teachers import Teacher
+from relume.steps.thumbnail import thumbnail
 
 SIDE = 256
 """Whole images are shrunk to squares of this side before the teacher sees them for the cache."""
@@ -77,7 +77,8 @@ class PooledFeatures:
         whole = to_tensor(pair.low_HWC)
         low = F.adaptive_avg_pool2d(whole, SIDE)
         device = next((parameter.device for parameter in self.teacher.parameters()), low.device)
-        batch = Batch(low, low, thumbnail(whole, data.thumbnail_size)).to(device)
+        side = data.thumbnail_size
+        batch = Batch(low, low, thumbnail(whole, (side, side))).to(device)
         return self._pooled(batch)[0].float().cpu().contiguous()
 
     def _pooled(self, batch: Batch) -> Tensor:

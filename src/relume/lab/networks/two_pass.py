@@ -24,36 +24,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from relume.lab.networks.layers import repeated, zeroed
+from relume.steps.curve import exposure_curve
+from relume.steps.thumbnail import thumbnail
 
 TARGET_MEAN = 0.45
 """Mean brightness that an untrained network aims at; about the mean of well-exposed photographs."""
 
 MEAN_FLOOR = 1 / 510
 """Half a step of 8 bits: below this a thumbnail's mean says nothing."""
-
-
-def exposure_curve(x_BCHW: Tensor, gain_BC11: Tensor) -> Tensor:
-    """Brighten by `g x / (1 + (g - 1) x)`: slope g at 0, fixed points 0 and 1, monotone for g > 0.
-
-    Args:
-        x_BCHW: image in [0, 1].
-        gain_BC11: positive gain per image and channel.
-
-    Returns:
-        Image in [0, 1], same shape.
-    """
-    # Divided through by the gain: one pass less over the pixels.
-    inverse_BC11 = 1 / gain_BC11
-    return x_BCHW / (inverse_BC11 + (1 - inverse_BC11) * x_BCHW)
-
-
-def thumbnail(x_BCHW: Tensor, size: int) -> Tensor:
-    """Area average of a whole image to `size` x `size`, whatever its aspect; B x C x size x size.
-
-    Cell i covers rows `floor(i H / size)` to `ceil((i + 1) H / size)` (adaptive average pooling), so images
-    smaller than the thumbnail repeat their pixels.
-    """
-    return F.adaptive_avg_pool2d(x_BCHW, size)
 
 
 def views(overview_BCNN: Tensor, size: int) -> Tensor:
@@ -292,7 +270,8 @@ class TwoPass(nn.Module):
         with torch.autocast(x_BCHW.device.type, enabled=False):
             if thumbnail_BCSS is not None:
                 return self.global_pass(thumbnail_BCSS.float())
-            overview_BCNN = thumbnail(x_BCHW.float(), self.overview_size)
+            side = self.overview_size
+            overview_BCNN = thumbnail(x_BCHW.float(), (side, side))
             return self.global_pass.over_views(overview_BCNN, self.thumbnail_size)
 
     def encode(self, x_BCHW: Tensor, thumbnail_BCSS: Tensor | None = None) -> Encoding:

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
 from relume import Enhancer, Photo
+from relume.look.model import Model
+from relume.look.render import enhance_photo
 from relume.options import MODEL_ALONE, Controls
-from relume.pipeline.controls import auto_strength, effective_gain, guard_colour
-from relume.pipeline.enhance import enhance_photo
+from relume.steps.controls import auto_strength, effective_gain, guard_colour
 from relume.zoo import load_card
 from shared import dark
 
@@ -93,13 +94,13 @@ def test_auto_makes_no_photo_darker(enhancer: Enhancer, factor: float) -> None:
 
 def test_auto_makes_no_photo_darker_whatever_the_model_does() -> None:
     photo = Photo(exposed(scene(), 0.1))
-    result = enhance_photo(photo, load_card("lol"), None, Curve(0.3), controls=Controls())
+    result = enhance_photo(photo, Model(load_card("lol"), None, Curve(0.3)), controls=Controls())
     assert mean(result.rgb_HWC) >= mean(photo.rgb_HWC) - 0.002
 
 
 def test_auto_brightens_a_dark_photo_so_far_and_no_further() -> None:
     photo = Photo(exposed(scene(), 0.02))
-    result = enhance_photo(photo, load_card("lol"), None, Curve(200), controls=Controls())
+    result = enhance_photo(photo, Model(load_card("lol"), None, Curve(200)), controls=Controls())
     assert mean(result.rgb_HWC) == pytest.approx(0.44, abs=0.01)
 
 
@@ -182,7 +183,7 @@ def test_without_denoise_each_channel_is_brightened_by_one_curve(enhancer: Enhan
 
 def test_what_is_not_clipped_stays_so() -> None:
     photo = Photo(np.random.default_rng(0).integers(40, 256, (60, 70, 3), dtype=np.uint8))
-    white = enhance_photo(photo, load_card("lol"), None, Constant(1.0), controls=Controls(strength=1))
+    white = enhance_photo(photo, Model(load_card("lol"), None, Constant(1.0)), controls=Controls(strength=1))
     clipped = white.rgb_HWC.max(2) == 255
     np.testing.assert_array_equal(clipped, photo.rgb_HWC.max(2) == 255)
     np.testing.assert_array_equal(white.rgb_HWC[clipped], photo.rgb_HWC[clipped])
@@ -192,7 +193,9 @@ def test_what_is_not_clipped_stays_so() -> None:
 def test_the_highlight_guard_by_hand(guard: float) -> None:
     photo = Photo(np.random.default_rng(0).integers(0, 65536, (60, 70, 3), dtype=np.uint16))
     controls = replace(MODEL_ALONE, highlight_guard=guard)
-    white = enhance_photo(photo, load_card("lol"), None, Constant(1.0), controls=controls).rgb_HWC / 65535
+    white = (
+        enhance_photo(photo, Model(load_card("lol"), None, Constant(1.0)), controls=controls).rgb_HWC / 65535
+    )
     before = photo.rgb_HWC / 65535
     kept = guard * before.max(2, keepdims=True) ** 3
     np.testing.assert_allclose(white, kept * before + (1 - kept), atol=2e-5)
@@ -249,7 +252,9 @@ def test_a_grey_card_keeps_its_colour_under_a_model_that_tints() -> None:
 
     def chroma(guard: float) -> float:
         controls = Controls(strength=1, colour_guard=guard)
-        result = enhance_photo(photo, load_card("lol"), None, Curve(6, 3, 6), controls=controls).rgb_HWC
+        result = enhance_photo(
+            photo, Model(load_card("lol"), None, Curve(6, 3, 6)), controls=controls
+        ).rgb_HWC
         return float(np.linalg.norm(rgb2lab(result[card])[..., 1:].mean((0, 1))))
 
     chromas = [chroma(guard) for guard in (0, 0.8, 0.9, 1)]
@@ -265,7 +270,7 @@ def test_a_grey_card_keeps_its_colour_under_a_model_that_tints() -> None:
 def test_controls_work_with_a_model_of_one_graph(options: dict[str, Any]) -> None:
     card = replace(load_card("lol"), thumbnail_size=None, halo=None)
     photo = Photo(exposed(scene(), 0.1))
-    result = enhance_photo(photo, card, None, Curve(4, 5, 6), controls=Controls(**options)).rgb_HWC
+    result = enhance_photo(photo, Model(card, None, Curve(4, 5, 6)), controls=Controls(**options)).rgb_HWC
     assert mean(result) > mean(photo.rgb_HWC) + 0.1
     if "exposure" in options:
         assert mean(result) == pytest.approx(options["exposure"], abs=0.02)
@@ -277,8 +282,8 @@ class Curve:
     def __init__(self, *gain: float) -> None:
         self.gain = np.array(gain, np.float32)[:, None, None]
 
-    def run(self, *, image: np.ndarray) -> np.ndarray:
-        return self.gain * image / (1 + (self.gain - 1) * image)
+    def run(self, *, image: np.ndarray) -> dict[str, np.ndarray]:
+        return {"enhanced": self.gain * image / (1 + (self.gain - 1) * image)}
 
 
 class Constant:
@@ -287,5 +292,5 @@ class Constant:
     def __init__(self, value: float) -> None:
         self.value = value
 
-    def run(self, *, image: np.ndarray) -> np.ndarray:
-        return np.full_like(image, self.value)
+    def run(self, *, image: np.ndarray) -> dict[str, np.ndarray]:
+        return {"enhanced": np.full_like(image, self.value)}

@@ -12,19 +12,12 @@ from hypothesis import strategies as st
 
 from relume import Enhancer, Photo, read_photo
 from relume.errors import ExitCode, UsageError
+from relume.look.decide import LARGE, automatic_factor
+from relume.look.model import Model
+from relume.look.render import enhance_photo
 from relume.options import MODEL_ALONE, Downsample
-from relume.pipeline import enhance
-from relume.pipeline.controls import exposure_curve
-from relume.pipeline.enhance import enhance_photo
-from relume.pipeline.reduced import (
-    LARGE,
-    area_mean,
-    automatic_factor,
-    fit,
-    interleaved,
-    slope_and_offset,
-    transfer,
-)
+from relume.steps.curve import exposure_curve
+from relume.steps.guided_filter import area_mean, fit, interleaved, slope_and_offset, transfer
 from relume.zoo import load_card
 from shared import Result, dark
 
@@ -87,26 +80,24 @@ def test_edges_stay_sharp_where_the_network_only_brightens(factor: int) -> None:
     photo = area_mean(sharp(60, 70), 1)
     reduced = area_mean(sharp(60, 70), factor)
     every = (slice(0, side) for side in reduced.shape[1:])
-    model = fit(reduced, exposure_curve(reduced, GAIN_C), GAIN_C, *every)
+    model = fit(reduced, exposure_curve(reduced, GAIN_C[:, None, None]), GAIN_C, *every)
     result = transfer(photo, enlarged(model, factor), GAIN_C)
-    wanted = exposure_curve(photo, GAIN_C)
+    wanted = exposure_curve(photo, GAIN_C[:, None, None])
     assert np.abs(result - wanted).mean() < 0.25 * np.abs(wanted - wanted.mean()).mean()
 
 
 class Brightening:
     """A model that brightens by the exposure curve, and does nothing else."""
 
-    def run(self, *, image: np.ndarray) -> np.ndarray:
-        return exposure_curve(image[0], GAIN_C)[None]
+    def run(self, *, image: np.ndarray) -> dict[str, np.ndarray]:
+        return {"enhanced": exposure_curve(image, GAIN_C[:, None, None])}
 
 
 @pytest.mark.parametrize("tile", [0, 16])
 def test_edges_stay_sharp_in_a_whole_photo(tile: int) -> None:
-    photo = Photo(sharp(60, 70))
+    photo, model = Photo(sharp(60, 70)), Model(load_card("lol"), None, Brightening())
     whole, reduced = (
-        enhance_photo(
-            photo, load_card("lol"), None, Brightening(), controls=MODEL_ALONE, tile=tile, downsample=factor
-        ).rgb_HWC.astype(float)
+        enhance_photo(photo, model, controls=MODEL_ALONE, tile=tile, downsample=factor).rgb_HWC.astype(float)
         for factor in (1, 2)
     )
     assert np.abs(reduced - whole).mean() < 0.1 * np.abs(whole - whole.mean()).mean()
@@ -155,7 +146,7 @@ def test_strips_do_not_change_the_result(
 ) -> None:
     enhancer = kept_enhancer(tile=48, downsample=factor)
     expected = enhancer.enhance(dark(75, 91))
-    monkeypatch.setattr(enhance, "_ROWS", rows)
+    monkeypatch.setattr("relume.look.render._ROWS", rows)
     np.testing.assert_array_equal(enhancer.enhance(dark(75, 91)), expected)
 
 
@@ -189,7 +180,7 @@ def test_automatic_leaves_small_photos_alone(kept_enhancer: Load) -> None:
 def test_automatic_reduces_large_photos(monkeypatch: pytest.MonkeyPatch, kept_enhancer: Load) -> None:
     photo = dark()
     automatic, whole, reduced = (kept_enhancer(downsample=each) for each in ("auto", 1, 2))
-    monkeypatch.setattr("relume.pipeline.reduced.LARGE", photo.shape[0] * photo.shape[1])
+    monkeypatch.setattr("relume.look.decide.LARGE", photo.shape[0] * photo.shape[1])
     np.testing.assert_array_equal(automatic.enhance(photo), reduced.enhance(photo))
     assert (automatic.enhance(photo) != whole.enhance(photo)).any()
 
@@ -199,25 +190,25 @@ class Watched:
 
     most = 0
 
-    def run(self, **inputs: np.ndarray) -> np.ndarray:
+    def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         image = inputs["image"]
         self.most = max(self.most, image[0, 0].size)
-        return image
+        return {"enhanced": image}
 
 
 class Nothing:
     """Stands for the global pass."""
 
-    def run(self, **inputs: np.ndarray) -> np.ndarray:
+    def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         assert inputs
-        return np.ones((1, 67), np.float32)
+        return {"conditioning": np.ones((1, 67), np.float32)}
 
 
 def test_tiles_bound_what_the_network_sees() -> None:
     card, watched = load_card("lol"), Watched()
     assert card.halo is not None
     photo = Photo(dark(1400, 1700))
-    enhance_photo(photo, card, Nothing(), watched, controls=MODEL_ALONE, tile=64, downsample=2)
+    enhance_photo(photo, Model(card, Nothing(), watched), controls=MODEL_ALONE, tile=64, downsample=2)
     assert watched.most <= (64 + 2 * (card.halo + card.size_multiple)) ** 2
 
 

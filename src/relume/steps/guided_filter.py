@@ -14,64 +14,56 @@ arXiv:1505.00996 (2015).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from relume.photo import Photo, Pixels
-from relume.pipeline.controls import Gains, exposure_curve, luma
-
-Array = npt.NDArray[np.float32]
+from relume.arrays import Array, full_range, namespace
+from relume.colour import luma
+from relume.steps.curve import exposure_curve
 
 REACH = 2
 """Pixels of the reduced photo that the window and the interpolation reach beyond a pixel's own."""
 
-_NOISE = np.float32(0.002)
+_NOISE = 0.002
 """Variance of the brightened photo, in units of full range squared, below which a window counts as flat."""
 
-AUTOMATIC = 2
-"""The factor that `auto` takes for large photos."""
 
-LARGE = 8_000_000
-"""Pixels from which on a photo counts as large: its detail and noise are taken to span several pixels."""
-
-
-def automatic_factor(photo: Photo) -> int:
-    """What `auto` stands for."""
-    return AUTOMATIC if photo.height * photo.width >= LARGE else 1
-
-
-def area_mean(pixels_HWC: Pixels, factor: int) -> Array:
+def area_mean(pixels_HWC: Array, factor: int) -> Array:
     """Means of squares of `factor` pixels a side; the last row and column are repeated to fill the last ones.
 
+    Args:
+        pixels_HWC: integers over their whole range, or floats in [0, 1].
+        factor: 1 to 4.
+
     Returns:
-        3 x ceil(H / factor) x ceil(W / factor) in [0, 1]; the sums are whole numbers, so a part of a photo
-        that starts at a multiple of `factor` has the very values of the whole.
+        3 x ceil(H / factor) x ceil(W / factor), float32 in [0, 1]; for integers the sums are whole numbers,
+        so a part of a photo that starts at a multiple of `factor` has the very values of the whole.
     """
-    missing = [(0, -side % factor) for side in pixels_HWC.shape[:2]]
-    full: npt.NDArray[Any] = pixels_HWC
-    if any(after for _, after in missing):
-        full = np.pad(pixels_HWC, [*missing, (0, 0)], mode="edge")
-    rows = _sum([full[row::factor] for row in range(factor)])
-    height, width = (side // factor for side in full.shape[:2])
-    scale = np.float32(1 / (factor * factor * np.iinfo(pixels_HWC.dtype).max))
-    means = np.empty((3, height, width), np.float32)
-    for channel in range(3):
-        sums_HW = _sum([rows[:, column::factor, channel] for column in range(factor)])
-        np.multiply(sums_HW, scale, out=means[channel], casting="unsafe")
-    return means
+    xp = namespace(pixels_HWC)
+    full = _filled(_filled(pixels_HWC, 0, factor), 1, factor)
+    scale = 1 / (factor * factor * full_range(pixels_HWC))
+    return xp.stack([_square_sums(full[..., channel], factor) * scale for channel in range(3)])
 
 
-def _sum(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Sum of whole numbers, as uint32 where there is more than one."""
-    total = parts[0]
-    for part in parts[1:]:
-        total = np.add(total, part, dtype=np.uint32)
+def _filled(pixels_HWC: Array, axis: int, factor: int) -> Array:
+    """The last row or column is repeated up to a multiple of `factor`."""
+    missing = -pixels_HWC.shape[axis] % factor
+    if not missing:
+        return pixels_HWC
+    last = pixels_HWC[-1:] if axis == 0 else pixels_HWC[:, -1:]
+    return namespace(pixels_HWC).concat([pixels_HWC, *[last] * missing], axis=axis)
+
+
+def _square_sums(pixels_HW: Array, factor: int) -> Array:
+    """Sums of squares of `factor` pixels a side: float32, exact for integers."""
+    xp = namespace(pixels_HW)
+    total = None
+    for row in range(factor):
+        for column in range(factor):
+            part = xp.astype(pixels_HW[row::factor, column::factor], xp.float32)
+            total = part if total is None else total + part
     return total
 
 
-def fit(reduced_3HW: Array, result_3HW: Array, gain_C: Gains, rows: slice, columns: slice) -> Array:
+def fit(reduced_3HW: Array, result_3HW: Array, gain_C: Array, rows: slice, columns: slice) -> Array:
     """Fit the linear model for part of the reduced photo.
 
     Args:
@@ -84,13 +76,13 @@ def fit(reduced_3HW: Array, result_3HW: Array, gain_C: Gains, rows: slice, colum
         Slope and three offsets, 4 x (rows + 2) x (columns + 2): one pixel more on each side.
     """
     seen = tuple(slice(max(0, part.start - REACH), part.stop + REACH) for part in (rows, columns))
-    model_4HW = slope_and_offset(exposure_curve(reduced_3HW[:, *seen], gain_C), result_3HW[:, *seen])
-    padded: Array = np.pad(model_4HW, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    inner = (
+    reduced_3HW, result_3HW = (image[:, seen[0], seen[1]] for image in (reduced_3HW, result_3HW))
+    padded = _framed(slope_and_offset(exposure_curve(reduced_3HW, gain_C[:, None, None]), result_3HW))
+    inner = [
         slice(part.start - s.start, part.stop - s.start + 2)
         for part, s in zip((rows, columns), seen, strict=True)
-    )
-    return padded[:, *inner]
+    ]
+    return padded[:, inner[0], inner[1]]
 
 
 def slope_and_offset(guide_3HW: Array, result_3HW: Array) -> Array:
@@ -99,25 +91,27 @@ def slope_and_offset(guide_3HW: Array, result_3HW: Array) -> Array:
     Returns:
         4 x H x W: the slope in [0, 1], fitted to luma, and the offset of each channel.
     """
+    xp = namespace(guide_3HW, result_3HW)
     guide_HW, result_HW = luma(guide_3HW), luma(result_3HW)
     guide_mean = _mean_3x3(guide_HW)
     variance = _mean_3x3(guide_HW * guide_HW) - guide_mean * guide_mean
     covariance = _mean_3x3(guide_HW * result_HW) - guide_mean * _mean_3x3(result_HW)
-    model_4HW = np.empty((4, *guide_HW.shape), np.float32)
-    slope_HW, offset_3HW = model_4HW[0], model_4HW[1:]
-    np.divide(covariance, np.maximum(variance, 0) + _NOISE, out=slope_HW)
-    np.clip(slope_HW, 0, 1, out=slope_HW)
-    np.multiply(slope_HW, guide_3HW, out=offset_3HW)
-    np.subtract(result_3HW, offset_3HW, out=offset_3HW)
-    return model_4HW
+    slope_HW = xp.clip(covariance / (xp.clip(variance, 0, None) + _NOISE), 0, 1)
+    return xp.concat([slope_HW[None], result_3HW - slope_HW * guide_3HW])
 
 
 def _mean_3x3(image_HW: Array) -> Array:
     """Mean of each pixel's 3x3 neighbourhood, edges repeated."""
-    padded: Array = np.pad(image_HW, 1, mode="edge")
+    padded = _framed(image_HW)
     rows = padded[:-2] + padded[1:-1] + padded[2:]
-    sums = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
-    return np.multiply(sums, np.float32(1 / 9), out=sums)
+    return (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) * (1 / 9)
+
+
+def _framed(image: Array) -> Array:
+    """The outermost pixels of ... x H x W repeated, one more on each side."""
+    xp = namespace(image)
+    tall = xp.concat([image[..., :1, :], image, image[..., -1:, :]], axis=-2)
+    return xp.concat([tall[..., :1], tall, tall[..., -1:]], axis=-1)
 
 
 def interleaved(model_CHW: Array, factor: int) -> Iterator[tuple[slice, slice, Array]]:
@@ -134,23 +128,23 @@ def interleaved(model_CHW: Array, factor: int) -> Iterator[tuple[slice, slice, A
         Which rows and columns of the part at full resolution these are, and the values there, C x H x W.
     """
     for row in range(factor):
-        between_rows = _between(model_CHW, row, factor)
+        between_rows = _between(model_CHW, 1, row, factor)
         for column in range(factor):
-            between = _between(between_rows.swapaxes(1, 2), column, factor).swapaxes(1, 2)
+            between = _between(between_rows, 2, column, factor)
             yield slice(row, None, factor), slice(column, None, factor), between
 
 
-def _between(image_CHW: Array, phase: int, factor: int) -> Array:
-    """Along the second axis: each pixel but the outer ones, moved towards its neighbour at this phase."""
+def _between(image_CHW: Array, axis: int, phase: int, factor: int) -> Array:
+    """Along an axis: each pixel but the outer ones, moved towards its neighbour at this phase."""
     offset = (phase + 0.5) / factor - 0.5
-    centre = image_CHW[:, 1:-1]
-    step = (image_CHW[:, 2:] if offset > 0 else image_CHW[:, :-2]) - centre
-    step *= np.float32(abs(offset))
-    step += centre
-    return step
+    centre, after, before = (
+        image_CHW[:, part] if axis == 1 else image_CHW[:, :, part]
+        for part in (slice(1, -1), slice(2, None), slice(None, -2))
+    )
+    return ((after if offset > 0 else before) - centre) * abs(offset) + centre
 
 
-def transfer(photo_3HW: Array, model_4HW: Array, gain_C: Gains) -> Array:
+def transfer(photo_3HW: Array, model_4HW: Array, gain_C: Array) -> Array:
     """Apply the linear model to pixels at full resolution.
 
     Args:
@@ -162,7 +156,5 @@ def transfer(photo_3HW: Array, model_4HW: Array, gain_C: Gains) -> Array:
         The result in [0, 1], of the size of `photo_3HW`.
     """
     model_4HW = model_4HW[:, : photo_3HW.shape[1], : photo_3HW.shape[2]]
-    full = exposure_curve(photo_3HW, gain_C)
-    full *= model_4HW[:1]
-    full += model_4HW[1:]
-    return np.clip(full, 0, 1, out=full)
+    guide_3HW = exposure_curve(photo_3HW, gain_C[:, None, None])
+    return namespace(guide_3HW).clip(guide_3HW * model_4HW[:1] + model_4HW[1:], 0, 1)

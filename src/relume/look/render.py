@@ -1,4 +1,4 @@
-"""One enhancement: the global pass once, the local pass tile by tile, controls applied on the way out."""
+"""A look carried out: the local pass tile by tile, controls applied on the way out."""
 
 from __future__ import annotations
 
@@ -7,29 +7,24 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from relume.engine import Engine
+from relume.arrays import Floats, Pixels
+from relume.colour import luma
 from relume.errors import InputTooLarge
+from relume.look.decide import decide
+from relume.look.look import Look
+from relume.look.model import Model
 from relume.options import Controls, Downsample
-from relume.photo import Photo, Pixels
-from relume.pipeline.controls import Adjustment, Gains, Preview, adjust, luma, settle
-from relume.pipeline.reduced import REACH, area_mean, automatic_factor, fit, interleaved, transfer
-from relume.pipeline.thumbnail import thumbnail
-from relume.pipeline.tiles import Tile, tiles
+from relume.photo import Photo
+from relume.steps.controls import Adjustment, adjust
+from relume.steps.guided_filter import REACH, area_mean, fit, interleaved, transfer
+from relume.steps.tiles import Tile, tiles
 from relume.zoo import Card
-
-Array = npt.NDArray[np.float32]
 
 WHOLE_LIMIT = 16_000_000
 """Pixels of the largest photo that a model takes which cannot be cut into tiles: some 3 GB of memory."""
-
-
-PREVIEW = 160
-"""Side of the thumbnail that a model of one graph is judged by, in pixels; others bring their own."""
 
 _ROWS = 64
 """Rows of the reduced photo converted or finished at a time: few stay in the processor's cache, and many keep
@@ -38,52 +33,46 @@ threads from waiting for each other."""
 
 def enhance_photo(
     photo: Photo,
-    card: Card,
-    global_pass: Engine | None,
-    local_pass: Engine,
+    model: Model,
     *,
     controls: Controls,
     tile: int = 0,
     downsample: Downsample = 1,
     threads: int = 0,
 ) -> Photo:
-    """Enhance a photo; size, depth and everything but its colours stay.
+    """Decide what a photo needs and carry it out; arguments as for `decide` and `render`.
+
+    Raises:
+        InputTooLarge: as `render`.
+    """
+    look = decide(photo, model, controls, downsample)
+    return render(photo, model, look, tile=tile, threads=threads)
+
+
+def render(photo: Photo, model: Model, look: Look, *, tile: int = 0, threads: int = 0) -> Photo:
+    """Carry out a look; size, depth and everything but the photo's colours stay.
 
     Args:
         photo: what to enhance; its arrays are not changed.
-        card: the model's facts.
-        global_pass: engine of `card.global_graph`, if it has one.
-        local_pass: engine of `card.local_graph`.
-        controls: what the result is to look like; a strength of 0, given or found, returns the photo itself,
-            and so does one that is wholly black.
+        model: the model that the look was decided with.
+        look: from `decide`; one that leaves the photo alone returns the photo itself.
         tile: side of a tile in pixels of the local pass, 0 for the whole photo at once; changes memory, not
             the result. Models without a `halo` always take the whole photo.
-        downsample: see `EnhanceOptions`.
         threads: CPU threads of what surrounds the network, 0 for all.
 
     Raises:
         InputTooLarge: the photo must be taken whole, and is too large for that.
     """
-    if controls.strength == 0:
+    if look.adjustment is None:
         return photo
-    overview = thumbnail(photo.rgb_HWC, card.thumbnail_size or PREVIEW, photo.alpha_HW)
-    if not overview.any():
-        return photo  # nothing is known of what is wholly black
-    conditioning = {} if global_pass is None else {"conditioning": global_pass.run(thumbnail=overview)}
-    preview = Preview(overview[0], lambda: local_pass.run(image=overview, **conditioning)[0])
-    adjustment = settle(controls, preview)
-    if adjustment.strength == 0:
-        return photo
-    factor = automatic_factor(photo) if downsample == "auto" else downsample
-    gain_C = preview.gains if factor > 1 else np.ones(3)
     result = np.empty_like(photo.rgb_HWC)
-    finish = _Finish(adjustment, gain_C, photo.grey, result)
+    finish = _Finish(look.adjustment, photo.grey, result)
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        for where in _parts(photo, card, tile, factor):
-            part = _Part(photo.rgb_HWC, where, factor)
+        for where in _parts(photo, model.card, tile, look.factor):
+            part = _Part(photo.rgb_HWC, where, look.factor)
             image = np.empty((1, 3, *part.shape), np.float32)
             _in_strips(pool, where.rows.outer, partial(part.read, image[0]))
-            enhanced = local_pass.run(image=image, **conditioning)
+            enhanced = model.local(image, look.arrays)
             write = partial(part.write, image[0], enhanced[0], finish)
             _in_strips(pool, where.rows.inner, write)
     return photo.with_pixels(result)
@@ -102,19 +91,17 @@ class _Finish:
 
     Attributes:
         adjustment: the controls, settled.
-        gain_C: gains of the guide, see `relume.pipeline.reduced`.
         grey: whether the photo is grey.
         result_HWC: where the result goes.
     """
 
     adjustment: Adjustment
-    gain_C: Gains
     grey: bool
     result_HWC: Pixels
 
-    def write(self, before_3HW: Array, after_3HW: Array, result_HWC: Pixels) -> None:
+    def write(self, before_3HW: Floats, after_3HW: Floats, result_HWC: Pixels) -> None:
         """Apply the controls to pixels before and after the network, and store them in part of the result."""
-        adjust(before_3HW, after_3HW, self.adjustment)
+        after_3HW = adjust(before_3HW, after_3HW, self.adjustment)
         _from_network(_as_grey(after_3HW) if self.grey else after_3HW, result_HWC)
 
 
@@ -132,12 +119,12 @@ class _Part:
         rows, columns = self.tile.rows.outer, self.tile.columns.outer
         return rows.stop - rows.start, columns.stop - columns.start
 
-    def read(self, image_3HW: Array, rows: slice) -> None:
+    def read(self, image_3HW: Floats, rows: slice) -> None:
         """Fill rows of what the local pass sees; they count from the photo's top."""
         pixels = self.pixels_HWC[self._full(rows), self._full(self.tile.columns.outer)]
         image_3HW[:, _moved(rows, self.tile.rows.outer)] = area_mean(pixels, self.factor)
 
-    def write(self, image_3HW: Array, enhanced_3HW: Array, finish: _Finish, rows: slice) -> None:
+    def write(self, image_3HW: Floats, enhanced_3HW: Floats, finish: _Finish, rows: slice) -> None:
         """Finish rows: back to full resolution, apply the controls, write them into the result."""
         here = np.s_[self._full(rows), self._full(self.tile.columns.inner)]
         kept = _moved(rows, self.tile.rows.outer), self.tile.columns.kept
@@ -145,10 +132,11 @@ class _Part:
         if self.factor == 1:
             finish.write(image_3HW[:, *kept], enhanced_3HW[:, *kept], result_HWC)
             return
-        model_4HW = fit(image_3HW, enhanced_3HW, finish.gain_C, *kept)
+        gain_C = finish.adjustment.gain_C
+        model_4HW = fit(image_3HW, enhanced_3HW, gain_C, *kept)
         for *every, there_4HW in interleaved(model_4HW, self.factor):
             before = area_mean(self.pixels_HWC[here][*every], 1)
-            finish.write(before, transfer(before, there_4HW, finish.gain_C), result_HWC[*every])
+            finish.write(before, transfer(before, there_4HW, gain_C), result_HWC[*every])
 
     def _full(self, part: slice) -> slice:
         """The same part at full resolution; the last pixel may reach beyond the photo."""
@@ -173,7 +161,7 @@ def _parts(photo: Photo, card: Card, tile: int, factor: int) -> Iterator[Tile]:
     return tiles(height, width, 0, 0, card.size_multiple)
 
 
-def _from_network(image_3HW: Array, pixels_HWC: npt.NDArray[Any]) -> None:
+def _from_network(image_3HW: Floats, pixels_HWC: Pixels) -> None:
     """float32 in [0, 1] -> integers over the whole range of `pixels_HWC`, rounded, into it.
 
     Channel by channel through one small buffer: twice as fast as whole arrays, and lighter.
@@ -186,7 +174,7 @@ def _from_network(image_3HW: Array, pixels_HWC: npt.NDArray[Any]) -> None:
         pixels_HWC[..., channel] = buffer  # the cast cuts off, so 0.5 makes it round
 
 
-def _as_grey(image_3HW: Array) -> Array:
+def _as_grey(image_3HW: Floats) -> Floats:
     """A grey photo stays grey: the luma of the result, in all three channels."""
     luma_HW = luma(image_3HW)
     return np.broadcast_to(luma_HW, image_3HW.shape)

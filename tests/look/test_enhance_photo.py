@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from relume import Enhancer, Photo
+from relume.look.model import Model
+from relume.look.render import enhance_photo
 from relume.options import MODEL_ALONE
 from relume.photo import Metadata
-from relume.pipeline.enhance import enhance_photo
 from relume.zoo import load_card
 from shared import dark
 
@@ -51,17 +52,15 @@ def test_a_photo_is_enhanced_the_same_at_both_depths(enhancer: Enhancer) -> None
 
 
 class Fixed:
-    """Stands for both passes: gives the image back, or one value everywhere."""
+    """Stands for the local pass: gives the image back, or one value everywhere."""
 
     def __init__(self, value: float | None = None) -> None:
         self.value = value
 
-    def run(self, **inputs: np.ndarray) -> np.ndarray:
-        image = inputs.get("image", inputs.get("thumbnail"))
-        assert image is not None
+    def run(self, *, image: np.ndarray) -> dict[str, np.ndarray]:
         assert image.dtype == np.float32
         assert 0 <= image.min() <= image.max() <= 1
-        return image if self.value is None else np.full_like(image, self.value)
+        return {"enhanced": image if self.value is None else np.full_like(image, self.value)}
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -70,9 +69,9 @@ def test_values_keep_their_range(dtype: type) -> None:
     every = np.arange(3 * 21888).reshape(144, 152, 3) % (top + 1)
     photo, card = Photo(every.astype(dtype)), load_card("lol")
     for tile in (0, 50):
-        same = enhance_photo(photo, card, Fixed(), Fixed(), controls=MODEL_ALONE, tile=tile)
+        same = enhance_photo(photo, Model(card, None, Fixed()), controls=MODEL_ALONE, tile=tile)
         np.testing.assert_array_equal(same.rgb_HWC, photo.rgb_HWC)
-    white = enhance_photo(photo, card, Fixed(), Fixed(1.0), controls=replace(MODEL_ALONE, strength=0.7))
+    white = enhance_photo(photo, Model(card, None, Fixed(1.0)), controls=replace(MODEL_ALONE, strength=0.7))
     assert white.rgb_HWC.max() == top
     np.testing.assert_allclose(white.rgb_HWC, 0.3 * photo.rgb_HWC + 0.7 * top, atol=0.6)
-    assert not enhance_photo(photo, card, Fixed(), Fixed(0.0), controls=MODEL_ALONE).rgb_HWC.any()
+    assert not enhance_photo(photo, Model(card, None, Fixed(0.0)), controls=MODEL_ALONE).rgb_HWC.any()

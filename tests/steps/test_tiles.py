@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from relume import Enhancer
 from relume.options import DEFAULT_TILE
-from relume.pipeline.tiles import spans, tiles
+from relume.steps.tiles import spans, tiles
 from shared import dark
 
 Load = Callable[..., Enhancer]

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from relume.pipeline.thumbnail import thumbnail
+from relume.steps.thumbnail import thumbnail
+
+
+def small(pixels_HWC: np.ndarray, side: int, alpha_HW: np.ndarray | None = None) -> np.ndarray:
+    return thumbnail(pixels_HWC.transpose(2, 0, 1), (side, side), alpha_HW)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -18,10 +22,10 @@ def test_thumbnail_is_adaptive_average_pooling(size: tuple[int, int], dtype: typ
         np.random.default_rng(1).integers(0, np.iinfo(dtype).max, (*size, 3), endpoint=True).astype(dtype)
     )
     image = torch.from_numpy(pixels.astype(np.float64) / np.iinfo(dtype).max).permute(2, 0, 1)[None]
-    wanted = torch.nn.functional.adaptive_avg_pool2d(image, 64).numpy()
-    small = thumbnail(pixels, 64)
-    assert small.dtype == np.float32
-    np.testing.assert_allclose(small, wanted, atol=1e-6, rtol=0)
+    wanted = torch.nn.functional.adaptive_avg_pool2d(image, 64)[0].numpy()
+    found = small(pixels, 64)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -31,23 +35,29 @@ def test_what_is_transparent_does_not_count(dtype: type) -> None:
     alpha = np.zeros((40, 50), dtype)
     alpha[8:31, 10:40] = random.integers(1, top, (23, 30))
     inside, weights = pixels[8:31, 10:40].astype(float), alpha[8:31, 10:40, None].astype(float)
-    one = thumbnail(pixels, 1, alpha)[0, :, 0, 0]
+    one = small(pixels, 1, alpha)[:, 0, 0]
     np.testing.assert_allclose(one, (inside * weights).sum((0, 1)) / weights.sum() / top, rtol=1e-6)
-    corner = thumbnail(pixels, 5, alpha)[0, :, 0, 0]  # sees nothing itself
+    corner = small(pixels, 5, alpha)[:, 0, 0]  # sees nothing itself
     np.testing.assert_allclose(corner, one, rtol=1e-6)
     changed = np.where(alpha[..., None] == 0, 0, pixels).astype(dtype)
-    np.testing.assert_array_equal(thumbnail(changed, 5, alpha), thumbnail(pixels, 5, alpha))
+    np.testing.assert_array_equal(
+        small(changed, 5, alpha),
+        small(pixels, 5, alpha),
+    )
 
 
 def test_wholly_opaque_and_wholly_transparent_are_like_no_alpha() -> None:
     pixels = np.random.default_rng(3).integers(0, 255, (9, 7, 3)).astype(np.uint8)
     for alpha in (0, 255):
         opacity = np.full((9, 7), alpha, np.uint8)
-        np.testing.assert_array_equal(thumbnail(pixels, 4, opacity), thumbnail(pixels, 4))
+        np.testing.assert_array_equal(
+            small(pixels, 4, opacity),
+            small(pixels, 4),
+        )
 
 
 def test_thumbnail_of_one_colour_is_that_colour() -> None:
     for value in (0, 1, 255, 65535):
-        small = thumbnail(np.full((70, 30, 3), value, np.uint16), 16)
-        assert small.shape == (1, 3, 16, 16)
+        small = thumbnail(np.full((70, 30, 3), value, np.uint16).transpose(2, 0, 1), (16, 16))
+        assert small.shape == (3, 16, 16)
         np.testing.assert_array_equal(small, np.float32(value / 65535))

@@ -1,0 +1,64 @@
+"""What a photo needs: the global pass, and the controls settled on a preview."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from relume.arrays import Floats
+from relume.look.look import Look
+from relume.look.model import Model
+from relume.options import Controls, Downsample
+from relume.photo import Photo
+from relume.steps.controls import Adjustment, needs_preview, settle, strength_for
+from relume.steps.thumbnail import thumbnail
+
+PREVIEW = 160
+"""Side of the thumbnail that a model of one graph is judged by, in pixels; others bring their own."""
+
+AUTOMATIC = 2
+"""The factor that `auto` takes for large photos."""
+
+LARGE = 8_000_000
+"""Pixels from which on a photo counts as large: its detail and noise are taken to span several pixels."""
+
+
+def decide(photo: Photo, model: Model, controls: Controls, downsample: Downsample = 1) -> Look:
+    """Find out what a photo needs.
+
+    Args:
+        photo: what to judge; its arrays are not changed.
+        model: the model that will render it.
+        controls: what the result is to look like.
+        downsample: see `EnhanceOptions`.
+
+    Returns:
+        A look that leaves the photo alone where the strength is 0, given or found, and where the photo is
+        wholly black.
+    """
+    if controls.strength == 0:
+        return Look()
+    overview = _overview(photo, model)
+    strength = float(strength_for(controls, overview[0]))
+    if strength == 0 or not overview.any():
+        return Look()
+    arrays = model.overview(overview)
+    factor = automatic_factor(photo) if downsample == "auto" else downsample
+    if factor == 1 and not needs_preview(controls):
+        alone = Adjustment(strength, controls.denoise, controls.highlight_guard, np.ones(3))
+        return Look(arrays, alone, factor)
+    adjustment = settle(controls, overview[0], model.local(overview, arrays)[0])
+    return Look(arrays, replace(adjustment, strength=strength), factor)
+
+
+def automatic_factor(photo: Photo) -> int:
+    """What `auto` stands for."""
+    return AUTOMATIC if photo.height * photo.width >= LARGE else 1
+
+
+def _overview(photo: Photo, model: Model) -> Floats:
+    """The thumbnail of the whole photo, 1 x 3 x rows x columns."""
+    side = model.card.thumbnail_size or PREVIEW
+    small_3ST = thumbnail(np.moveaxis(photo.rgb_HWC, -1, 0), (side, side), photo.alpha_HW)
+    return np.ascontiguousarray(small_3ST[None])

@@ -1,0 +1,33 @@
+"""A loaded model: its card, and engines that run its graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from relume.arrays import Floats
+from relume.engine import Engine
+from relume.zoo import Card
+
+
+@dataclass(frozen=True)
+class Model:
+    """What an enhancement asks of a model.
+
+    Attributes:
+        card: the model's facts.
+        global_pass: engine of `card.global_graph`, if it has one.
+        local_pass: engine of `card.local_graph`.
+    """
+
+    card: Card
+    global_pass: Engine | None
+    local_pass: Engine
+
+    def overview(self, overview_13ST: Floats) -> dict[str, Floats]:
+        """What the global graph returns for the thumbnail of a whole photo, by name; empty without one."""
+        return {} if self.global_pass is None else self.global_pass.run(thumbnail=overview_13ST)
+
+    def local(self, image_13HW: Floats, told: Mapping[str, Floats]) -> Floats:
+        """What the local graph makes of an image or a tile, given what the global graph returned."""
+        return self.local_pass.run(image=image_13HW, **told)["enhanced"]

@@ -1,0 +1,230 @@
+"""Controls: settled once for a whole photo on a small preview of it, then applied pixel by pixel.
+
+The preview is the thumbnail that the global pass sees, before and after the network. It tells the *effective
+gain* of each channel: the one for which the exposure curve brings the channel to the mean that the network
+gave it. So the controls know what a model does without knowing how it does it, and since what follows is
+pointwise, tiles join as exactly as without them.
+
+All values are sRGB-encoded and in [0, 1], as the networks work. Gains add up: the curve of gain g followed by
+that of gain k is the curve of gain g k, for the curve shifts log(x / (1 - x)) by log(g).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from array_api_compat import is_numpy_array
+
+from relume.arrays import Array, constant, namespace
+from relume.colour import LUMA_REC601, luma
+from relume.options import Controls
+from relume.steps.curve import exposure_curve
+
+DARK_KEY, LIT_KEY = 0.26, 0.42
+"""Keys up to which `auto` changes a photo wholly, and from which on it leaves it alone.
+
+Every dark photo of SICE has a key below 0.21 and 95 % of LOL's below 0.11; three quarters of their well-lit
+partners lie above 0.36, and the default model changes those between little.
+"""
+
+BRIGHT_ENOUGH = 0.44
+"""Mean luma up to which `auto` brightens a photo: on the held-out scenes of LOL-v1 the best for plain PSNR,
+and on those of SICE better than more. A bright scene at half its light needs nothing, so at less light it
+must not become much brighter than that."""
+
+_DOUBTED = 0.1
+"""Stops between channels of which a colour guard of 1/2 keeps half, and the default half of three times as
+many. Less is rather the network's error than the colour of the light, as a grey card shows that is darkened
+(`benchmarks/safety.py`)."""
+
+_DARKEST = 1 / 510
+"""Half a step of 8 bits: nothing is known of a channel below it, nor above its mirror image."""
+
+_WIDEST = 20.0
+"""Stops; more than lie between `_DARKEST` and its mirror image."""
+
+_HALVINGS = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Adjustment:
+    """What is done to each pixel of the network's result.
+
+    Attributes:
+        strength: share of the change that is kept, in [0, 1]; 0 means that nothing need be computed.
+        denoise, highlight_guard: see `Controls`.
+        gain_C: effective gains of the network.
+        correction_C: gains that are applied after the network; None for none.
+    """
+
+    strength: Array
+    denoise: float
+    highlight_guard: float
+    gain_C: Array
+    correction_C: Array | None = None
+
+
+def is_automatic(controls: Controls) -> bool:
+    """Whether the photo decides how much it is changed."""
+    return controls.strength == "auto" and controls.exposure is None
+
+
+def needs_preview(controls: Controls) -> bool:
+    """Whether the controls depend on what the network makes of the photo."""
+    alone = controls.denoise == 1 and controls.colour_guard == 0 and controls.exposure is None
+    return is_automatic(controls) or not alone
+
+
+def strength_for(controls: Controls, before_3HW: Array) -> Array:
+    """The strength that the user wants, or that a photo with this thumbnail needs."""
+    if is_automatic(controls):
+        return auto_strength(before_3HW)
+    return 1.0 if controls.strength == "auto" else float(controls.strength)
+
+
+def settle(controls: Controls, before_3HW: Array, after_3HW: Array) -> Adjustment:
+    """Decide what to do with a photo: what the user wants, seen on a preview.
+
+    Args:
+        controls: what the user wants.
+        before_3HW: the thumbnail.
+        after_3HW: what the network makes of it.
+    """
+    gain_C = effective_gain(before_3HW, after_3HW)
+    strength = strength_for(controls, before_3HW)
+    adjustment = Adjustment(strength, controls.denoise, controls.highlight_guard, gain_C)
+    if not needs_preview(controls):
+        return adjustment
+    adjustment = replace(adjustment, correction_C=guard_colour(gain_C, controls.colour_guard))
+    if controls.exposure is not None:
+        return _expose(adjustment, before_3HW, after_3HW, constant(controls.exposure, gain_C))
+    if not is_automatic(controls):
+        return adjustment
+    return _bright_enough(adjustment, before_3HW, after_3HW)
+
+
+def _bright_enough(adjustment: Adjustment, before_3HW: Array, after_3HW: Array) -> Adjustment:
+    """No darker than before, and otherwise no brighter than `BRIGHT_ENOUGH`."""
+    xp = namespace(before_3HW, after_3HW)
+    own_mean, mean = _mean_luma(before_3HW), _predict(adjustment, before_3HW, after_3HW)
+    wanted = xp.maximum(own_mean, xp.clip(mean, None, BRIGHT_ENOUGH))
+    if is_numpy_array(wanted) and wanted == mean:
+        return adjustment  # spares a search; in a graph, which has no branches, it finds what is there
+    found = _expose(adjustment, before_3HW, after_3HW, wanted)
+    return replace(found, correction_C=xp.where(wanted == mean, adjustment.correction_C, found.correction_C))
+
+
+def auto_strength(image_3HW: Array) -> Array:
+    """How dark a photo is: 1 up to `DARK_KEY`, 0 from `LIT_KEY` on, smooth and falling between.
+
+    Its *key* is the square of the mean square root of luma: between the mean, which a bright window or a few
+    lamps lift although the room is dark, and the log-average luminance, which black surroundings spoil
+    (Reinhard et al., "Photographic Tone Reproduction for Digital Images", SIGGRAPH 2002).
+    """
+    xp = namespace(image_3HW)
+    key = xp.astype(xp.mean(xp.sqrt(luma(image_3HW))), xp.float64) ** 2
+    share = xp.clip((LIT_KEY - key) / (LIT_KEY - DARK_KEY), 0.0, 1.0)
+    return share * share * (3 - 2 * share)
+
+
+def effective_gain(before_3HW: Array, after_3HW: Array) -> Array:
+    """The gains that bring each channel of `before` to its mean in `after`, between 2^-20 and 2^20."""
+    xp = namespace(before_3HW, after_3HW)
+    before, after = (xp.clip(image, _DARKEST, 1 - _DARKEST) for image in (before_3HW, after_3HW))
+    wanted_C = xp.mean(xp.astype(after, xp.float64), axis=(1, 2))
+
+    def too_dark(gain_C: Array) -> Array:
+        return xp.mean(exposure_curve(before, gain_C[:, None, None]), axis=(1, 2)) < wanted_C
+
+    return _gain_between(too_dark, wanted_C)
+
+
+def guard_colour(gain_C: Array, guard: float) -> Array:
+    """Corrections that bring the channels' gains together, luma about unchanged; see `Controls`.
+
+    Args:
+        gain_C: effective gains of the network.
+        guard: `colour_guard`, in [0, 1].
+    """
+    xp = namespace(gain_C)
+    if guard == 0:
+        return xp.ones_like(gain_C)
+    stops_C = xp.log2(gain_C)
+    weights_C = xp.astype(xp.asarray(LUMA_REC601, dtype=xp.float32), stops_C.dtype)  # rounded as in `luma`
+    mean = xp.sum(stops_C * weights_C)
+    spread = xp.max(stops_C) - xp.min(stops_C)
+    apart = xp.where(spread == 0, xp.ones_like(spread), spread)  # equal channels divide by nothing
+    bound = xp.clip((1 - guard) * xp.abs(mean) / (guard * apart), None, 1.0)
+    trust = (1 - guard) * apart / ((1 - guard) * apart + guard * _DOUBTED)
+    return xp.where(spread == 0, xp.ones_like(gain_C), 2.0 ** ((bound * trust - 1) * (stops_C - mean)))
+
+
+def _expose(adjustment: Adjustment, before_3HW: Array, after_3HW: Array, target: Array) -> Adjustment:
+    """The adjustment with one more gain for all channels, so that the mean luma becomes `target`."""
+
+    def brighter(gain: Array) -> Adjustment:
+        return replace(adjustment, correction_C=adjustment.correction_C * gain)
+
+    def too_dark(gain: Array) -> Array:
+        return _predict(brighter(gain), before_3HW, after_3HW) < target
+
+    return brighter(_gain_between(too_dark, target))
+
+
+def _predict(adjustment: Adjustment, before_3HW: Array, after_3HW: Array) -> Array:
+    """Mean luma of the thumbnail's result at strength 1."""
+    return _mean_luma(adjust(before_3HW, after_3HW, replace(adjustment, strength=1.0)))
+
+
+def _gain_between(too_low: Callable[[Array], Array], like: Array) -> Array:
+    """Gains from 2^-20 to 2^20, each where its `too_low` turns from true to false; of the shape of `like`."""
+    xp = namespace(like)
+    low, high = xp.full_like(like, -_WIDEST), xp.full_like(like, _WIDEST)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        below = too_low(2.0**middle)
+        low, high = xp.where(below, middle, low), xp.where(below, high, middle)
+    return 2.0 ** ((low + high) / 2)
+
+
+def adjust(image_3HW: Array, enhanced_3HW: Array, adjustment: Adjustment) -> Array:
+    """Turn the network's result into the user's.
+
+    Args:
+        image_3HW: the photo, or rows of it.
+        enhanced_3HW: what the network returned for it.
+        adjustment: from `settle`.
+    """
+    if adjustment.denoise < 1:
+        bright_3HW = exposure_curve(image_3HW, adjustment.gain_C[:, None, None])
+        enhanced_3HW = _blend(bright_3HW, enhanced_3HW, adjustment.denoise)
+    if adjustment.correction_C is not None:
+        enhanced_3HW = exposure_curve(enhanced_3HW, adjustment.correction_C[:, None, None])
+    if adjustment.highlight_guard > 0:
+        return _blend(image_3HW, enhanced_3HW, _kept(image_3HW, adjustment))
+    if isinstance(adjustment.strength, float) and adjustment.strength == 1:
+        return enhanced_3HW
+    return _blend(image_3HW, enhanced_3HW, adjustment.strength)
+
+
+def _kept(image_3HW: Array, adjustment: Adjustment) -> Array:
+    """Share of the change that each pixel keeps: the strength, less where its largest channel is bright.
+
+    Its cube leaves dark pixels alone, and keeps the whole tone curve rising for gains of up to 3.5 stops; a
+    blend that set in later would turn brightness around there.
+    """
+    xp = namespace(image_3HW)
+    brightest_HW = xp.maximum(xp.maximum(image_3HW[0], image_3HW[1]), image_3HW[2])
+    share_HW = brightest_HW * brightest_HW * brightest_HW
+    return share_HW * (-adjustment.strength * adjustment.highlight_guard) + adjustment.strength
+
+
+def _blend(start_3HW: Array, end_3HW: Array, share: Array) -> Array:
+    """`start + share (end - start)`."""
+    return (end_3HW - start_3HW) * share + start_3HW
+
+
+def _mean_luma(image_3HW: Array) -> Array:
+    xp = namespace(image_3HW)
+    return xp.mean(xp.astype(luma(image_3HW), xp.float64))

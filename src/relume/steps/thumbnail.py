@@ -1,0 +1,83 @@
+"""The thumbnail by which a whole photo is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from array_api_compat import device
+
+from relume.arrays import Array, full_range, namespace
+
+
+def thumbnail(image: Array, shape: tuple[int, int], alpha: Array | None = None) -> Array:
+    """Area average of an image to a grid of cells, whatever its aspect.
+
+    Cell i of S covers rows `floor(i H / S)` to `ceil((i + 1) H / S)`, as in adaptive average pooling, so
+    images smaller than the thumbnail repeat their pixels. What is transparent counts as little as it is seen:
+    whatever colour lies there must not decide how bright the rest becomes.
+
+    Args:
+        image: ... x H x W; integers over their whole range, or floats in [0, 1].
+        shape: rows and columns of the thumbnail.
+        alpha: opacity, H x W, of an image of integers; cells without any get the mean of the others.
+
+    Returns:
+        ... x shape in [0, 1]; float32 for integers, otherwise the image's type.
+    """
+    if namespace(image).isdtype(image.dtype, "integral"):
+        return _of_integers(image, shape, alpha)
+    return _of_floats(image, shape)
+
+
+def _of_integers(image: Array, shape: tuple[int, int], alpha: Array | None) -> Array:
+    """Sums are whole numbers, and do not depend on the order of addition."""
+    xp, top = namespace(image), full_range(image)
+    bounds = tuple(_bounds(xp, length, cells) for length, cells in zip(image.shape[-2:], shape, strict=True))
+    if alpha is None or not xp.any(alpha) or xp.min(alpha) == top:
+        sums = _sums(xp, lambda rows: image[..., rows, :], bounds)
+        tall, wide = (stops - starts for starts, stops in bounds)
+        weights = tall[:, None] * wide
+    else:
+
+        def opacity(rows: slice) -> Array:
+            return xp.astype(alpha[rows, :], xp.int64)
+
+        sums = _sums(xp, lambda rows: image[..., rows, :] * opacity(rows), bounds)
+        weights = _sums(xp, opacity, bounds)
+        unseen = weights == 0
+        sums = xp.where(unseen, xp.sum(sums, axis=(-2, -1), keepdims=True), sums)
+        weights = xp.where(unseen, xp.sum(weights), weights)
+    means = xp.astype(sums, xp.float64) / xp.astype(weights * top, xp.float64)
+    return xp.astype(means, xp.float32)
+
+
+def _of_floats(image: Array, shape: tuple[int, int]) -> Array:
+    """One product along each axis: a handful of nodes in a graph, for images of any size."""
+    xp = namespace(image)
+    member_SH, member_TW = (
+        _membership(image, axis, cells) for axis, cells in zip((-2, -1), shape, strict=True)
+    )
+    sums = member_SH @ image @ xp.matrix_transpose(member_TW)
+    return sums / (xp.sum(member_SH, axis=1)[:, None] * xp.sum(member_TW, axis=1))
+
+
+def _membership(image: Array, axis: int, cells: int) -> Array:
+    """1 where a row or column belongs to a cell, else 0: cells x length."""
+    xp, where = namespace(image), device(image)
+    starts, stops = _bounds(xp, image.shape[axis], cells, where)
+    at = xp.arange(image.shape[axis], device=where)
+    return xp.astype((at >= starts[:, None]) & (at < stops[:, None]), image.dtype)
+
+
+def _bounds(xp: Any, length: int, cells: int, where: Any = None) -> tuple[Array, Array]:
+    """Where each cell starts and stops along an axis."""
+    index = xp.arange(cells, dtype=xp.int64, device=where)
+    return index * length // cells, -(-(index + 1) * length // cells)
+
+
+def _sums(xp: Any, values: Callable[[slice], Array], bounds: tuple[tuple[Array, Array], ...]) -> Array:
+    """Sum over each cell of what `values` returns for some rows."""
+    rows, columns = ([slice(int(a), int(b)) for a, b in zip(*each, strict=True)] for each in bounds)
+    by_row = xp.stack([xp.sum(values(part), axis=-2, dtype=xp.int64) for part in rows], axis=-2)
+    return xp.stack([xp.sum(by_row[..., part], axis=-1) for part in columns], axis=-1)
