@@ -46,7 +46,7 @@ def decide(photo: Photo, model: Model, controls: Controls, downsample: Downsampl
     arrays = model.overview(overview)
     factor = automatic_factor(photo) if downsample == "auto" else downsample
     if factor == 1 and not needs_preview(controls):
-        alone = Adjustment(strength, controls.denoise, controls.highlight_guard, np.ones(3))
+        alone = Adjustment(strength, controls.denoise, controls.highlight_guard)
         return Look(arrays, alone, factor)
     adjustment = settle(controls, overview[0], model.local(overview, arrays)[0])
     return Look(arrays, replace(adjustment, strength=strength), factor)

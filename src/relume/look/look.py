@@ -29,21 +29,32 @@ class Look:
     def to_json(self) -> dict[str, Any]:
         """What a person or a program may want to know of it, in numbers.
 
-        Gains are in stops: `network_stops` are those of the network, red, green and blue, and
-        `correction_stops` what the controls add to them.
+        Gains are in stops: `network_stops` are those of the network, red, green and blue, where the controls
+        asked for them, and `controls_stops` what the controls add to them.
         """
-        told: dict[str, Any] = {"strength": 0.0 if self.adjustment is None else self.adjustment.strength}
-        if self.adjustment is None:
-            return told
-        correction_C = self.adjustment.correction_C
-        return told | {
-            "denoise": self.adjustment.denoise,
-            "highlight_guard": self.adjustment.highlight_guard,
-            "network_stops": _stops(self.adjustment.gain_C),
-            "correction_stops": [0.0] * 3 if correction_C is None else _stops(correction_C),
+        adjustment = self.adjustment
+        if adjustment is None:
+            return {"strength": 0.0}
+        told: dict[str, Any] = {
+            "strength": round(adjustment.strength, 3),
+            "denoise": adjustment.denoise,
+            "highlight_guard": adjustment.highlight_guard,
             "downsample": self.factor,
         }
+        if adjustment.gain_C is not None:
+            told["network_stops"] = _stops(adjustment.gain_C)
+        if adjustment.correction_C is not None:
+            told["controls_stops"] = _stops(adjustment.correction_C)
+        return told
+
+    def __str__(self) -> str:
+        """The same as one line for people."""
+        if self.adjustment is None:
+            return "look: the photo is left as it is"
+        told = self.to_json()
+        parts = [f"{name.replace('_', ' ')} {value}" for name, value in told.items()]
+        return f"look: {', '.join(parts)}"
 
 
 def _stops(gain_C: Any) -> list[float]:
-    return [round(float(stops), 3) for stops in np.log2(gain_C)]
+    return [round(float(stops), 2) for stops in np.log2(gain_C)]

@@ -54,14 +54,14 @@ class Adjustment:
     Attributes:
         strength: share of the change that is kept, in [0, 1]; 0 means that nothing need be computed.
         denoise, highlight_guard: see `Controls`.
-        gain_C: effective gains of the network.
+        gain_C: effective gains of the network; None where nothing asks for them.
         correction_C: gains that are applied after the network; None for none.
     """
 
     strength: Array
     denoise: float
     highlight_guard: float
-    gain_C: Array
+    gain_C: Array | None = None
     correction_C: Array | None = None
 
 
@@ -222,7 +222,10 @@ def _kept(image_3HW: Array, adjustment: Adjustment) -> Array:
 
 def _blend(start_3HW: Array, end_3HW: Array, share: Array) -> Array:
     """`start + share (end - start)`."""
-    return (end_3HW - start_3HW) * share + start_3HW
+    blended_3HW = end_3HW - start_3HW
+    blended_3HW *= share
+    blended_3HW += start_3HW
+    return blended_3HW
 
 
 def _mean_luma(image_3HW: Array) -> Array:

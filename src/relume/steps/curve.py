@@ -20,4 +20,6 @@ def exposure_curve(image: Array, gain: Array) -> Array:
     """
     # Divided through by the gain: one pass less over the pixels.
     inverse = namespace(image, gain).astype(1 / gain, image.dtype, copy=False)
-    return image / (image * (1 - inverse) + inverse)
+    slope = image * (1 - inverse)
+    slope += inverse
+    return image / slope

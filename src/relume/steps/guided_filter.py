@@ -13,6 +13,8 @@ arXiv:1505.00996 (2015).
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterator
 
 from relume.arrays import Array, full_range, namespace
@@ -40,7 +42,16 @@ def area_mean(pixels_HWC: Array, factor: int) -> Array:
     xp = namespace(pixels_HWC)
     full = _filled(_filled(pixels_HWC, 0, factor), 1, factor)
     scale = 1 / (factor * factor * full_range(pixels_HWC))
-    return xp.stack([_square_sums(full[..., channel], factor) * scale for channel in range(3)])
+    rows_HWC = _sum([xp.astype(full[row::factor], xp.float32) for row in range(factor)])
+    means = [
+        _sum([rows_HWC[:, column::factor, channel] for column in range(factor)]) * scale
+        for channel in range(3)
+    ]
+    return xp.stack(means)
+
+
+def _sum(parts: list[Array]) -> Array:
+    return functools.reduce(operator.add, parts)
 
 
 def _filled(pixels_HWC: Array, axis: int, factor: int) -> Array:
@@ -50,17 +61,6 @@ def _filled(pixels_HWC: Array, axis: int, factor: int) -> Array:
         return pixels_HWC
     last = pixels_HWC[-1:] if axis == 0 else pixels_HWC[:, -1:]
     return namespace(pixels_HWC).concat([pixels_HWC, *[last] * missing], axis=axis)
-
-
-def _square_sums(pixels_HW: Array, factor: int) -> Array:
-    """Sums of squares of `factor` pixels a side: float32, exact for integers."""
-    xp = namespace(pixels_HW)
-    total = None
-    for row in range(factor):
-        for column in range(factor):
-            part = xp.astype(pixels_HW[row::factor, column::factor], xp.float32)
-            total = part if total is None else total + part
-    return total
 
 
 def fit(reduced_3HW: Array, result_3HW: Array, gain_C: Array, rows: slice, columns: slice) -> Array:
@@ -141,7 +141,10 @@ def _between(image_CHW: Array, axis: int, phase: int, factor: int) -> Array:
         image_CHW[:, part] if axis == 1 else image_CHW[:, :, part]
         for part in (slice(1, -1), slice(2, None), slice(None, -2))
     )
-    return ((after if offset > 0 else before) - centre) * abs(offset) + centre
+    moved = (after if offset > 0 else before) - centre
+    moved *= abs(offset)
+    moved += centre
+    return moved
 
 
 def transfer(photo_3HW: Array, model_4HW: Array, gain_C: Array) -> Array:
@@ -156,5 +159,7 @@ def transfer(photo_3HW: Array, model_4HW: Array, gain_C: Array) -> Array:
         The result in [0, 1], of the size of `photo_3HW`.
     """
     model_4HW = model_4HW[:, : photo_3HW.shape[1], : photo_3HW.shape[2]]
-    guide_3HW = exposure_curve(photo_3HW, gain_C[:, None, None])
-    return namespace(guide_3HW).clip(guide_3HW * model_4HW[:1] + model_4HW[1:], 0, 1)
+    full_3HW = exposure_curve(photo_3HW, gain_C[:, None, None])
+    full_3HW *= model_4HW[:1]
+    full_3HW += model_4HW[1:]
+    return namespace(full_3HW).clip(full_3HW, 0, 1)
