@@ -61,7 +61,7 @@ class Adjustment:
     strength: Array
     denoise: float
     highlight_guard: float
-    gain_C: Array | None = None
+    gain_C: Array = None
     correction_C: Array | None = None
 
 
