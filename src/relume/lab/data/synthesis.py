@@ -36,8 +36,7 @@ _INPUT_ENTRIES = 16 * 255 + 1
 _NODES = 3
 # Of noise without luma, relative to what it was made from, red, green and blue.
 _SQUARES = sum(weight**2 for weight in LUMINANCE_REC709)
-_CHROMA_SHARE = tuple((1 - 2 * weight + _SQUARES) ** 0.5 for weight in LUMINANCE_REC709)) ** 0.5 for weight in LUMINANCE_REC709
-)
+_CHROMA_SHARE = tuple((1 - 2 * weight + _SQUARES) ** 0.5 for weight in LUMINANCE_REC709)
 # Variance of a cubic B-spline with independent control points of variance 1, on average.
 _SPLINE_VARIANCE = 151 / 315
 
