@@ -18,7 +18,7 @@ from photo import samples
 from relume import Enhancer
 from relume.engine import onnx
 from relume.errors import ExitCode
-from relume.photo import FORMATS, Metadata, Photo, encode_photo, read_photo, write_photo
+from relume.photo import FORMATS, Metadata, Photo, colour, encode_photo, read_photo, write_photo
 from shared import Result, dark, digest
 
 Run = Callable[..., Result]
@@ -129,6 +129,33 @@ def test_metadata_is_kept_and_orientation_applied_once(
         assert image.size == ((24, 32) if orientation == 6 else (32, 24))
         assert image.info["icc_profile"] == icc
         assert image.info["dpi"] == (300, 300)
+
+
+@pytest.mark.parametrize("name", ["P3", "Adobe RGB", "ProPhoto RGB"])
+def test_colours_outside_srgb_stay_where_nothing_changes_them(relume: Run, tmp_path: Path, name: str) -> None:
+    icc = {
+        "P3": colour.builtin("p3"),
+        "Adobe RGB": samples.icc_profile(*samples.ADOBE_RGB),
+        "ProPhoto RGB": samples.icc_profile(*samples.PROPHOTO),
+    }
+    pixels = dark(96, 128)
+    pixels[:48] = (10, 190, 20)  # far outside sRGB, and as bright as the guard of highlights leaves alone
+    pixels[:48, 64:] = (0, 255, 0)
+    source, target = tmp_path / "wide.png", tmp_path / "new.png"
+    Image.fromarray(pixels).save(source, icc_profile=icc[name])
+    result = relume("enhance", source, "-o", target, "--strength", "0")
+    assert (result.code, "clipped" in result.err) == (0, False)
+    with Image.open(target) as image:
+        np.testing.assert_array_equal(np.asarray(image), pixels)
+    result = relume("enhance", source, "-o", target, "--strength", "0.5", "--format", "png")
+    assert (result.code, "clipped" in result.err) == (0, False)
+    with Image.open(target) as image:
+        assert image.info["icc_profile"] == icc[name]
+        after = np.asarray(image).astype(int)
+    assert after[60:].mean() > pixels[60:].mean()
+    green = after[8:40, 8:56].mean((0, 1))
+    assert green[1] >= 185
+    assert green[0] < 60  # (87, 191, 56) is what sRGB makes of Display P3's
 
 
 def test_strip_drops_all_metadata(relume: Run, photo: Make, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ MAKER_NOTE = b"MAKERNOTE\0\1\2" * 9
 IPTC = b"\x1c\x02\x05\x00\x05title" + b"\x1c\x02\x50\x00\x02Me"
 
 # The primaries as CIE XYZ adapted to D50, in columns R, G, B, and the curve's exponent.
+PROPHOTO = ([[0.79767, 0.13519, 0.03135], [0.28804, 0.71188, 0.00009], [0, 0, 0.82491]], 1.8)
+LINEAR = ([[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]], 1.0)
 ADOBE_RGB = ([[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]], 2.19922)
 
 
@@ -66,8 +68,8 @@ def grey_profile(gamma: float = 2.2) -> bytes:
     return head.ljust(128, b"\0") + table + white + curve
 
 
-def one_way_profile() -> bytes:
-    """A profile of one table, from RGB to CIELAB, without one back; by hand."""
+def table_profile(*, both_ways: bool = False) -> bytes:
+    """A profile of tables by hand: from RGB to CIELAB and, with `both_ways`, from its lightness to greys."""
     corners = [(red, green, blue) for red in (0, 1) for green in (0, 1) for blue in (0, 1)]
     lab = bytes(
         byte
@@ -76,14 +78,18 @@ def one_way_profile() -> bytes:
     )
     ramps = 3 * bytes(range(256))
     unity = struct.pack(">9i", *(65536 * (index % 4 == 0) for index in range(9)))
-    table = b"mft1" + bytes(4) + bytes([3, 3, 2, 0]) + unity + ramps + lab + ramps
-    white = b"XYZ \0\0\0\0" + struct.pack(">iii", 63190, 65536, 54061)
-    at = 128 + 4 + 24
-    tags = struct.pack(">I4sII4sII", 2, b"wtpt", at, len(white), b"A2B0", at + len(white), len(table))
-    size = at + len(white) + len(table)
-    head = struct.pack(">I4sI4s4s4s", size, b"test", 0x02100000, b"scnr", b"RGB ", b"Lab ")
+    greys = bytes(12) + b"\xff" * 12
+    tags = {b"wtpt": b"XYZ \0\0\0\0" + struct.pack(">iii", 63190, 65536, 54061)}
+    for name, clut in ((b"A2B0", lab), (b"B2A0", greys))[: 1 + both_ways]:
+        tags[name] = b"mft1" + bytes(4) + bytes([3, 3, 2, 0]) + unity + ramps + clut + ramps
+    at = 128 + 4 + 12 * len(tags)
+    table, blobs = struct.pack(">I", len(tags)), b""
+    for name, blob in tags.items():
+        table += name + struct.pack(">II", at + len(blobs), len(blob))
+        blobs += blob
+    head = struct.pack(">I4sI4s4s4s", at + len(blobs), b"test", 0x02100000, b"scnr", b"RGB ", b"Lab ")
     head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">iii", 63190, 65536, 54061)
-    return head.ljust(128, b"\0") + tags + white + table
+    return head.ljust(128, b"\0") + table + blobs
 
 
 def exif(orientation: int = 1, thumbnail: bytes = b"") -> bytes:

@@ -1,6 +1,9 @@
-"""Colour profiles: any profile to sRGB when a photo is read, and back when it is written.
+"""Colour profiles: what is done to a photo's values when it is read, and undone when it is written.
 
-Both ways use relative colorimetric intent with black point compensation, through libvips and lcms2.
+What relume does to a photo is made for sRGB's curve, and hardly depends on the primaries. So the values of a
+profile of primaries and curves (Display P3, Adobe RGB, ProPhoto...) stay in their own primaries and only take
+sRGB's curve: no colour is clipped. Profiles of tables are converted to sRGB, with relative colorimetric
+intent and black point compensation, through libvips and lcms2.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import replace
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +32,18 @@ _HOW = {"intent": "relative", "black_point_compensation": True}
 _SRGB_TOLERANCE = 386
 
 
+# Numbers of the parameters of a profile's parametric curves, by kind.
+_PARAMETERS = (1, 3, 4, 5, 7)
+
+Table: TypeAlias = npt.NDArray[np.uint16]
+
+
 class Profile(Enum):
     """What a colour profile asks of relume."""
 
     SRGB = "leave the pixels alone, keep the profile"
-    WIDE = "convert to sRGB on reading, back on writing"
+    PRIMARIES = "give the pixels sRGB's curve on reading, their own on writing, keep the profile"
+    TABLES = "convert to sRGB on reading, back on writing"
     ONE_WAY = "convert to sRGB on reading, cannot be converted back"
     GREY = "leave the pixels alone, keep the profile with a grey photo, convert where it cannot be kept"
     CMYK = "convert to sRGB on reading, drop the profile"
@@ -41,10 +51,10 @@ class Profile(Enum):
 
 
 _MOST_TAGS = 1000
-_SPACES = {b"RGB ": Profile.WIDE, b"GRAY": Profile.GREY, b"CMYK": Profile.CMYK}
+_SPACES = {b"RGB ": Profile.TABLES, b"GRAY": Profile.GREY, b"CMYK": Profile.CMYK}
 
 
-def _grid(space: Profile = Profile.WIDE) -> pyvips.Image:
+def _grid(space: Profile = Profile.TABLES) -> pyvips.Image:
     """Colours all over a space (with a ramp of greys in RGB), as a small 16-bit picture."""
     if space is Profile.GREY:
         return vips.wrap(np.arange(256, dtype=np.uint16)[None] * np.uint16(257))
@@ -72,7 +82,7 @@ def judge(icc: bytes) -> Profile:
     space, tags = _SPACES.get(icc[16:20], Profile.BROKEN), _tags(icc)
     if space is Profile.BROKEN or not tags:
         return Profile.BROKEN
-    if space is Profile.GREY and not tags & {b"kTRC", b"A2B0"}:
+    if space is Profile.GREY and not tags.keys() & {b"kTRC", b"A2B0"}:
         return Profile.BROKEN  # for which libvips takes its own, whatever the stand-in
     # libvips silently takes the stand-in where the profile does not load, so two different ones show
     # whether it did.
@@ -81,21 +91,111 @@ def judge(icc: bytes) -> Profile:
     tried = [_computed(lambda name=name: to_srgb(grid, icc, stand_in=name)) for name in stand_ins]
     if tried[0] is None or tried[1] is None or not np.array_equal(tried[0], tried[1]):
         return Profile.BROKEN
-    if space is not Profile.WIDE:
+    if space is not Profile.TABLES:
         return space
     plain = _grid().numpy().astype(np.int64)
     if int(np.abs(tried[0].astype(np.int64) - plain).max()) <= _SRGB_TOLERANCE:
         return Profile.SRGB
-    return Profile.ONE_WAY if _computed(lambda: from_srgb(_grid(), icc)) is None else Profile.WIDE
+    if _curves(icc) is not None:
+        return Profile.PRIMARIES
+    return Profile.ONE_WAY if _computed(lambda: from_srgb(_grid(), icc)) is None else Profile.TABLES
 
 
-def _tags(icc: bytes) -> set[bytes]:
-    """The names of a profile's tags; none where the profile is cut off."""
+@lru_cache(maxsize=8)
+def _curves(icc: bytes) -> Table | None:
+    """What sRGB's curve makes of the values 0..65535 of each channel, 3 x 65536.
+
+    None for a profile of tables, and for one whose curves cannot be followed backwards.
+    """
+    tags = _tags(icc)
+    names = (b"rTRC", b"gTRC", b"bTRC")
+    if not {*names, b"rXYZ", b"gXYZ", b"bXYZ"} <= tags.keys() or b"A2B0" in tags:
+        return None
+    stored = np.linspace(0, 1, 65536)
+    try:
+        light = [_light(tags[name], stored) for name in names]
+    except (ValueError, struct.error):
+        return None
+    held = np.stack([_srgb_curve(np.clip(np.nan_to_num(one), 0, 1)) for one in light])
+    table = np.rint(held * 65535).astype(np.uint16)
+    rising = np.diff(table.astype(np.int32), axis=1) >= 0
+    return table if rising.all() and (table[:, -1] > table[:, 0]).all() else None
+
+
+def _light(curve: bytes, stored: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Linear light of stored values in [0, 1] by a profile's curve (ICC.1:2022, 10.6 and 10.18)."""
+    if curve[:4] == b"curv":
+        (count,) = struct.unpack_from(">I", curve, 8)
+        if count == 1:
+            return stored ** (struct.unpack_from(">H", curve, 12)[0] / 256)
+        points = np.array(struct.unpack_from(f">{count}H", curve, 12)) / 65535
+        return np.interp(stored, np.linspace(0, 1, count), points) if count else stored
+    if curve[:4] != b"para":
+        raise ValueError("no curve")
+    kind = struct.unpack_from(">H", curve, 8)[0]
+    given = struct.unpack_from(f">{_PARAMETERS[kind]}i", curve, 12) if kind < len(_PARAMETERS) else ()
+    if not given:
+        raise ValueError("no curve that is known")
+    g, a, b, c, d, e, f = (*(value / 65536 for value in given), *(1, 0, 0, 0, 0, 0)[len(given) - 1 :])
+    if kind in (1, 2):  # which are straight below the place where the power begins
+        c, d, e, f = 0, -b / a if a else 0, c, c
+    power = np.maximum(a * stored + b, 0) ** g + e
+    return np.where(stored >= d, power, c * stored + f) if kind else power
+
+
+def _srgb_curve(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """sRGB's encoding of linear light in [0, 1] (IEC 61966-2-1)."""
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def _held(image: pyvips.Image, table: Table) -> pyvips.Image:
+    """The image with sRGB's curve; 8 bits become 16, which hold every one of their values apart."""
+    deep = image.format == "ushort"
+    lut = vips.wrap(np.ascontiguousarray((table if deep else table[:, ::257]).T[None]))
+    done = image.extract_band(0, n=3).maplut(lut)
+    if image.bands > 3:
+        alpha = image.extract_band(3)
+        done = done.bandjoin(alpha if deep else (alpha * 257).cast("ushort"))
+    return done.copy(interpretation="rgb16")
+
+
+def as_stored(image: pyvips.Image, icc: bytes, bits: int) -> pyvips.Image:
+    """An image without alpha as a file of 8 or 16 bits stores it in a profile of `PRIMARIES`."""
+    table = _curves(icc)
+    if table is None:
+        raise vips.Failed("the profile's curves cannot be followed")
+    if bits == image_bits(image) and _is_srgbs(table):
+        return _with_profile(image, icc)
+    lut = np.stack([_backwards(one if bits == 16 else one[::257]) for one in table], axis=-1)
+    lut = lut.astype(np.uint16 if bits == 16 else np.uint8)
+    done = image.maplut(vips.wrap((lut if image.format == "ushort" else lut[::257])[None]))
+    return _with_profile(done.copy(interpretation="rgb16" if bits == 16 else "srgb"), icc)
+
+
+def _backwards(table: npt.NDArray[np.uint16]) -> npt.NDArray[np.intp]:
+    """Which stored value comes closest to each held value 0..65535."""
+    steps, first = np.unique(table, return_index=True)
+    middles = (steps[1:].astype(np.float64) + steps[:-1]) / 2
+    return first[np.searchsorted(middles, np.arange(65536))]
+
+
+def _is_srgbs(table: Table) -> bool:
+    """Whether curves are so close to sRGB's that values can be taken as they are."""
+    off = table.astype(np.int32) - np.arange(65536)
+    return int(np.abs(off).max()) <= _SRGB_TOLERANCE
+
+
+def image_bits(image: pyvips.Image) -> int:
+    return 16 if image.format == "ushort" else 8
+
+
+def _tags(icc: bytes) -> dict[bytes, bytes]:
+    """A profile's tags; none where the profile is cut off."""
     count = int.from_bytes(icc[128:132], "big")
     table = icc[132 : 132 + 12 * count] if count <= _MOST_TAGS else b""
     found = list(struct.iter_unpack(">4sII", table[: len(table) // 12 * 12]))
     whole = len(found) == count and all(at + size <= len(icc) for _, at, size in found)
-    return {name for name, _, _ in found} if whole else set()
+    return {name: icc[at : at + size] for name, at, size in found} if whole else {}
 
 
 def _computed(make: Callable[[], pyvips.Image]) -> npt.NDArray[Any] | None:
@@ -177,7 +277,7 @@ def by_codes(
 def plan(
     image: pyvips.Image, about: Metadata
 ) -> tuple[Metadata, Callable[[pyvips.Image], pyvips.Image], list[str]]:
-    """How the pixels become sRGB (or stay as they are), and the metadata and notes that follow from it."""
+    """What is done to the pixels, if anything, and the metadata and notes that follow from it."""
     icc = about.icc
     kind = Profile.BROKEN if icc is None else judge(icc)
     if image.interpretation == "cmyk":
@@ -194,7 +294,7 @@ def plan(
             ["CIELAB converted to sRGB"],
         )
     grey = image.bands < 3
-    fits = (Profile.GREY,) if grey else (Profile.SRGB, Profile.WIDE, Profile.ONE_WAY)
+    fits = (Profile.GREY,) if grey else (Profile.SRGB, Profile.PRIMARIES, Profile.TABLES, Profile.ONE_WAY)
     if icc is None or kind not in fits:
         what = "damaged" if kind is Profile.BROKEN else "unfitting"
         return replace(about, icc=None), _unchanged, [] if icc is None else [f"{what} colour profile ignored"]
@@ -204,15 +304,22 @@ def plan(
             lambda image: to_srgb(image, icc),
             ["colours converted to sRGB for good: the profile cannot be applied backwards"],
         )
-    if kind is Profile.WIDE:
-        return about, lambda image: to_srgb(image, icc), []
-    return about, _unchanged, []
+    if kind is Profile.TABLES:
+        return (
+            about,
+            lambda image: to_srgb(image, icc),
+            ["colours outside sRGB clipped: the profile is one of tables"],
+        )
+    table = _curves(icc) if kind is Profile.PRIMARIES else None
+    if table is None or _is_srgbs(table):
+        return about, _unchanged, []
+    return about, lambda image: _held(image, table), []
 
 
-def applied(to_srgb: Callable[[pyvips.Image], pyvips.Image], pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Pixels (H x W x C) after their way to sRGB from `plan`; the same array where they stay as they are."""
+def applied(change: Callable[[pyvips.Image], pyvips.Image], pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Pixels (H x W x C) after what `plan` does to them; the same array where they stay as they are."""
     before = vips.wrap(pixels)
-    after = to_srgb(before)
+    after = change(before)
     return pixels if after is before else vips.pixels(after)
 
 

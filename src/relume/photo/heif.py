@@ -56,10 +56,11 @@ def read_heif(data: bytes, path: str, max_pixels: int) -> Photo:
     except _ERRORS as error:
         raise _failed(error, path) from error
     with vips.calls(lambda said: _failed(ValueError(said), path)):
-        about, to_srgb, colour_notes = colour.plan(vips.wrap(pixels), about)
-        rgb, alpha, grey = split(colour.applied(to_srgb, pixels))
+        about, change, colour_notes = colour.plan(vips.wrap(pixels), about)
+        rgb, alpha, grey = split(colour.applied(change, pixels))
     said = (*dropped, *notes, *colour_notes)
-    return Photo(rgb, alpha, grey, about, "jpeg", said, dropped=tuple(dropped))
+    depth = 8 if pixels.dtype == np.uint8 and rgb.dtype == np.uint16 else 0
+    return Photo(rgb, alpha, grey, about, "jpeg", said, dropped=tuple(dropped), depth=depth)
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:

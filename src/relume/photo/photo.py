@@ -59,7 +59,7 @@ class Metadata:
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """An upright photo in sRGB, at the bit depth of its file.
+    """An upright photo with sRGB's curve, at the bit depth of its file.
 
     Pixels stay integers of the file's depth rather than floats: a photo of 48 megapixels is 144 MB
     instead of 576 MB, and a value that nothing changes comes back bit for bit. Each tile becomes
@@ -67,11 +67,12 @@ class Photo:
 
     Attributes:
         rgb_HWC: sRGB-encoded pixels, uint8 or uint16 over their whole range, H x W x 3. A grey photo
-            holds its one channel three times (`grey` is set).
+            holds its one channel three times (`grey` is set). The primaries are those of the profile in
+            `metadata`, sRGB's where there is none.
         alpha_HW: opacity at the same depth, or None.
         grey: the file has one colour channel, and gets one again when it is written.
-        metadata: EXIF, XMP, IPTC and ICC blocks. A profile other than sRGB was applied on reading
-            and is applied backwards on writing.
+        metadata: EXIF, XMP, IPTC and ICC blocks. The curve of a profile was replaced by sRGB's on reading,
+            and comes back on writing; see `relume.photo.colour`.
         format: name of the format (a key of `relume.photo.FORMATS`) in which the photo is written by
             default: its file's own, "jpeg" for HEIC, "tiff" for camera raw, "" for pixels from memory.
         notes: what reading left out or had to change ("CMYK converted to sRGB"), for the report.
@@ -79,6 +80,8 @@ class Photo:
             raw) and for pixels from memory.
         dropped: what the file holds beside the photo and its metadata and reading leaves out: further
             pictures, a video, a gain map, damaged EXIF. Each is one of `notes`, too.
+        depth: 8 for pixels of 8 bits that are held in 16, because sRGB's curve would let some of their
+            values meet; 0 for those of the pixels.
 
     Raises:
         UsageError: arrays of another type or shape.
@@ -92,6 +95,7 @@ class Photo:
     notes: tuple[str, ...] = ()
     stored: str = ""
     dropped: tuple[str, ...] = ()
+    depth: int = 0
 
     def __post_init__(self) -> None:
         rgb, alpha = self.rgb_HWC, self.alpha_HW
@@ -108,8 +112,8 @@ class Photo:
 
     @property
     def bits(self) -> int:
-        """Bits a channel: 8 or 16."""
-        return 8 * self.rgb_HWC.dtype.itemsize
+        """Bits a channel of the photo's file: 8 or 16."""
+        return self.depth or 8 * self.rgb_HWC.dtype.itemsize
 
     @property
     def height(self) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 import pyvips
 
@@ -45,7 +46,7 @@ class _Input:
 
 
 def read_photo(source: Source, *, max_pixels: int = DEFAULT_MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Photo:
-    """Read a photo: upright, in sRGB, at the bit depth of its file.
+    """Read a photo: upright, with sRGB's curve, at the bit depth of its file.
 
     JPEG, PNG, WebP, TIFF, AVIF, HEIC and camera raw are told apart by their content, never by their name.
     The limits are checked on the header, before any pixel is decoded.
@@ -121,7 +122,8 @@ def _decoded(opened: _Input, form: Format, directory: Directory, max_pixels: int
         notes.append(dropped[-1])
     rgb, alpha, grey = split(upright(pixels, orientation))
     notes += [*colour_notes, *decode_notes]
-    return Photo(rgb, alpha, grey, about, form.name, tuple(notes), form.name, tuple(dropped))
+    depth = 8 if header.format == "uchar" and rgb.dtype == np.uint16 else 0
+    return Photo(rgb, alpha, grey, about, form.name, tuple(notes), form.name, tuple(dropped), depth)
 
 
 # Opening

@@ -196,7 +196,7 @@ def _fitting(photo: Photo, form: Format) -> tuple[Metadata, list[str]]:
             about = replace(about, xmp=metadata.clean_xmp(about.xmp)[0])
     if about.exif:
         about = replace(about, exif=metadata.with_size(about.exif, photo.width, photo.height))
-    fits = (Profile.GREY,) if photo.grey else (Profile.SRGB, Profile.WIDE)
+    fits = (Profile.GREY,) if photo.grey else (Profile.SRGB, Profile.PRIMARIES, Profile.TABLES)
     if about.icc is not None and colour.judge(about.icc) not in fits:
         about = replace(about, icc=None)
         notes.append("colour profile dropped: it does not fit the photo")
@@ -220,24 +220,43 @@ def _image(photo: Photo, form: Format, icc: bytes | None) -> tuple[pyvips.Image,
         image = colour.grey_to_srgb(image, read_by)
     alpha = None if photo.alpha_HW is None else vips.wrap(photo.alpha_HW)
     if alpha is not None and not form.alpha:
-        full = 65535 if photo.bits == 16 else 255
+        full = int(np.iinfo(photo.rgb_HWC.dtype).max)
         name = image.interpretation
         image = image.bandjoin(alpha).flatten(background=[full], max_alpha=full).copy(interpretation=name)
         alpha = None
         notes.append(f"transparency laid on white: {form.title} holds none")
-    if icc is not None and not photo.grey and colour.judge(icc) is Profile.WIDE:
-        image = colour.from_srgb(image, icc)
+    if read_by is not None and not photo.grey:
+        image, colour_notes = _with_colours(image, read_by, photo.bits, keep=icc is not None)
+        notes += colour_notes
     elif icc is not None:
         vips.set_blob(image, "icc-profile-data", icc)
     if photo.bits > form.bits:
         notes.append(_BIT_DEPTH_NOTE.format(form.bits))
-    if form.bits == 8 and photo.bits == 16:
+    if form.bits == 8 or photo.bits == 8:
         image = _to_8_bits(image)
         alpha = None if alpha is None else _to_8_bits(alpha)
     if alpha is not None:
         name = image.interpretation
         image = image.bandjoin(alpha).copy(interpretation=name)
     return _with_resolution(image, photo.metadata.dpi), notes
+
+
+def _with_colours(
+    image: pyvips.Image, icc: bytes, bits: int, *, keep: bool
+) -> tuple[pyvips.Image, list[str]]:
+    """The image in the colours of the profile that it was read by, or in sRGB where the profile goes."""
+    kind = colour.judge(icc)
+    if kind is Profile.PRIMARIES:
+        image = colour.as_stored(image, icc, bits)
+        if not keep:
+            image = colour.to_srgb(image, icc).copy()
+            image.remove("icc-profile-data")
+            return image, ["colours outside sRGB clipped: the profile is left out"]
+    elif kind is Profile.TABLES and keep:
+        image = colour.from_srgb(image, icc)
+    elif keep:
+        vips.set_blob(image, "icc-profile-data", icc)
+    return image, []
 
 
 def _one_channel(rgb_HWC: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -251,7 +270,9 @@ def _one_channel(rgb_HWC: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _to_8_bits(image: pyvips.Image) -> pyvips.Image:
-    """Round 0..65535 to 0..255; libvips cuts off the fraction, hence the half."""
+    """Round 0..65535 to 0..255, if that is the range; libvips cuts off the fraction, hence the half."""
+    if image.format != "ushort":
+        return image
     name = "srgb" if image.interpretation == "rgb16" else "b-w"
     return image.linear([255 / 65535], [0.5], uchar=True).copy(interpretation=name)
 
