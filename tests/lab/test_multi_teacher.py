@@ -253,7 +253,7 @@ def test_pooled_features_are_computed_once_and_keyed_by_teacher_and_data(
     prepared(1)  # another teacher
     assert len(list(cache.iterdir())) == 2
     pairs[0].low_HWC[0, 0, 0] ^= 1  # other data
-    prepared(0)
+    prepared(0, PairedCrops(pairs, Data(framing="resize"), 0, 8))
     assert len(list(cache.iterdir())) == 3
 
 

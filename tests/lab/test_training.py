@@ -241,17 +241,17 @@ def test_validation_images_are_never_trained_on(tiny_root: Path) -> None:
 def test_batches_depend_on_seed_and_number_alone(tiny_root: Path) -> None:
     pairs = load_pairs(training_and_validation(tiny_root, Data())[0])
     phase = Phase(1, 16, 3)
-    crops = PairedCrops(pairs, Data(exposure_jitter=0.5), seed=3, thumbnail_size=8)
+    crops = PairedCrops(pairs, Data(exposure_jitter=0.5), seed=3, overview_size=8)
     later = crops.batch(5, phase)
-    again = PairedCrops(pairs, Data(exposure_jitter=0.5), seed=3, thumbnail_size=8).batch(5, phase)
+    again = PairedCrops(pairs, Data(exposure_jitter=0.5), seed=3, overview_size=8).batch(5, phase)
     assert torch.equal(later.low_BCHW, again.low_BCHW)
-    assert torch.equal(later.thumbnail_BCSS, again.thumbnail_BCSS)
+    assert torch.equal(later.thumbnail_BCST, again.thumbnail_BCST)
     assert not torch.equal(later.low_BCHW, crops.batch(6, phase).low_BCHW)
 
 
 def test_crops_of_both_sides_match(tiny_root: Path) -> None:
     pairs = load_pairs(training_and_validation(tiny_root, Data())[0])
-    batch = PairedCrops(pairs, Data(), seed=0, thumbnail_size=8).batch(0, Phase(1, 24, 8))
+    batch = PairedCrops(pairs, Data(), seed=0, overview_size=8).batch(0, Phase(1, 24, 8))
     np.testing.assert_allclose(batch.low_BCHW.numpy(), batch.high_BCHW.numpy() * 0.2, atol=1.1 / 255)
 
 
@@ -278,7 +278,7 @@ def test_accumulated_batches_weigh_as_one(
     tiny_root: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = replace(tiny_recipe, phases=(Phase(1, 32, 2, accumulation=3),), optimizer=Optimizer(clip=0.0))
-    data = PairedCrops(load_pairs(training_and_validation(tiny_root, recipe.data)[0]), recipe.data, 0, 32)
+    data = PairedCrops(load_pairs(training_and_validation(tiny_root, recipe.data)[0]), recipe.data, 0, 80)
     seen: list[list[torch.Tensor]] = []
 
     def update(learner: Learner, step: int) -> None:

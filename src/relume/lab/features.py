@@ -25,7 +25,6 @@ from relume.lab.methods.mirror import Mirror
 from relume.lab.networks import build
 from relume.lab.run import load_recipe
 from relume.lab.training.checkpoint import load_checkpoint
-from relume.steps.thumbnail import thumbnail
 
 SIZE_RULE = 32
 """Sizes that every encoder-decoder takes are multiples of this."""
@@ -203,9 +202,7 @@ def _columns(one: MapStatistics) -> dict[str, object]:
 
 
 def _batch(method: Mirror, low_HWC: Image, high_HWC: Image) -> Batch:
-    low = to_tensor(low_HWC)
-    side = method.thumbnail_size
-    return Batch(low, to_tensor(high_HWC), thumbnail(low, (side, side)))
+    return Batch(to_tensor(low_HWC), to_tensor(high_HWC))
 
 
 def _joined(batches: Sequence[Batch]) -> Batch:

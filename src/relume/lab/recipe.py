@@ -72,7 +72,12 @@ class Source:
         path: folder below the data root, with `low/` and `high/` or with `pairs.csv` and `frames/`; or a part
             of a layout, such as `lol-v2-real/train`.
         share: weight of the probability that a sample comes from here.
-        split: a scene split that comes with relume, by name, or the `.json` file of one.
+        split: a scene split that comes with relume, by name, or the `.json` file of one; empty where the
+            list's own column `split` says `held_out`.
+        list_file: name of another list in the folder, a CSV file with the columns `low,high` (in `frames/`),
+            `low_folder,low,fused` (the folder below the data root, the target in `fused/`), or `file,split`
+            (single photographs, to be darkened or left alone).
+        longest: larger images are shrunk, when read, to a long side of so many pixels; 0 leaves them.
         skip: names of pairs that are left out.
         least_mean: leave out pairs whose well-lit frame has a lower mean, in [0, 1].
         darkness: what is drawn for `darkened`.
@@ -83,6 +88,8 @@ class Source:
     path: str
     share: float
     split: str
+    list_file: str = ""
+    longest: Count = 0
     skip: tuple[str, ...] = ()
     least_mean: Share = 0.0
     darkness: Darkness = field(default_factory=Darkness)
@@ -107,8 +114,8 @@ class Data:
         framing: `crop` cuts random squares, `resize` shrinks whole images to squares (area average).
         quarter_turns: turn crops by random multiples of 90 degrees; all are mirrored at random.
         epoch: how many images count as an epoch.
-        context: smallest side of the random region that a crop's thumbnail shows, as a share of the image's;
-            that of a resized image shows all of it.
+        context: smallest size of the random region that a crop's thumbnail shows, as a share of the largest
+            one of its aspect in the image; that of a resized image shows all of it.
         limit: use this many pairs only (0: all; of each source), for short runs and tests.
     """
 

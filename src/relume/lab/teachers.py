@@ -27,11 +27,11 @@ class Teacher(nn.Module):
 
     Attributes:
         feature_channels: channels of each feature, coarse or early ones first; none for an output only.
-        thumbnail_size: side of the thumbnail that it wants batches to bring.
+        overview_size: long side of the thumbnails that it wants batches to bring; 0 for none.
     """
 
     feature_channels: tuple[int, ...] = ()
-    thumbnail_size: int = 1
+    overview_size: int = 0
 
     def output(self, batch: Batch) -> Tensor:
         """The enhanced images in [0, 1], without gradient."""
@@ -58,7 +58,7 @@ class NetworkTeacher(Teacher):
         self.network = network.requires_grad_(False)
         channels = getattr(network, "feature_channels", getattr(network, "map_channels", ()))
         self.feature_channels = tuple(channels)
-        self.thumbnail_size = getattr(network, "thumbnail_size", 1)
+        self.overview_size = getattr(network, "overview_size", 0)
         self.eval()
 
     @torch.no_grad()
@@ -116,7 +116,7 @@ class Ensemble(Teacher):
     def __init__(self, members: Sequence[Teacher]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
-        self.thumbnail_size = max(member.thumbnail_size for member in members)
+        self.overview_size = max(member.overview_size for member in members)
 
     def output(self, batch: Batch) -> Tensor:
         outputs = [cast(Teacher, member).output(batch).float() for member in self.members]

@@ -7,20 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from PIL import Image
+from torch import Tensor
 
 from relume.datasets.pairs import Pair, list_pairs
 from relume.datasets.splits import held_out
 from relume.errors import DataError
 from relume.evaluate.protocol import to_8_bits
-from relume.lab.darkness import Degradation, draw
+from relume.lab.darkness import draw
+from relume.lab.data.batch import Batch
+from relume.lab.data.draws import Draws, Plan, Sample, Subject, Window
 from relume.lab.data.sources import SourcedPair, mixed_sources
+from relume.lab.data.store import Store, to_device
 from relume.lab.data.synthesis import Area, degrade, degrade_thumbnails
 from relume.lab.recipe import Data, Phase, Source
 from relume.photo import read_photo
@@ -31,8 +33,6 @@ class LoadedPair:
     """One pair as uint8 arrays of the same H x W x 3.
 
     Attributes:
-        half_BCHW: the dark image at half size, float32 in [0, 1]: thumbnails of regions are taken from it,
-            four times faster than from whole pixels.
         source: where it comes from, if the recipe mixes sources. For training, the dark image of one to be
             darkened is the clean one.
     """
@@ -40,44 +40,18 @@ class LoadedPair:
     name: str
     low_HWC: npt.NDArray[np.uint8]
     high_HWC: npt.NDArray[np.uint8]
-    half_BCHW: Tensor
     source: Source | None = None
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What a training method sees: images in [0, 1].
-
-    Attributes:
-        low_BCHW, high_BCHW: matching crops.
-        thumbnail_BCSS: area average of the dark region around each crop, to `S` pixels a side.
-        names: of the images that the crops are from.
-        degradations: what made each of them dark, None for photographed ones.
-    """
-
-    low_BCHW: Tensor
-    high_BCHW: Tensor
-    thumbnail_BCSS: Tensor
-    names: tuple[str, ...] = ()
-    degradations: tuple[Degradation | None, ...] = ()
-
-    def inputs(self, network: nn.Module) -> tuple[Tensor, ...]:
-        """What a network takes: the dark crop, and its thumbnail where the network has a `thumbnail_size`."""
-        size = getattr(network, "thumbnail_size", None)
-        if size is None:
-            return (self.low_BCHW,)
-        larger = self.thumbnail_BCSS.shape[-1] > size
-        small = F.adaptive_avg_pool2d(self.thumbnail_BCSS, size) if larger else self.thumbnail_BCSS
-        return self.low_BCHW, small
-
-    def to(self, device: torch.device) -> Batch:
-        low, high, small = (x.to(device) for x in (self.low_BCHW, self.high_BCHW, self.thumbnail_BCSS))
-        return Batch(low, high, small, self.names, self.degradations)
-
-
-def read_8_bits(path: Path) -> npt.NDArray[np.uint8]:
-    """A photo's sRGB pixels, H x W x 3, brought to 8 bits."""
-    return to_8_bits(read_photo(path).rgb_HWC)
+def read_8_bits(path: Path, longest: int = 0) -> npt.NDArray[np.uint8]:
+    """A photo's sRGB pixels, H x W x 3, brought to 8 bits and, if larger, to a long side of `longest`."""
+    image_HWC = to_8_bits(read_photo(path).rgb_HWC)
+    height, width = image_HWC.shape[:2]
+    scale = longest / max(height, width) if longest else 1.0
+    if scale >= 1:
+        return image_HWC
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(image_HWC).resize(size, Image.Resampling.LANCZOS))
 
 
 class _Files:
@@ -85,7 +59,6 @@ class _Files:
 
     def __init__(self) -> None:
         self.pixels = cache(read_8_bits)
-        self.half = cache(lambda path: _half(self.pixels(path)))
 
 
 def load_pair(pair: Pair, files: _Files | None = None) -> LoadedPair:
@@ -95,20 +68,20 @@ def load_pair(pair: Pair, files: _Files | None = None) -> LoadedPair:
         DataError: their sizes differ.
     """
     files = files or _Files()
-    low, high = (files.pixels(path) for path in (pair.low, pair.high))
+    source = pair.source if isinstance(pair, SourcedPair) else None
+    low, high = (files.pixels(path, source.longest if source else 0) for path in (pair.low, pair.high))
     if low.shape != high.shape:
         raise DataError(
             f"its shape is {low.shape}, but that of its partner {pair.high} is {high.shape}",
             "Pairs must show the same pixels.",
             path=pair.low,
         )
-    source = pair.source if isinstance(pair, SourcedPair) else None
     if isinstance(pair, SourcedPair) and pair.held_out and pair.source.kind == "darkened":
         random = np.random.default_rng(zlib.crc32(pair.name.encode()))
         darkened = degrade(to_tensor(high), [draw(pair.source.darkness, random)])
         low, high = ((side[0].permute(1, 2, 0) * 255).round().byte().numpy() for side in darkened)
-        return LoadedPair(pair.name, low, high, _half(low), source)
-    return LoadedPair(pair.name, low, high, files.half(pair.low), source)
+        return LoadedPair(pair.name, low, high, source)
+    return LoadedPair(pair.name, low, high, source)
 
 
 def load_pairs(pairs: Sequence[Pair]) -> list[LoadedPair]:
@@ -145,7 +118,8 @@ def training_and_validation(root: Path, data: Data) -> tuple[list[Pair], list[Pa
     validation = held_out(pairs, data.split)
     if not validation:
         raise DataError(f"holds no image of the split '{data.split}'", "Check the data root.", path=folder)
-    training = pairs if data.subset == "all" else [pair for pair in pairs if pair not in validation]
+    names = {pair.name for pair in validation}
+    training = pairs if data.subset == "all" else [pair for pair in pairs if pair.name not in names]
     if not training:
         raise DataError(
             f"the split '{data.split}' leaves nothing to train on", "Check the data root.", path=folder
@@ -163,13 +137,15 @@ def load_training_and_validation(root: Path, data: Data) -> tuple[list[LoadedPai
     """
     training, validation = (load_pairs(pairs) for pairs in training_and_validation(root, data))
     for source in data.sources:
-        for pairs, purpose in ((training, "train"), (validation, "validate")):
-            if not any(pair.source == source for pair in pairs):
-                raise DataError(
-                    f"source '{source.name}' has no frame to {purpose} on of a mean of {source.least_mean}",
-                    "Lower its least_mean, or take the source out.",
-                    path=root / source.path,
-                )
+        is_left = any(pair.source is source for pair in training)
+        is_scored = any(pair.source is not None and pair.source.name == source.name for pair in validation)
+        if not (is_left and is_scored):
+            purpose = "validate" if is_left else "train"
+            raise DataError(
+                f"source '{source.name}' has no frame to {purpose} on of a mean of {source.least_mean}",
+                "Lower its least_mean, or take the source out.",
+                path=root / source.path,
+            )
     return training, validation
 
 
@@ -178,40 +154,51 @@ def to_tensor(image_HWC: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image_HWC)).permute(2, 0, 1)[None].float() / 255
 
 
-def _half(image_HWC: npt.NDArray[np.uint8]) -> Tensor:
-    return F.avg_pool2d(to_tensor(image_HWC), 2, ceil_mode=True)
-
-
 class PairedCrops:
-    """Random crops of pairs; batch `index` depends on the seed and `index` alone, so a run resumes exactly.
+    """Random crops of pairs, cut on a device.
 
-    With mixed sources, each sample's source is drawn by its share first, then an image of it.
-
-    A crop lies inside a random *context*, a region of its image; the thumbnail shows the context. Of whole
-    images (`framing="resize"`) both show everything. Flips and quarter turns act on the crop, the thumbnail
-    is only mirrored, since photographs have an upright.
+    Batch `index` depends on the seed, the rank and `index` alone, so a run resumes exactly. Draws say what it
+    consists of, the store cuts it; both parts can be used by themselves.
 
     Args:
-        pairs: loaded images.
-        data: the recipe's part (context, exposure jitter).
+        pairs: loaded images; they are copied to the device.
+        data: the recipe's part.
         seed: seed of the run.
-        thumbnail_size: side of the thumbnail.
+        overview_size: long side of the thumbnails; 0 for none.
+        rank: of this process among those that train together.
+        device: where the images live and batches are made.
 
     Raises:
         DataError: there are no pairs.
     """
 
-    def __init__(self, pairs: Sequence[LoadedPair], data: Data, seed: int, thumbnail_size: int) -> None:
-        if not pairs:
-            raise DataError("no pair is left to train on", "Lower the least_mean of the recipe's sources.")
-        self.pairs = pairs
-        self.data = data
-        self.seed = seed
-        self.thumbnail_size = thumbnail_size
-        self.members: dict[Source, list[int]] = {}
-        for position, pair in enumerate(pairs):
-            if pair.source is not None:
-                self.members.setdefault(pair.source, []).append(position)
+    def __init__(
+        self,
+        pairs: Sequence[LoadedPair],
+        data: Data,
+        seed: int,
+        overview_size: int = 0,
+        *,
+        rank: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.subjects = [Subject(pair.name, pair.source, *pair.low_HWC.shape[:2]) for pair in pairs]
+        self.draws = Draws(self.subjects, data, seed, overview_size, rank)
+        images: dict[int, npt.NDArray[np.uint8]] = {}
+        numbers: dict[int, int] = {}
+        for image in (image for pair in pairs for image in (pair.low_HWC, pair.high_HWC)):
+            images[numbers.setdefault(id(image), len(numbers))] = image
+        self._lows = [numbers[id(pair.low_HWC)] for pair in pairs]
+        self._highs = [numbers[id(pair.high_HWC)] for pair in pairs]
+        averaged = [*self._lows] if overview_size or data.framing == "resize" else []
+        if data.framing == "resize":
+            averaged += self._highs
+        self.store = Store(list(images.values()), averaged, self.device)
+
+    def dark_image(self, position: int) -> npt.NDArray[np.uint8]:
+        """The whole dark image of a pair, H x W x 3; the clean one where it is to be darkened."""
+        return self.store.image(self._lows[position])
 
     def batch(self, index: int, phase: Phase) -> Batch:
         """The batch with that number, at the phase's crop and batch size.
@@ -219,106 +206,49 @@ class PairedCrops:
         Raises:
             DataError: an image is smaller than the crop.
         """
-        random = np.random.default_rng((self.seed, index))
-        chosen = self._chosen(phase.batch, random)
-        *images, degradations = zip(
-            *(self._sample(self.pairs[position], phase.crop, random) for position in chosen), strict=True
-        )
-        low, high, small = (torch.cat(image) for image in images)
-        names = tuple(self.pairs[position].name for position in chosen)
-        return Batch(low, high, small, names, tuple(degradations))
+        return self.cut(self.draws.plan(index, phase))
 
-    def _chosen(self, count: int, random: np.random.Generator) -> list[int]:
-        """Positions of a batch's pairs."""
-        if not self.members:
-            return random.choice(len(self.pairs), count, replace=count > len(self.pairs)).tolist()
-        shares = np.array([source.share for source in self.members])
-        groups = list(self.members.values())
-        drawn = random.choice(len(groups), count, p=shares / shares.sum())
-        return [groups[group][random.integers(len(groups[group]))] for group in drawn]
-
-    def _sample(
-        self, pair: LoadedPair, crop: int, random: np.random.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, Degradation | None]:
-        """Dark crop, well-lit crop and thumbnail, 1 x 3 each, and what darkened them."""
-        kind = pair.source.kind if pair.source else "pairs"
-        context, window = self._places(pair, crop, random)
-        low, high, small = self._cut(pair, crop, context, window)
-        factor = (1 + self.data.exposure_jitter) ** random.uniform(-1, 1)
-        how = None
-        if pair.source is not None and kind == "darkened":
-            how = draw(pair.source.darkness, random)
-            around = [context.area(pair)]
-            low, high = degrade(low, [how], [window.area(pair)], (small, around))
-            small = degrade_thumbnails(small, [how], around)
-        turns, mirrored, mirrored_small = random.integers(4), random.random() < 0.5, random.random() < 0.5
-        turns = int(turns) if self.data.quarter_turns else 0
-        low, high = (_turned(image, turns, bool(mirrored)) for image in (low, high))
-        small = small.flip(-1) if mirrored_small else small
-        if kind != "pairs":
-            return low, high, small, how
-        if self.data.colour_jitter:
-            jitter = torch.from_numpy(random.uniform(-1, 1, (3, 1, 1)))
-            colours = ((1 + self.data.colour_jitter) ** jitter).float()
-            low, small, high = low * colours, small * colours, (high * colours).clamp(max=1)
-        return (low * factor).clamp(max=1), high, (small * factor).clamp(max=1), None
-
-    def _places(self, pair: LoadedPair, crop: int, random: np.random.Generator) -> tuple[_Window, _Window]:
-        """A random context, and the place of a crop inside it; both the whole image where that is resized.
-
-        As much is drawn either way.
-        """
-        height, width = pair.low_HWC.shape[:2]
-        if min(height, width) < crop:
-            raise DataError(
-                f"image '{pair.name}' is {width}x{height}, smaller than the crop of {crop}",
-                "Lower the crop size of the recipe's phases.",
-            )
-        share = random.uniform(self.data.context, 1)
-        rows = _interval(range(height), max(crop, round(share * height)), random)
-        columns = _interval(range(width), max(crop, round(share * width)), random)
-        inner_rows, inner_columns = _interval(rows, crop, random), _interval(columns, crop, random)
-        if self.data.framing == "resize":
-            whole = _Window(range(height), range(width))
-            return whole, whole
-        return _Window(rows, columns), _Window(inner_rows, inner_columns)
-
-    def _cut(
-        self, pair: LoadedPair, crop: int, context: _Window, window: _Window
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Both crops, or the whole images shrunk to their size, and the thumbnail."""
-        images = (pair.low_HWC, pair.high_HWC)
-        if self.data.framing == "resize":
-            low, high = (F.adaptive_avg_pool2d(to_tensor(image), crop) for image in images)
+    def cut(self, plan: Plan) -> Batch:
+        """The pixels of a plan."""
+        samples = plan.samples
+        lows, highs = ([side[sample.position] for sample in samples] for side in (self._lows, self._highs))
+        if plan.resized:
+            shape, windows = (plan.crop, plan.crop), [sample.window for sample in samples]
+            low, high = (self.store.averages(side, samples, windows, shape) for side in (lows, highs))
         else:
-            low, high = (to_tensor(image[window.slices()]) for image in images)
-        around = pair.half_BCHW[..., *context.slices(2)]
-        return low, high, F.adaptive_avg_pool2d(around, self.thumbnail_size)
+            low, high = (self.store.crops(side, samples, plan.crop) for side in (lows, highs))
+        small = window = None
+        if plan.overview:
+            small = self.store.averages(lows, samples, [sample.region for sample in samples], plan.overview)
+            shares = [sample.turned(sample.window.shares(sample.region)) for sample in samples]
+            window = to_device(torch.tensor(shares, dtype=torch.float32), self.device)
+        _darken(samples, low, high, small)
+        if any(
+            sample.low_factors != sample.high_factors or max(sample.low_factors) != 1 for sample in samples
+        ):
+            self._jitter(samples, low, high, small)
+        names = tuple(self.subjects[sample.position].name for sample in samples)
+        return Batch(low, high, small, window, names, tuple(sample.degradation for sample in samples))
+
+    def _jitter(self, samples: Sequence[Sample], low: Tensor, high: Tensor, small: Tensor | None) -> None:
+        """Each channel of both images times its factor, cut off at white, in place."""
+        factors = torch.tensor([(sample.low_factors, sample.high_factors) for sample in samples])
+        of_low, of_high = to_device(factors, self.device)[..., None, None].unbind(1)
+        for images, of_images in ((low, of_low), (high, of_high), (small, of_low)):
+            if images is not None:
+                images.mul_(of_images).clamp_(max=1)
 
 
-class _Window(NamedTuple):
-    """Rows and columns of an image."""
-
-    rows: range
-    columns: range
-
-    def slices(self, scale: int = 1) -> tuple[slice, slice]:
-        """Where they are in the image shrunk by `scale`; whatever they touch counts."""
-        rows, columns = (slice(run.start // scale, -(-run.stop // scale)) for run in self)
-        return rows, columns
-
-    def area(self, pair: LoadedPair) -> Area:
-        """The share of the image that they cover."""
-        height, width = pair.low_HWC.shape[:2]
-        return Area.of(self.rows, self.columns, height, width)
+def _darken(samples: Sequence[Sample], low: Tensor, high: Tensor, small: Tensor | None) -> None:
+    """Darken the samples that are to be, in place; lights and corners turn with the crop."""
+    for index, sample in enumerate(samples):
+        how = sample.degradation
+        if how is None:
+            continue
+        low[index] = degrade(high[index], how, _area(sample, sample.window))
+        if small is not None:
+            small[index] = degrade_thumbnail(small[index], how, _area(sample, sample.region))
 
 
-def _interval(within: range, size: int, random: np.random.Generator) -> range:
-    """A random run of `size` positions inside another."""
-    start = within.start + int(random.integers(len(within) - size + 1))
-    return range(start, start + size)
-
-
-def _turned(image_BCHW: Tensor, turns: int, mirrored: bool) -> Tensor:
-    image_BCHW = torch.rot90(image_BCHW, turns, (-2, -1))
-    return image_BCHW.flip(-1) if mirrored else image_BCHW
+def _area(sample: Sample, window: Window) -> Area:
+    return Area(*sample.turned(window.shares(sample.whole)))

@@ -28,7 +28,7 @@ def sample_rows(root: Path, data: Data, *, count: int, seed: int, crop: int) -> 
     """
     random = np.random.default_rng(seed)
     chosen = _some_of_each(training_and_validation(root, data)[0], count, random)
-    batch = PairedCrops(load_pairs(chosen), data, seed, 1).batch(0, Phase(1, crop, count))
+    batch = PairedCrops(load_pairs(chosen), data, seed).batch(0, Phase(1, crop, count))
     images = zip(batch.names, batch.degradations, batch.low_BCHW, batch.high_BCHW, strict=True)
     for name, how, low, high in images:
         brightened = (low * (high.mean() / low.mean().clamp(min=1e-3))).clamp(max=1)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from relume.datasets.layouts import pairs_in
-from relume.datasets.pairs import Pair
+from relume.datasets.pairs import Pair, image_name
 from relume.datasets.splits import read_split
 from relume.errors import DataError
 from relume.lab.recipe import Data, Source
+
+Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -32,30 +35,42 @@ def mixed_sources(root: Path, data: Data) -> tuple[list[Pair], list[Pair]]:
     With `subset="all"` the held-out scenes are trained on too.
 
     Raises:
-        DataError: a folder is missing, or a source has nothing to train on or nothing held out.
+        DataError: a folder is missing, a source has nothing to train on, or those of its name have nothing
+            held out.
     """
     training: list[Pair] = []
     validation: list[Pair] = []
+    names = set[str]()
     for source in data.sources:
         pairs = _of_source(root, source)
         held_out = [pair for pair in pairs if pair.held_out]
         kept = [SourcedPair(pair.name, pair.low, pair.high, source, False) for pair in pairs]
         if data.subset == "train":
             kept = [one for one, pair in zip(kept, pairs, strict=True) if not pair.held_out]
-        if not kept or not held_out:
-            raise DataError(
-                f"source '{source.name}' has nothing to {'validate' if kept else 'train'} on",
-                f"Check the data root, the split '{source.split}' and what the source skips.",
-                path=root / source.path,
-            )
+        if not kept:
+            raise _nothing(root, source, "train")
+        names |= {source.name} if held_out else set()
         training += kept[: data.limit or None]
         validation += held_out[: data.limit or None]
+    for source in data.sources:
+        if source.name not in names:
+            raise _nothing(root, source, "validate")
     return training, validation
 
 
+def _nothing(root: Path, source: Source, purpose: str) -> DataError:
+    return DataError(
+        f"source '{source.name}' has nothing to {purpose} on",
+        f"Check the data root, the split '{source.split}' and what the source skips.",
+        path=root / source.path,
+    )
+
+
 def _of_source(root: Path, source: Source) -> list[SourcedPair]:
-    held_out = set(read_split(source.split))
-    listed = [pair for pair in pairs_in(root, source.path) if pair.name not in source.skip]
+    pairs, held_out = _listed(root, source)
+    if source.split:
+        held_out = set(read_split(source.split))
+    listed = [pair for pair in pairs if pair.name not in source.skip]
     wanted = listed if source.kind == "pairs" else _well_lit(listed)
     return [
         SourcedPair(
@@ -73,3 +88,64 @@ def _well_lit(pairs: Sequence[Pair]) -> list[Pair]:
     """Each well-lit frame once, as both sides, under the name of the first pair that it belongs to."""
     first = {pair.high: pair.name for pair in reversed(pairs)}
     return [Pair(first[path], path, path) for path in dict.fromkeys(pair.high for pair in pairs)]
+
+
+def _listed(root: Path, source: Source) -> tuple[list[Pair], set[str]]:
+    """A source's pairs, and the names that its list itself holds out."""
+    folder = root / source.path
+    if not source.list_file:
+        return pairs_in(root, source.path), set()
+    file = folder / source.list_file
+    rows = _rows(file)
+    kind = next((kind for kind in _LISTS if kind[0] <= rows[0].keys()), None)
+    if kind is None:
+        known = " or ".join(",".join(sorted(columns)) for columns, _ in _LISTS)
+        raise DataError("its columns are none of a known list", f"It needs the columns {known}.", path=file)
+    columns, sides = kind
+    if source.kind == "pairs" and columns == _PHOTOGRAPHS:
+        raise DataError(
+            "it lists single photographs, not pairs",
+            "Give its source the kind darkened or identity.",
+            path=file,
+        )
+    pairs = [_pair(root, folder, sides(row), row, file) for row in rows]
+    return pairs, {pair.name for pair, row in zip(pairs, rows, strict=True) if row.get("split") == "held_out"}
+
+
+_PHOTOGRAPHS = frozenset({"file", "split"})
+
+_LISTS: Sequence[tuple[frozenset[str], Callable[[Row], tuple[str, str]]]] = (
+    (
+        frozenset({"low_folder", "low", "fused"}),
+        lambda row: (f"/{row['low_folder']}/{row['low']}", f"fused/{row['fused']}"),
+    ),
+    (frozenset({"low", "high"}), lambda row: (f"frames/{row['low']}", f"frames/{row['high']}")),
+    (_PHOTOGRAPHS, lambda row: (row["file"], row["file"])),
+)
+"""Columns of each kind of list, and where the dark and the well-lit image of a line are: in the folder of the
+list, or below the data root where the path begins with a slash."""
+
+
+def _pair(root: Path, folder: Path, sides: tuple[str, str], row: Row, file: Path) -> Pair:
+    low, high = (_image(root / side[1:] if side.startswith("/") else folder / side, file) for side in sides)
+    return Pair(row["file"].rpartition(".")[0] if "file" in row else image_name(low), low, high)
+
+
+def _image(path: Path, file: Path) -> Path:
+    """The image that a list names, or its unpacked copy."""
+    for there in (path, path.with_suffix(".png")):
+        if there.is_file():
+            return there
+    raise DataError(f"the list names {path}, which is not there", "Get the set again.", path=file)
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            rows = [row for row in csv.DictReader(lines) if all(value is not None for value in row.values())]
+    except (OSError, ValueError, csv.Error) as error:
+        said = getattr(error, "strerror", None) or "it is no CSV in UTF-8"
+        raise DataError(f"the list cannot be read ({said})", "Get the set again.", path=file) from error
+    if not rows:
+        raise DataError("it lists nothing", "Get the set again.", path=file)
+    return rows

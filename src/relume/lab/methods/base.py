@@ -37,9 +37,9 @@ class Method(nn.Module):
         self.register_buffer("progress", torch.zeros(()), persistent=False)
 
     @property
-    def thumbnail_size(self) -> int:
-        """Side of the thumbnails that batches must bring: the largest that any of its networks looks at."""
-        return getattr(self.network, "thumbnail_size", 1)
+    def overview_size(self) -> int:
+        """Long side of the thumbnails that batches must bring: the largest that any of its networks takes."""
+        return getattr(self.network, "overview_size", 0)
 
     def prepare(self, data: PairedCrops) -> None:
         """Called once before training, with what batches are made from; nothing by default."""

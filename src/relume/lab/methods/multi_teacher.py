@@ -113,8 +113,8 @@ class MultiTeacher(Method):
         return super()._apply(fn, recurse)
 
     @property
-    def thumbnail_size(self) -> int:
-        return max([super().thumbnail_size, *(teacher.thumbnail_size for teacher in self.teachers.values())])
+    def overview_size(self) -> int:
+        return max([super().overview_size, *(teacher.overview_size for teacher in self.teachers.values())])
 
     def prepare(self, data: PairedCrops) -> None:
         """Compute the teacher's pooled features once, where a cache is asked for."""

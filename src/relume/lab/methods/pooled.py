@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -12,9 +14,8 @@ from torch.nn import functional as F
 
 from relume.errors import UsageError
 from relume.files import make_folder, write_file
-from relume.lab.data.paired import Batch, LoadedPair, PairedCrops, to_tensor
+from relume.lab.data.paired import Batch, PairedCrops, to_tensor
 from relume.lab.teachers import Teacher
-from relume.steps.thumbnail import thumbnail
 
 SIDE = 256
 """Whole images are shrunk to squares of this side before the teacher sees them for the cache."""
@@ -54,7 +55,7 @@ class PooledFeatures:
         """
         if self.folder is None:
             return
-        if any(pair.source is not None and pair.source.kind == "darkened" for pair in data.pairs):
+        if any(subject.source is not None and subject.source.kind == "darkened" for subject in data.subjects):
             raise UsageError(
                 "a teacher's features of images that are darkened at random cannot be kept",
                 "Leave out method_options.contrastive.cache.",
@@ -62,23 +63,23 @@ class PooledFeatures:
         path = self.folder / f"{self._key(data)}.safetensors"
         if not path.exists():
             make_folder(self.folder)
-            write_file(path, save({pair.name: self._of_image(pair, data) for pair in data.pairs}))
+            pooled = {
+                subject.name: self._of_image(data.dark_image(position))
+                for position, subject in enumerate(data.subjects)
+            }
+            write_file(path, save(pooled))
         self.known = load_file(path)
 
     def _key(self, data: PairedCrops) -> str:
-        digest = hashlib.sha256(
-            f"{self.teacher.fingerprint()} {self.feature} {SIDE} {data.thumbnail_size}".encode()
-        )
-        for pair in data.pairs:
-            digest.update(pair.name.encode() + pair.low_HWC.tobytes())
+        digest = hashlib.sha256(f"{self.teacher.fingerprint()} {self.feature} {SIDE}".encode())
+        for position, subject in enumerate(data.subjects):
+            digest.update(subject.name.encode() + data.dark_image(position).tobytes())
         return digest.hexdigest()[:32]
 
-    def _of_image(self, pair: LoadedPair, data: PairedCrops) -> Tensor:
-        whole = to_tensor(pair.low_HWC)
-        low = F.adaptive_avg_pool2d(whole, SIDE)
+    def _of_image(self, low_HWC: npt.NDArray[np.uint8]) -> Tensor:
+        low = F.adaptive_avg_pool2d(to_tensor(low_HWC), SIDE)
         device = next((parameter.device for parameter in self.teacher.parameters()), low.device)
-        side = data.thumbnail_size
-        batch = Batch(low, low, thumbnail(whole, (side, side))).to(device)
+        batch = Batch(low, low).to(device)
         return self._pooled(batch)[0].float().cpu().contiguous()
 
     def _pooled(self, batch: Batch) -> Tensor:

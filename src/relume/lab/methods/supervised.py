@@ -21,7 +21,7 @@ class Supervised(Method):
     """Pixel-wise supervision.
 
     Args:
-        network: takes a dark image and, where it has a `thumbnail_size`, the thumbnail of its surroundings.
+        network: takes a dark image and, where it has an `overview_size`, the thumbnail of its surroundings.
         losses: weight of each named loss term; `brightening` is for the two-pass network only.
 
     Raises:

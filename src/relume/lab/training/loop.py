@@ -185,7 +185,9 @@ def train(
         trainer.restore(load_checkpoint(run))
     training, validation = load_training_and_validation(root, recipe.data)
     held_out = validation[:: -(-len(validation) // (recipe.validation_images or len(validation)))]
-    data = PairedCrops(training, recipe.data, recipe.seed, trainer.method.thumbnail_size)
+    data = PairedCrops(
+        training, recipe.data, recipe.seed, trainer.method.overview_size, device=trainer.device
+    )
     make_folder(run)
     write_file(run / RECIPE, to_json(recipe))
     write_file(run / ENVIRONMENT, json.dumps(_environment(trainer.device), indent=2) + "\n")

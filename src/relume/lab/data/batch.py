@@ -1,0 +1,77 @@
+"""What a training method sees of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from relume.errors import UsageError
+from relume.lab.darkness import Degradation
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Matching dark and well-lit images in [0, 1], and what the surroundings of each look like.
+
+    Attributes:
+        low_BCHW, high_BCHW: matching crops.
+        thumbnail_BCST: area average of the dark region around each crop, in the region's aspect; None where
+            the images are whole photos, or where no network asks for it.
+        window_B4: top, bottom, left and right edge of each crop, as shares of the region that its thumbnail
+            shows, float32; None without thumbnails.
+        names: of the images that the crops are from.
+        degradations: what made each of them dark, None for photographed ones.
+    """
+
+    low_BCHW: Tensor
+    high_BCHW: Tensor
+    thumbnail_BCST: Tensor | None = None
+    window_B4: Tensor | None = None
+    names: tuple[str, ...] = ()
+    degradations: tuple[Degradation | None, ...] = ()
+
+    def inputs(self, network: nn.Module) -> tuple[Tensor, ...]:
+        """What a network takes: the dark crop, and its thumbnail and window where the network looks at them.
+
+        A network with an `overview_size` gets thumbnails of that long side. One with a `thumbnail_size` gets
+        squares of that side instead, and no window.
+
+        Raises:
+            UsageError: the thumbnails are smaller than the network's.
+        """
+        size = getattr(network, "overview_size", 0)
+        if not size or self.thumbnail_BCST is None:
+            return (self.low_BCHW,)
+        square = getattr(network, "thumbnail_size", None)
+        rows, columns = self.thumbnail_BCST.shape[-2:]
+        wanted = (square, square) if square else overview_shape(rows, columns, size)
+        if rows < wanted[0] or columns < wanted[1]:
+            raise UsageError(
+                f"the thumbnails have {columns} x {rows} pixels, the network takes {wanted[1]} x {wanted[0]}",
+                "Make the batches with the largest overview_size of all networks.",
+            )
+        small = self.thumbnail_BCST
+        if wanted != (rows, columns):
+            small = F.adaptive_avg_pool2d(small, wanted)
+        placed = () if square or self.window_B4 is None else (self.window_B4,)
+        return (self.low_BCHW, small, *placed)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        images = (self.low_BCHW, self.high_BCHW, self.thumbnail_BCST, self.window_B4)
+        low, high, small, window = (None if x is None else x.to(device) for x in images)
+        assert low is not None and high is not None  # noqa: S101, PT018
+        return replace(self, low_BCHW=low, high_BCHW=high, thumbnail_BCST=small, window_B4=window)
+
+
+def overview_shape(height: float, width: float, size: int) -> tuple[int, int]:
+    """Rows and columns of a thumbnail of a long side of `size`; the short one is the nearest multiple of 8.
+
+    >>> overview_shape(400, 600, 128)
+    (88, 128)
+    """
+    short = min(size, max(8, 8 * round(size * min(height, width) / max(height, width) / 8)))
+    return (short, size) if height < width else (size, short)

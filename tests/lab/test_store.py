@@ -1,0 +1,155 @@
+"""Batches cut on the device: what a plan says, pixel by pixel, whatever the images' sizes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from relume.errors import UsageError
+from relume.lab.data.batch import Batch, overview_shape
+from relume.lab.data.draws import ASPECTS, Plan, Sample, Window
+from relume.lab.data.paired import LoadedPair, PairedCrops, to_tensor
+from relume.lab.recipe import Data, Phase
+
+SIZES = ((40, 60), (64, 48), (200, 33), (97, 131))
+
+
+def pairs(seed: int = 0) -> list[LoadedPair]:
+    random = np.random.default_rng(seed)
+    images = [random.integers(0, 256, (2, *size, 3), np.uint8) for size in SIZES]
+    return [LoadedPair(f"{number}", *both) for number, both in enumerate(images)]
+
+
+def cut_by_hand(plan: Plan, known: list[LoadedPair]) -> Batch:
+    """Sample by sample: slice, pool, turn, mirror, jitter."""
+    lows, highs, thumbnails, windows = [], [], [], []
+    for sample in plan.samples:
+
+        def turned(image_BCHW: torch.Tensor, sample: Sample = sample) -> torch.Tensor:
+            image_BCHW = torch.rot90(image_BCHW, sample.turns, (-2, -1))
+            return image_BCHW.flip(-1) if sample.mirrored else image_BCHW
+
+        def part(image_HWC: np.ndarray, window: Window, shape: tuple[int, int] | None) -> torch.Tensor:
+            rows, columns = window
+            image = to_tensor(image_HWC[rows.start : rows.stop, columns.start : columns.stop])
+            return image if shape is None else F.adaptive_avg_pool2d(image, shape)
+
+        pair = known[sample.position]
+        shape = (plan.crop, plan.crop) if plan.resized else None
+        of_low, of_high = (torch.tensor(f)[:, None, None] for f in (sample.low_factors, sample.high_factors))
+        lows.append((turned(part(pair.low_HWC, sample.window, shape)) * of_low).clamp(max=1))
+        highs.append((turned(part(pair.high_HWC, sample.window, shape)) * of_high).clamp(max=1))
+        if plan.overview is None:
+            continue
+        small = plan.overview[::-1] if sample.turns % 2 else plan.overview
+        thumbnails.append((turned(part(pair.low_HWC, sample.region, small)) * of_low).clamp(max=1))
+        # Where the crop lies, as a picture that is turned in the same way.
+        mask = torch.zeros(1, 1, len(sample.region.rows), len(sample.region.columns))
+        top, left = (mine.start - all_.start for mine, all_ in zip(sample.window, sample.region, strict=True))
+        mask[..., top : top + len(sample.window.rows), left : left + len(sample.window.columns)] = 1
+        mask = turned(mask)[0, 0]
+        rows, columns = (mask.amax(axis).nonzero() for axis in (1, 0))
+        edges = [rows.min(), rows.max() + 1, columns.min(), columns.max() + 1]
+        windows.append([edge / mask.shape[number // 2] for number, edge in enumerate(edges)])
+    if plan.overview is None:
+        return Batch(torch.cat(lows), torch.cat(highs))
+    return Batch(torch.cat(lows), torch.cat(highs), torch.cat(thumbnails), torch.tensor(windows))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        Data(exposure_jitter=0.5, colour_jitter=0.2, context=0.3),
+        Data(framing="resize"),
+        Data(quarter_turns=False, context=1.0),
+    ],
+)
+@pytest.mark.parametrize("overview", [0, 16, 128])
+def test_a_batch_is_what_its_plan_says(data: Data, overview: int) -> None:
+    known = pairs()
+    crops = PairedCrops(known, data, seed=1, overview_size=overview)
+    for index in range(8):
+        phase = Phase(1, 24, 3)
+        ours, theirs = crops.batch(index, phase), cut_by_hand(crops.draws.plan(index, phase), known)
+        for name in ("low_BCHW", "high_BCHW", "thumbnail_BCST", "window_B4"):
+            torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), atol=1e-6, rtol=0)
+
+
+def test_large_cells_are_summed_in_more_bits() -> None:
+    """White, so that 16 bits would overflow in any cell of more than 257 pixels."""
+    white = np.full((160, 240, 3), 255, np.uint8)
+    crops = PairedCrops([LoadedPair("white", white, white)], Data(framing="resize"), 0, overview_size=8)
+    batch = crops.batch(0, Phase(1, 16, 1))
+    assert torch.equal(batch.low_BCHW, torch.ones(1, 3, 16, 16))
+    assert torch.equal(batch.thumbnail_BCST, torch.ones(1, 3, 8, 8))
+    crops.batch(0, Phase(1, 2, 1))
+    assert torch.equal(crops.batch(0, Phase(1, 24, 1)).high_BCHW, torch.ones(1, 3, 24, 24))
+
+
+def test_a_batch_has_one_aspect_and_all_of_them_come() -> None:
+    crops = PairedCrops(pairs(), Data(context=0.9), seed=0, overview_size=128)
+    shapes = set()
+    for index in range(60):
+        plan = crops.draws.plan(index, Phase(1, 16, 4))
+        shapes.add(plan.overview)
+        for sample in plan.samples:
+            rows, columns = (len(axis) for axis in sample.region)
+            rows, columns = (columns, rows) if sample.turns % 2 else (rows, columns)
+            assert rows / columns == pytest.approx(plan.overview[0] / plan.overview[1], rel=0.15)
+    assert shapes == {(128, 128), (88, 128), (128, 88), (96, 128), (128, 96)}
+    assert shapes == {overview_shape(height, width, 128) for width, height in ASPECTS}
+
+
+def test_plans_depend_on_seed_rank_and_number_alone() -> None:
+    first, second = (PairedCrops(pairs(seed), Data(), 7, 16).draws for seed in (0, 1))
+    second.plan(0, Phase(1, 16, 2))
+    assert first.plan(3, Phase(1, 16, 2)) == second.plan(3, Phase(1, 16, 2))
+    plans = [
+        PairedCrops(pairs(), Data(), seed, 16, rank=rank).draws.plan(index, Phase(1, 16, 2))
+        for seed, rank, index in ((7, 0, 3), (7, 0, 4), (7, 1, 3), (8, 0, 3))
+    ]
+    assert all(one != other for number, one in enumerate(plans) for other in plans[:number])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_gpu_cuts_the_same() -> None:
+    options = Data(exposure_jitter=0.5, colour_jitter=0.2)
+    ours, theirs = (PairedCrops(pairs(), options, 0, 64, device=device) for device in ("cpu", "cuda"))
+    for index in range(4):
+        one, other = (
+            ours.batch(index, Phase(1, 24, 4)),
+            theirs.batch(index, Phase(1, 24, 4)).to(torch.device("cpu")),
+        )
+        for name in ("low_BCHW", "high_BCHW", "thumbnail_BCST", "window_B4"):
+            torch.testing.assert_close(getattr(one, name), getattr(other, name), atol=1 / 255, rtol=0)
+
+
+class Looks(torch.nn.Module):
+    """Takes thumbnails of a size."""
+
+    def __init__(self, overview_size: int, thumbnail_size: int | None = None) -> None:
+        super().__init__()
+        self.overview_size = overview_size
+        if thumbnail_size:
+            self.thumbnail_size = thumbnail_size
+
+
+def test_a_network_gets_the_inputs_it_looks_at() -> None:
+    batch = PairedCrops(pairs(), Data(), 0, overview_size=64).batch(0, Phase(1, 24, 2))
+    rows, columns = batch.thumbnail_BCST.shape[-2:]
+    assert len(batch.inputs(torch.nn.Identity())) == 1
+    low, same, window = batch.inputs(Looks(64))
+    assert low is batch.low_BCHW
+    assert same is batch.thumbnail_BCST
+    assert window is batch.window_B4
+    smaller = batch.inputs(Looks(32))[1]
+    assert smaller.shape[-2:] == overview_shape(rows, columns, 32)
+    assert [x.shape[-2:] for x in batch.inputs(Looks(40, thumbnail_size=16))] == [(24, 24), (16, 16)]
+    with pytest.raises(UsageError, match="thumbnails have"):
+        batch.inputs(Looks(128))
+    whole = replace(batch, thumbnail_BCST=None, window_B4=None)
+    assert len(whole.inputs(Looks(128))) == 1
