@@ -237,7 +237,7 @@ def test_missing_and_empty_folders_are_refused(tmp_path: Path) -> None:
     ("name", "folders"),
     [
         ("lol_v1", {"eval15/low": 15, "eval15/high": 15, "our485/low": 485, "our485/high": 485}),
-        ("sice_part1", {"frames": 365, "": 1}),
+        ("sice_part1", {"frames": 329, "": 1}),
     ],
 )
 def test_committed_manifests_are_whole(name: str, folders: dict[str, int]) -> None:

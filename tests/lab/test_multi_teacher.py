@@ -90,7 +90,7 @@ def recipe(tiny_recipe: Recipe, classifier: Path) -> Recipe:
 
 def batch(size: int = 48) -> Batch:
     high = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0))
-    return Batch(high * 0.2, high, high[..., :8, :8] * 0.2)
+    return Batch(high * 0.2, high, high[..., :32, :32] * 0.2)
 
 
 def test_all_seven_terms_both_teachers_and_the_discriminator(

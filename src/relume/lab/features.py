@@ -206,9 +206,9 @@ def _batch(method: Mirror, low_HWC: Image, high_HWC: Image) -> Batch:
 
 
 def _joined(batches: Sequence[Batch]) -> Batch:
-    images = ((batch.low_BCHW, batch.high_BCHW, batch.thumbnail_BCSS) for batch in batches)
-    low_BCHW, high_BCHW, thumbnail_BCSS = (torch.cat(one) for one in zip(*images, strict=True))
-    return Batch(low_BCHW, high_BCHW, thumbnail_BCSS)
+    images = ((batch.low_BCHW, batch.high_BCHW) for batch in batches)
+    low_BCHW, high_BCHW = (torch.cat(one) for one in zip(*images, strict=True))
+    return Batch(low_BCHW, high_BCHW)
 
 
 def _principal_colours(reference_CHW: Tensor) -> Any:
