@@ -73,6 +73,11 @@ class Sample:
     high_factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
     degradation: Degradation | None = None
 
+    @property
+    def jittered(self) -> bool:
+        """Whether any factor changes anything."""
+        return {*self.low_factors, *self.high_factors} != {1.0}
+
     def turned(self, shares: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
         """Top, bottom, left and right edge, as shares of a frame, after the sample's turns and mirroring."""
         top, bottom, left, right = shares

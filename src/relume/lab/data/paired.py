@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +26,10 @@ from relume.lab.data.store import Store, to_device
 from relume.lab.data.synthesis import Area, degrade, degrade_thumbnails
 from relume.lab.recipe import Data, Phase, Source
 from relume.photo import read_photo
+
+Shape = tuple[int, int]
+Images = tuple[Tensor, ...]
+"""Dark images, targets and, where there are any, thumbnails."""
 
 
 @dataclass(frozen=True)
@@ -211,44 +215,83 @@ class PairedCrops:
     def cut(self, plan: Plan) -> Batch:
         """The pixels of a plan."""
         samples = plan.samples
-        lows, highs = ([side[sample.position] for sample in samples] for side in (self._lows, self._highs))
-        if plan.resized:
-            shape, windows = (plan.crop, plan.crop), [sample.window for sample in samples]
-            low, high = (self.store.averages(side, samples, windows, shape) for side in (lows, highs))
-        else:
-            low, high = (self.store.crops(side, samples, plan.crop) for side in (lows, highs))
-        small = window = None
+        # Thumbnails of one size are darkened together, upright: sensors have rows.
+        groups: dict[tuple[bool, bool], list[int]] = {}
+        for index, sample in enumerate(samples):
+            darkened = sample.degradation is not None
+            groups.setdefault((darkened, darkened and sample.turns % 2 == 1), []).append(index)
+        cut: dict[int, Images] = {}
+        for (darkened, odd), members in groups.items():
+            shape = plan.overview[::-1] if plan.overview and odd else plan.overview
+            of = self._darkened if darkened else self._photographed
+            images = of([samples[index] for index in members], plan, shape)
+            if len(groups) == 1 and not darkened:
+                return self._batch(plan, images)
+            cut |= dict(zip(members, zip(*images, strict=True), strict=True))
+        parts = zip(*(cut[index] for index in range(len(samples))), strict=True)
+        return self._batch(plan, tuple(torch.stack(part) for part in parts))
+
+    def _batch(self, plan: Plan, images: Images) -> Batch:
+        """A batch of the dark images, the targets and, where the plan has them, the thumbnails."""
+        samples, window = plan.samples, None
         if plan.overview:
-            small = self.store.averages(lows, samples, [sample.region for sample in samples], plan.overview)
             shares = [sample.turned(sample.window.shares(sample.region)) for sample in samples]
             window = to_device(torch.tensor(shares, dtype=torch.float32), self.device)
-        _darken(samples, low, high, small)
-        if any(
-            sample.low_factors != sample.high_factors or max(sample.low_factors) != 1 for sample in samples
-        ):
-            self._jitter(samples, low, high, small)
+        low, high, *small = images
         names = tuple(self.subjects[sample.position].name for sample in samples)
-        return Batch(low, high, small, window, names, tuple(sample.degradation for sample in samples))
+        return Batch(
+            low,
+            high,
+            small[0] if small else None,
+            window,
+            names,
+            tuple(sample.degradation for sample in samples),
+        )
 
-    def _jitter(self, samples: Sequence[Sample], low: Tensor, high: Tensor, small: Tensor | None) -> None:
-        """Each channel of both images times its factor, cut off at white, in place."""
-        factors = torch.tensor([(sample.low_factors, sample.high_factors) for sample in samples])
-        of_low, of_high = to_device(factors, self.device)[..., None, None].unbind(1)
-        for images, of_images in ((low, of_low), (high, of_high), (small, of_low)):
-            if images is not None:
-                images.mul_(of_images).clamp_(max=1)
+    def _gathered(self, numbers: Sequence[int], samples: Sequence[Sample], plan: Plan) -> Tensor:
+        """One side's windows, cut out or shrunk."""
+        if not plan.resized:
+            return self.store.crops(numbers, samples, plan.crop)
+        return self.store.averages(
+            numbers, samples, [each.window for each in samples], (plan.crop, plan.crop)
+        )
+
+    def _photographed(self, samples: Sequence[Sample], plan: Plan, shape: Shape | None) -> Images:
+        """Dark images, targets and thumbnails of samples that are dark already, or stay as they are."""
+        lows, highs = ([side[sample.position] for sample in samples] for side in (self._lows, self._highs))
+        images = [self._gathered(side, samples, plan) for side in (lows, highs)]
+        if shape:
+            images.append(self.store.averages(lows, samples, [each.region for each in samples], shape))
+        if any(sample.jittered for sample in samples):
+            factors = torch.tensor([(sample.low_factors, sample.high_factors) for sample in samples])
+            of_low, of_high = to_device(factors, self.device)[..., None, None].unbind(1)
+            for side, of_side in zip(images, (of_low, of_high, of_low), strict=False):
+                side.mul_(of_side).clamp_(max=1)
+        return tuple(images)
+
+    def _darkened(self, samples: Sequence[Sample], plan: Plan, shape: Shape | None) -> Images:
+        """The same of clean samples, to be darkened; thumbnails have this shape before they turn."""
+        numbers = [self._highs[sample.position] for sample in samples]
+        upright = [replace(sample, turns=0, mirrored=False) for sample in samples]
+        hows = [sample.degradation for sample in samples if sample.degradation is not None]
+        clean = self._gathered(numbers, upright, plan)
+        around = None
+        if shape:
+            wide = self.store.averages(numbers, upright, [each.region for each in samples], shape)
+            around = (wide, [_area(each, each.region) for each in samples])
+        images = [*degrade(clean, hows, [_area(each, each.window) for each in samples], around)]
+        if around:
+            images.append(degrade_thumbnails(around[0], hows, around[1]))
+        return tuple(
+            torch.stack([_turned(image, sample) for image, sample in zip(side, samples, strict=True)])
+            for side in images
+        )
 
 
-def _darken(samples: Sequence[Sample], low: Tensor, high: Tensor, small: Tensor | None) -> None:
-    """Darken the samples that are to be, in place; lights and corners turn with the crop."""
-    for index, sample in enumerate(samples):
-        how = sample.degradation
-        if how is None:
-            continue
-        low[index] = degrade(high[index], how, _area(sample, sample.window))
-        if small is not None:
-            small[index] = degrade_thumbnail(small[index], how, _area(sample, sample.region))
+def _turned(image_CHW: Tensor, sample: Sample) -> Tensor:
+    image_CHW = torch.rot90(image_CHW, sample.turns, (-2, -1))
+    return image_CHW.flip(-1) if sample.mirrored else image_CHW
 
 
 def _area(sample: Sample, window: Window) -> Area:
-    return Area(*sample.turned(window.shares(sample.whole)))
+    return Area.of(*window, len(sample.whole.rows), len(sample.whole.columns))
