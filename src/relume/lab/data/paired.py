@@ -222,7 +222,7 @@ class PairedCrops:
             groups.setdefault((darkened, darkened and sample.turns % 2 == 1), []).append(index)
         cut: dict[int, Images] = {}
         for (darkened, odd), members in groups.items():
-            shape = plan.overview[::-1] if plan.overview and odd else plan.overview
+            shape = (plan.overview[1], plan.overview[0]) if plan.overview and odd else plan.overview
             of = self._darkened if darkened else self._photographed
             images = of([samples[index] for index in members], plan, shape)
             if len(groups) == 1 and not darkened:
