@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import relume
 from photo import samples
@@ -96,7 +97,6 @@ def test_strengths_out_of_range(enhancer: Enhancer, strength: float) -> None:
         {"tile": 32.0},
         {"tile": -1},
         {"device": "tpu"},
-        {"sharpness": 1},
     ],
 )
 def test_options_out_of_range(options: dict[str, Any]) -> None:
@@ -187,8 +187,9 @@ def test_photos_are_equal_to_themselves_alone() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        np.zeros((9, 9), np.uint8),
-        np.zeros((9, 9, 4), np.uint8),
+        np.zeros((9,), np.uint8),
+        np.zeros((9, 9, 2), np.uint8),
+        np.zeros((9, 9, 5), np.uint8),
         np.zeros((1, 9, 9, 3), np.uint8),
         np.zeros((0, 9, 3), np.uint8),
         np.zeros((9, 9, 3), np.int64),
@@ -199,7 +200,9 @@ def test_photos_are_equal_to_themselves_alone() -> None:
         np.full((9, 9, 3), np.inf),
         [[[1, 2, 3]]],
         None,
-        "night.jpg",
+        b"night.jpg",
+        Image.new("CMYK", (9, 9)),
+        Image.new("P", (9, 9)),
     ],
     ids=lambda wrong: f"{getattr(wrong, 'dtype', type(wrong).__name__)}{getattr(wrong, 'shape', '')}",
 )

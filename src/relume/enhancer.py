@@ -3,43 +3,48 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
-from typing import Any, TypeVar, cast, overload
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-import numpy as np
 import numpy.typing as npt
 
 from relume.engine import OnnxEngine
-from relume.errors import UsageError
+from relume.errors import naming_exhaustion
+from relume.images import as_photo
 from relume.look.decide import decide
 from relume.look.look import Look
 from relume.look.model import Model
 from relume.look.render import render
+from relume.look.trial import try_model
 from relume.options import DEFAULT_MODEL, DEFAULT_TILE, Controls, Downsample, EnhanceOptions, Strength
 from relume.photo import Photo, read_photo
-from relume.zoo import Card, load_card, load_graph
+from relume.threads import available
+from relume.zoo import Card, is_shipped, load_card, load_graph
 
-Array = npt.NDArray[Any]
-Image = TypeVar("Image", Photo, Array)
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+    Image = TypeVar("Image", Photo, npt.NDArray[Any], PillowImage)
 
 _AS_BY_DEFAULT = Controls()
-
-_BEYOND = 1
-"""How far floats may leave [0, 1], as filters let them, and are clipped; farther ones mean another range."""
 
 
 class Enhancer:
     """A loaded model; thread-safe, so that one serves a whole program.
 
+    It pickles by its options: a worker process that gets one loads the model anew.
+
     >>> enhancer = Enhancer()
-    >>> write_photo(enhancer.enhance(read_photo("night.jpg")), "night.relume.jpg")
+    >>> write_photo(enhancer.enhance("night.jpg"), "night.relume.jpg")
 
     Args:
         model: name of a shipped model, or the card (a `.json` file) of an exported one.
         device, threads, tile, downsample: see `EnhanceOptions`.
 
     Raises:
-        ModelError: no such model, or its files are damaged.
+        ModelError: no such model, or its files are damaged, or its graphs do not end or return what they must
+            not; those of a card from elsewhere run once on a tiny image to find out.
+        OutOfResources: too little memory, or no more threads, to load it.
         UsageError: no such device, or a value out of range.
     """
 
@@ -57,45 +62,74 @@ class Enhancer:
         )
         self.card: Card = load_card(self.options.model)
         first = self.card.global_graph
-        self._model = Model(
-            self.card, self._load(first) if first else None, self._load(self.card.local_graph)
-        )
+        engines = [self._load(name) for name in (first, self.card.local_graph) if name]
+        self._model = Model(self.card, engines[0] if first else None, engines[-1])
+        if not is_shipped(self.options.model):
+            try_model(self._model, engines)
 
     def _load(self, file_name: str) -> OnnxEngine:
         graph = load_graph(self.options.model, self.card, file_name)
         return OnnxEngine(graph, device=self.options.device, threads=self.options.threads)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        model = self.options.model
+        card = model if is_shipped(model) else os.path.abspath(model)  # noqa: PTH100 - links stay as they are
+        return load_enhancer, (replace(self.options, model=card),)
+
+    @overload
+    def enhance(
+        self,
+        photo: str | os.PathLike[str],
+        *,
+        strength: Strength = ...,
+        denoise: float = ...,
+        exposure: float | None = ...,
+        highlight_guard: float = ...,
+        colour_guard: float = ...,
+    ) -> Photo: ...
+    @overload
     def enhance(
         self,
         photo: Image,
+        *,
+        strength: Strength = ...,
+        denoise: float = ...,
+        exposure: float | None = ...,
+        highlight_guard: float = ...,
+        colour_guard: float = ...,
+    ) -> Image: ...
+
+    def enhance(
+        self,
+        photo: Any,
         *,
         strength: Strength = Controls.strength,
         denoise: float = Controls.denoise,
         exposure: float | None = Controls.exposure,
         highlight_guard: float = Controls.highlight_guard,
         colour_guard: float = Controls.colour_guard,
-    ) -> Image:
+    ) -> Any:
         """Enhance a photo; the result has the same size, depth and type.
 
         Args:
-            photo: a `Photo`, or sRGB pixels H x W x 3 as uint8 or uint16 over their whole range, or as
-                floats in [0, 1] (computed in 16 bits; a little beyond is clipped).
+            photo: a file, whose result is a `Photo`; a `Photo`; sRGB pixels H x W x 3, with alpha H x W x 4,
+                or grey H x W, as uint8 or uint16 over their whole range, or as floats in [0, 1] (computed in
+                16 bits; a little beyond is clipped); or a Pillow image of mode L, RGB or RGBA.
             strength, denoise, exposure, highlight_guard, colour_guard: see `Controls`. Where the strength is
                 0, given or found by `auto`, the photo itself is returned.
 
         Raises:
-            UsageError: an option out of range, or an array that is no image.
+            UsageError: an option out of range, or something that is no image.
             InputTooLarge: more than memory holds.
+            OutOfResources: no more threads can be started.
+            RelumeError: what `read_photo` refuses.
         """
         controls = Controls(strength, denoise, exposure, highlight_guard, colour_guard)
-        if isinstance(photo, Photo):
-            return self._enhance(photo, controls)
-        before = Photo(_to_integers(photo))
-        after = self._enhance(before, controls)
-        if after is before:
-            return photo
-        pixels = after.rgb_HWC
-        return (pixels / 65535).astype(photo.dtype) if photo.dtype.kind == "f" else pixels
+        with naming_exhaustion():
+            given: Any = read_photo(os.fspath(photo)) if isinstance(photo, str | os.PathLike) else photo
+            before, back = as_photo(given)
+            after = self._enhance(before, controls)
+            return given if after is before else back(after)
 
     def _enhance(self, photo: Photo, controls: Controls) -> Photo:
         return self.render(photo, self.decide(photo, controls))
@@ -110,14 +144,16 @@ class Enhancer:
         Raises:
             InputTooLarge: more than memory holds.
         """
-        return render(photo, self._model, look, tile=self.options.tile, threads=self.options.threads)
+        return render(
+            photo, self._model, look, tile=self.options.tile, threads=self.options.threads or available()
+        )
 
 
 def load_enhancer(options: EnhanceOptions) -> Enhancer:
     """An `Enhancer` as options ask for; their controls are for `Enhancer.enhance`.
 
     Raises:
-        ModelError, UsageError: as `Enhancer`.
+        RelumeError: as `Enhancer`.
     """
     return Enhancer(
         options.model,
@@ -128,53 +164,67 @@ def load_enhancer(options: EnhanceOptions) -> Enhancer:
     )
 
 
-def _to_integers(image: object) -> Array:
-    if not isinstance(image, np.ndarray):
-        raise UsageError(f"a {type(image).__name__} is no photo", "Give a Photo or a NumPy array.")
-    array = cast(Array, image)
-    if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
-        raise UsageError(f"an array of shape {array.shape} is no RGB image", "Give height x width x 3.")
-    if array.dtype.name in ("uint8", "uint16"):
-        return array.astype(array.dtype.newbyteorder("="), copy=False)
-    if array.dtype.kind != "f":
-        raise UsageError(f"pixels are {array.dtype}", "Give uint8, uint16, or floats in [0, 1].")
-    low, high = array.min(), array.max()
-    if not (low >= -_BEYOND and high <= 1 + _BEYOND):  # not a number is neither
-        raise UsageError(f"pixels go from {low} to {high}", "Give floats in [0, 1], or uint8 or uint16.")
-    wide = array.astype(np.promote_types(array.dtype, np.float32), copy=False)  # 65535 is beyond float16
-    return np.rint(np.clip(wide, 0, 1) * 65535).astype(np.uint16)
-
-
 @overload
-def enhance(image: str | os.PathLike[str] | Photo, **options: Any) -> Photo: ...
+def enhance(
+    image: str | os.PathLike[str],
+    *,
+    strength: Strength = ...,
+    denoise: float = ...,
+    exposure: float | None = ...,
+    highlight_guard: float = ...,
+    colour_guard: float = ...,
+    model: str | os.PathLike[str] = ...,
+    device: str = ...,
+    threads: int = ...,
+    tile: int = ...,
+    downsample: Downsample = ...,
+) -> Photo: ...
 @overload
-def enhance(image: Array, **options: Any) -> Array: ...
+def enhance(
+    image: Image,
+    *,
+    strength: Strength = ...,
+    denoise: float = ...,
+    exposure: float | None = ...,
+    highlight_guard: float = ...,
+    colour_guard: float = ...,
+    model: str | os.PathLike[str] = ...,
+    device: str = ...,
+    threads: int = ...,
+    tile: int = ...,
+    downsample: Downsample = ...,
+) -> Image: ...
 
 
-def enhance(image: str | os.PathLike[str] | Photo | Array, **options: Any) -> Photo | Array:
+def enhance(
+    image: Any,
+    *,
+    strength: Strength = Controls.strength,
+    denoise: float = Controls.denoise,
+    exposure: float | None = Controls.exposure,
+    highlight_guard: float = Controls.highlight_guard,
+    colour_guard: float = Controls.colour_guard,
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    device: str = "auto",
+    threads: int = 0,
+    tile: int = DEFAULT_TILE,
+    downsample: Downsample = "auto",
+) -> Any:
     """Enhance one image; for many, keep an `Enhancer`.
 
     >>> photo = relume.enhance("night.jpg", strength=0.8)
 
     Args:
-        image: a file, a `Photo`, or an array as for `Enhancer.enhance`.
-        options: the fields of `EnhanceOptions`.
+        image: as for `Enhancer.enhance`.
+        strength, denoise, exposure, highlight_guard, colour_guard: see `Controls`.
+        model, device, threads, tile, downsample: see `EnhanceOptions`.
 
     Returns:
-        A `Photo` for a file or a `Photo`; an array for an array.
+        A `Photo` for a file or a `Photo`; otherwise the same kind as `image`.
 
     Raises:
         RelumeError: what reading, the model or the options refuse.
     """
-    try:
-        chosen = EnhanceOptions(**options)
-    except TypeError as error:
-        raise UsageError(
-            str(error), f"Options are: {', '.join(EnhanceOptions.__dataclass_fields__)}."
-        ) from None
-    enhancer = load_enhancer(chosen)
-    if isinstance(image, str | os.PathLike):
-        image = read_photo(image)
-    if isinstance(image, Photo):
-        return enhancer.enhance(image, **asdict(chosen.controls))
-    return enhancer.enhance(image, **asdict(chosen.controls))
+    controls = Controls(strength, denoise, exposure, highlight_guard, colour_guard)
+    enhancer = Enhancer(model, device=device, threads=threads, tile=tile, downsample=downsample)
+    return enhancer.enhance(image, **asdict(controls))

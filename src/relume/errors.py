@@ -6,8 +6,14 @@ Every error says which file is concerned, why it failed and what to do about it.
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Generator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
+
+DEBUG_VARIABLE = "RELUME_DEBUG"
+"""The environment variable that makes the command line show where a fault arose."""
 
 
 class ExitCode(IntEnum):
@@ -26,6 +32,8 @@ class ExitCode(IntEnum):
     MISSING_EXTRA = 10
     BATCH_PARTLY_FAILED = 11
     TRAINING_DIVERGED = 12
+    FAULT = 13
+    RESOURCES = 14
     INTERRUPTED = 130
 
 
@@ -109,3 +117,69 @@ class TrainingDiverged(RelumeError):
     """A training run whose losses or scores are no longer finite numbers."""
 
     exit_code = ExitCode.TRAINING_DIVERGED
+
+
+class Fault(RelumeError):
+    """A fault of relume or a library that one photo brought to light; its cause is the error behind it."""
+
+    exit_code = ExitCode.FAULT
+
+
+class OutOfResources(RelumeError):
+    """Too little memory, too few threads, or too few open files for relume to work at all."""
+
+    exit_code = ExitCode.RESOURCES
+
+
+_NO_FILES = (errno.EMFILE, errno.ENFILE)
+
+
+def exhausted(error: BaseException) -> RelumeError | None:
+    """What an error of Python's own says of the machine's resources; None where it says nothing of them."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return InputTooLarge(
+            "there is not enough memory for the photo",
+            "Take smaller tiles (--tile 512), make the photo smaller, or close other programs.",
+        )
+    if isinstance(error, OSError) and error.errno in _NO_FILES:
+        return OutOfResources(
+            "no more files can be opened", "Raise the limit of open files (ulimit -n), or close some."
+        )
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return OutOfResources(
+            "no more threads can be started",
+            "Take fewer (--threads 1), or raise the limits of processes and memory (ulimit -u, ulimit -v).",
+        )
+    return None
+
+
+@contextmanager
+def naming_exhaustion() -> Generator[None]:
+    """Raise what Python says of memory, threads and open files as a RelumeError; all else passes.
+
+    Raises:
+        InputTooLarge: too little memory.
+        OutOfResources: too few threads or open files.
+    """
+    try:
+        yield
+    except (MemoryError, OSError, RuntimeError) as error:
+        found = exhausted(error)
+        if found is None:
+            raise
+        raise found from error
+
+
+def as_failure(error: Exception, path: Path | str | None) -> RelumeError:
+    """Any error that a photo ended in, as one that names the photo; what is unknown becomes a `Fault`."""
+    found = error if isinstance(error, RelumeError) else exhausted(error)
+    if found is None:
+        said = " ".join(str(error).split())[:200]
+        found = Fault(
+            f"relume failed ({type(error).__name__}{': ' if said else ''}{said.rstrip('.')})",
+            f"Please report it with the photo; --verbose or {DEBUG_VARIABLE}=1 shows where it arose.",
+        )
+    if found is not error:
+        found.__cause__ = error
+    found.path = found.path or path
+    return found

@@ -85,7 +85,8 @@ class EnhanceOptions(Controls):
         model: name of a shipped model (`relume models` lists them), or the card (a `.json` file) of an
             exported one.
         device: `auto`, `cpu`, `cuda`, `coreml` or `directml`, as far as ONNX Runtime has it.
-        threads: CPU threads, at most 1024; 0 takes all.
+        threads: CPU threads, at most 1024; 0 takes as many as the process may use: its affinity, and the
+            quota of a container.
         tile: side of the tiles that large photos are cut into, in pixels that the network sees. It bounds
             memory and does not change the result; 0 takes the whole photo at once.
         downsample: factor by which the network sees the photo reduced, 1 to 4; its result is brought to full

@@ -66,7 +66,9 @@ def test_all_together_with_a_good_photo(
     assert read_photo(out / "good.jpg").format == "jpeg"
     assert [line["input"] for line in result.lines] == [str(path) for path in paths]
     assert {line["error"]["code"] for line in result.lines if "error" in line} == set(CODES)
-    for path, told in zip(paths, result.err.splitlines(), strict=True):
+    *lines, summary = result.err.splitlines()
+    assert summary.startswith(f"1 done, 0 left alone, {len(paths) - 1} failed, 0 skipped; ")
+    for path, told in zip(paths, lines, strict=True):
         assert told.startswith(f"{path} -> " if path.name == "good.jpg" else f"relume: {path}: ")
     assert digests(tmp_path / "broken") == before
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from photo import samples
 from relume.errors import ExitCode
-from relume.photo import read_photo
+from relume.photo import FORMATS, Metadata, Photo, read_photo, write_photo
 from shared import Result, dark, digest
 
 Run = Callable[..., Result]
@@ -196,3 +197,46 @@ def test_it_excludes_skip_existing(relume: Run, photo: Make) -> None:
     assert result.code == ExitCode.USAGE
     assert "--skip-existing" in result.err
     assert digest(path) == before
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("xmp", [b"", samples.XMP % 1])
+def test_a_second_run_leaves_what_the_first_wrote(relume: Run, tmp_path: Path, name: str, xmp: bytes) -> None:
+    path = tmp_path / f"night{FORMATS[name].suffixes[0]}"
+    write_photo(Photo(dark(), metadata=Metadata(xmp=xmp or None)), path)
+    assert relume("enhance", path, "--in-place").code == 0
+    once = path.read_bytes()
+    assert read_photo(path).rgb_HWC.mean() > dark().mean() + 5
+    again = relume("enhance", path, "--in-place", "--json")
+    assert path.read_bytes() == once
+    assert again.code == 0
+    assert "enhanced in place before" in again.lines[0]["notes"][0]
+    assert relume("enhance", path, "--in-place", "--quality", 50).code == 0
+    assert path.read_bytes() == once
+    kept = read_photo(path).metadata.xmp or b""
+    assert b"relume:Enhanced" in kept
+    if xmp:
+        assert b"tiff:Orientation" in kept
+    relume("enhance", path, "--in-place", "--strength", 1)
+    assert path.read_bytes() != once
+
+
+def test_a_photo_left_alone_in_place_is_not_touched(relume: Run, photo: Make) -> None:
+    path = photo("light.png")
+    Image.new("RGB", (32, 24), (200, 190, 180)).save(path)
+    before = digest(path), path.stat().st_mtime_ns
+    assert relume("enhance", path, "--in-place").code == 0
+    assert (digest(path), path.stat().st_mtime_ns) == before
+
+
+def test_a_link_to_a_photo_of_the_folder_is_no_second_photo(relume: Run, photo: Make, tmp_path: Path) -> None:
+    path, other = photo("in/night.jpg", seed=1), photo("in/other.jpg", seed=2)
+    for name in ("a-link.jpg", "z-link.jpg"):
+        (tmp_path / "in" / name).symlink_to("night.jpg")
+    before = digest(path), digest(other)
+    result = relume("enhance", tmp_path / "in", "--in-place", "--json")
+    assert result.code == 0
+    assert [Path(line["input"]).name for line in result.lines] == ["night.jpg", "other.jpg"]
+    assert digest(path) != before[0]
+    assert digest(other) != before[1]
+    assert (tmp_path / "in" / "a-link.jpg").is_symlink()

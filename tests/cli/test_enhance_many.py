@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from relume.errors import ExitCode
 from relume.photo import read_photo
+from relume.pipeline import batch
 from shared import Result, digest
 
 Run = Callable[..., Result]
@@ -69,9 +72,10 @@ def test_patterns(relume: Run, folder: Path, tmp_path: Path, monkeypatch: pytest
     assert relume("enhance", folder / "*" / "*.PNG", "-o", tmp_path / "one").code == 0
     assert below(tmp_path / "one") == ["b.PNG"]
     monkeypatch.chdir(folder)
-    assert relume("enhance", "**/[ab].*", "-o", tmp_path / "two").code == ExitCode.OUTPUT_EXISTS  # two a.jpg
-    assert relume("enhance", "sub/**/?.*", "-o", tmp_path / "two").code == 0
-    assert below(tmp_path / "two") == ["a.jpg", "b.PNG"]
+    assert relume("enhance", "**/[ab].*", "-o", tmp_path / "two").code == 0
+    assert below(tmp_path / "two") == ["a.jpg", "sub/b.PNG", "sub/deep/a.jpg"]
+    assert relume("enhance", "sub/**/?.*", "-o", tmp_path / "three").code == 0
+    assert below(tmp_path / "three") == ["b.PNG", "deep/a.jpg"]
 
 
 def test_a_name_that_looks_like_a_pattern_is_a_name(relume: Run, photo: Make, tmp_path: Path) -> None:
@@ -300,7 +304,9 @@ def test_json_has_one_line_a_photo(relume: Run, folder: Path, tmp_path: Path) ->
 def test_messages_are_on_stderr_only(relume: Run, folder: Path, tmp_path: Path) -> None:
     result = relume("enhance", folder, "-r", "-o", tmp_path / "out")
     assert result.out == b""
-    assert result.err.count("\n") == 3
+    *lines, summary = result.err.splitlines()
+    assert len(lines) == 3
+    assert re.fullmatch(r"3 done, 0 left alone, 0 failed, 0 skipped; \d+\.\d s", summary)
 
 
 def test_quiet_reports_errors_only(relume: Run, folder: Path, tmp_path: Path) -> None:
@@ -331,3 +337,80 @@ def test_memory_that_runs_out_fails_one_photo(
     assert {line["error"]["kind"] for line in result.lines} == {"InputTooLarge"}
     assert "a.jpg" in result.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("where", ["reading", "enhancing", "writing"])
+def test_an_unknown_fault_is_one_failed_photo(
+    relume: Run, photo: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Whatever a library raises at one photo, the rest is done; where it arose is told if asked."""
+    paths = [
+        photo(f"{name}.png", size=size) for name, size in (("a", (24, 32)), ("b", (9, 9)), ("c", (24, 32)))
+    ]
+    target = {"reading": "read_photo", "enhancing": "Result", "writing": "write_photo"}[where]
+    original = getattr(batch, target)
+
+    def fails(first: object, *rest: object, **options: object) -> object:
+        if where == "reading":
+            odd = Path(str(first)).name == "b.png"
+        else:
+            odd = getattr(first, "rgb_HWC").shape[0] == 9  # noqa: B009
+        if odd:
+            raise KeyError("a library's own fault\nin two lines")
+        return original(first, *rest, **options)
+
+    monkeypatch.setattr(batch, target, fails)
+    monkeypatch.delenv("RELUME_DEBUG", raising=False)
+    result = relume("enhance", *paths, "-o", tmp_path / "out", "--json")
+    assert result.code == ExitCode.BATCH_PARTLY_FAILED
+    assert [line["status"] for line in result.lines] == ["ok", "failed", "ok"]
+    assert result.lines[1]["error"]["code"] == ExitCode.FAULT
+    assert "b.png: relume failed (KeyError" in result.err
+    assert "Traceback" not in result.err
+    assert below(tmp_path / "out") == ["a.png", "c.png"]
+    alone = relume("enhance", paths[1], "-o", tmp_path / "out")
+    assert (alone.code, alone.err.count("\n")) == (ExitCode.FAULT, 1)
+    monkeypatch.setenv("RELUME_DEBUG", "")
+    assert "Traceback" in relume("enhance", paths[1], "-o", tmp_path / "out", "--verbose").err
+    monkeypatch.setenv("RELUME_DEBUG", "1")
+    assert "Traceback" in relume("enhance", paths[1], "-o", tmp_path / "out").err
+
+
+def test_a_fault_of_the_whole_command_is_one_line(relume: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError("odd")
+
+    monkeypatch.setattr("relume.zoo.load_card", fails)
+    monkeypatch.delenv("RELUME_DEBUG", raising=False)
+    result = relume("models", "lol")
+    assert (result.code, result.err.count("\n")) == (ExitCode.INTERNAL, 1)
+    assert "ZeroDivisionError: odd" in result.err
+    monkeypatch.setenv("RELUME_DEBUG", "1")
+    assert "Traceback" in relume("models", "lol").err
+
+
+def test_images_that_relume_cannot_read_are_named_at_the_end(
+    relume: Run, photo: Make, tmp_path: Path
+) -> None:
+    photo("in/a.jpg")
+    names = [f"{number}.jp2" for number in range(7)]
+    for name in (*names, "deep/8.jp2", ".hidden.jp2", "notes.txt"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"not for relume")
+    result = relume("enhance", tmp_path / "in", "-o", tmp_path / "out")
+    assert result.code == 0
+    assert result.err.splitlines()[-1].startswith("7 image(s) of formats that relume does not read: ")
+    assert "4.jp2, ..." in result.err
+    assert relume("enhance", tmp_path / "in", "-r", "-o", tmp_path / "out").err.count("8 image(s)") == 1
+    assert relume("enhance", tmp_path / "in", "-o", tmp_path / "out", "-q").err == ""
+
+
+def test_the_summary_counts_each_kind(relume: Run, photo: Make, tmp_path: Path) -> None:
+    dark, light, there, broken = (photo(f"in/{name}.png") for name in ("dark", "light", "there", "broken"))
+    Image.new("RGB", (32, 24), (200, 200, 200)).save(light)
+    broken.write_bytes(b"")
+    photo("out/there.png")
+    result = relume("enhance", dark.parent, "-o", tmp_path / "out", "--skip-existing")
+    assert result.err.splitlines()[-1].startswith("1 done, 1 left alone, 1 failed, 1 skipped; ")
+    assert "left alone" not in relume("enhance", there).err

@@ -19,6 +19,7 @@ from relume import Enhancer
 from relume.engine import onnx
 from relume.errors import ExitCode
 from relume.photo import FORMATS, Metadata, Photo, colour, encode_photo, read_photo, write_photo
+from relume.threads import available
 from shared import Result, dark, digest
 
 Run = Callable[..., Result]
@@ -248,7 +249,8 @@ def test_what_reading_changes_is_noted(relume: Run, tmp_path: Path) -> None:
         (["--max-pixels", "100"], ExitCode.INPUT_TOO_LARGE),
         (["--in-place", "-o", "out"], ExitCode.USAGE),
         (["--in-place", "--format", "png"], ExitCode.USAGE),
-        (["-o", "-"], ExitCode.USAGE),
+        (["-o", "-", "--json"], ExitCode.USAGE),
+        (["--tile", "7"], ExitCode.USAGE),
     ],
 )
 def test_wrong_options_have_their_exit_codes(
@@ -296,7 +298,7 @@ def test_threads_and_tiles_reach_the_network(
         concurrency_set(before)
     Enhancer(tile=64, threads=2).enhance(dark(20, 400), strength=1)
     Enhancer(tile=0).enhance(dark(20, 400), strength=1)
-    assert [session.threads for session in sessions] == [2, 2, 2, 2, 0, 0]
+    assert [session.threads for session in sessions] == [2, 2, 2, 2, available(), available()]
     for parts, session in zip((7, 7, 1), sessions[1::2], strict=True):
         sizes = [size for size in session.sizes if size[0] == 20]  # without the thumbnail
         assert len(sizes) == parts, session.sizes
@@ -461,3 +463,32 @@ def test_a_failure_leaves_nothing_under_a_temporary_name(
     monkeypatch.setattr(Path, "replace", full)
     assert relume("enhance", path, "-o", out).code == ExitCode.OUTPUT_UNWRITABLE
     assert [digest(file) for file in out.iterdir()] == ([kept] if replaced else [])
+
+
+def test_a_photo_goes_to_stdout(relume: Run, photo: Make, tmp_path: Path) -> None:
+    path = photo("night.png")
+    result = relume("enhance", path, "-o", "-")
+    assert (result.code, result.err) == (0, "")
+    assert list(tmp_path.iterdir()) == [path]
+    assert read_photo(result.out).rgb_HWC.mean() > dark().mean()
+    assert relume("enhance", path, "-o", "-", "--strength", 0).out == path.read_bytes()
+    missing = relume("enhance", tmp_path / "missing.png", "-o", "-")
+    assert (missing.code, missing.out) == (ExitCode.INPUT_UNREADABLE, b"")
+
+
+@pytest.mark.parametrize("name", ["new.jpg/", "new.jpg//", "new/"])
+def test_a_name_that_ends_in_a_slash_is_a_folder(relume: Run, photo: Make, tmp_path: Path, name: str) -> None:
+    path = photo("night.jpg")
+    result = relume("enhance", path, "-o", f"{tmp_path}/{name}")
+    assert result.code == 0
+    assert [file.name for file in (tmp_path / name).iterdir()] == ["night.jpg"]
+
+
+def test_an_unknown_ending_is_told_to_be_a_folder(relume: Run, photo: Make, tmp_path: Path) -> None:
+    path, out = photo("night.jpg"), tmp_path / "new.xyz"
+    first, second = relume("enhance", path, "-o", out), relume("enhance", path, "-o", out)
+    assert (first.code, second.code) == (0, 0)
+    assert [file.name for file in out.iterdir()] == ["night.jpg"]
+    assert "new.xyz: a new folder for the results" in first.err
+    assert "new folder" not in second.err
+    assert "new folder" not in relume("enhance", path, "-o", tmp_path / "plain").err

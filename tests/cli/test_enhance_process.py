@@ -102,7 +102,7 @@ def test_a_full_disk(photo: Make, tmp_path: Path) -> None:
     assert "new.png" in one.stderr
     many = subprocess.run([*command, *paths, "-o", tmp_path / "out"], capture_output=True, text=True)
     assert many.returncode == ExitCode.BATCH_PARTLY_FAILED
-    assert many.stderr.count("\n") == 2
+    assert many.stderr.count("\n") == 3  # one a photo, and the summary
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
     assert (tmp_path / "out" / "b.png").read_bytes() == b"old"
     assert [digest(path) for path in paths] == before

@@ -11,7 +11,10 @@ import threading
 from types import FrameType
 from typing import NoReturn
 
-from relume.errors import ExitCode, MissingExtra, RelumeError
+from relume.errors import ExitCode, Fault, MissingExtra, OutOfResources, as_failure
+
+_SCARCE = ("cannot allocate memory", "failed to map segment", "too many open files")
+"""What the system's loader says where not the package is at fault."""
 
 
 def main() -> NoReturn:
@@ -24,17 +27,24 @@ def main() -> NoReturn:
             signal.signal(number, _interrupt)
     try:
         _run()
-    except RelumeError as error:
-        from relume.cli.console import say
-
-        say(f"relume: {error}")
-        sys.exit(int(error.exit_code))
     except KeyboardInterrupt:
         from relume.cli.console import say
 
         say("relume: interrupted.")
         sys.exit(int(ExitCode.INTERRUPTED))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is one line
+        sys.exit(int(_told(error)))
     sys.exit(0)
+
+
+def _told(error: Exception) -> ExitCode:
+    """Say what ended a command, in a line, and where it arose if that is wanted; returns the exit code."""
+    from relume.cli.console import say, say_where
+
+    failure = as_failure(error, None)
+    say(f"relume: {failure}")
+    say_where(failure)
+    return ExitCode.INTERNAL if isinstance(failure, Fault) and failure is not error else failure.exit_code
 
 
 def _run() -> None:
@@ -54,6 +64,11 @@ def _run() -> None:
         if str(error.name).partition(".")[0] == "relume":
             raise
         said = " ".join(str(error).split())
+        if any(sign in said.lower() for sign in _SCARCE):
+            raise OutOfResources(
+                f"there is too little memory to load a package ({said})",
+                "Close other programs, or raise the limit (ulimit -v).",
+            ) from error
         raise MissingExtra(f"a package does not load ({said})", "Run: relume doctor") from error
     except OSError as error:
         if not _stdout_fails():

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from relume.errors import OutputUnwritable
+from relume.errors import DEBUG_VARIABLE, OutputUnwritable, RelumeError
 from relume.progress import bar, stderr
 
-__all__ = ["counting", "emit", "progress", "say", "stderr", "stdout_failed"]
+__all__ = ["counting", "emit", "progress", "say", "say_where", "stderr", "stdout_failed"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -48,6 +49,14 @@ def say(message: str) -> None:
         stderr().print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
     except OSError:
         _discard(sys.stderr)
+
+
+def say_where(error: RelumeError) -> None:
+    """Print where a fault arose, line by line, if the environment asks for it."""
+    if error.__cause__ is None or not os.environ.get(DEBUG_VARIABLE):
+        return
+    for line in "".join(traceback.format_exception(error.__cause__)).splitlines():
+        say(line)
 
 
 def _discard(stream: TextIO) -> None:

@@ -6,13 +6,16 @@ import json
 import platform
 from collections.abc import Callable, Iterable
 from importlib import import_module, metadata
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from relume.errors import ExitCode
 from relume.private import lend_folder_to_matplotlib
 from relume.version import __version__
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _NEEDED = {"numpy": "numpy", "onnxruntime": "onnxruntime", "pillow": "PIL", "pyvips": "pyvips"}
 """Packages that every photo takes, and the modules to import."""
@@ -135,7 +138,7 @@ def _models() -> dict[str, str]:
     return {name: _attempt(lambda name=name: brightens(name)) for name in list_models()}
 
 
-def _picture(height: int, width: int) -> Any:
+def _picture(height: int, width: int) -> NDArray[Any]:
     """A dark gradient, H x W x 3, uint8."""
     import numpy as np
 

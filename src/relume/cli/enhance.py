@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,7 +24,14 @@ from relume.cli.controls import (
     controls,
     downsample_factor,
 )
-from relume.errors import InputUnreadable, OutputUnwritable, UsageError
+from relume.errors import (
+    DEBUG_VARIABLE,
+    InputUnreadable,
+    OutputUnwritable,
+    RelumeError,
+    UsageError,
+    as_failure,
+)
 from relume.options import DEFAULT_MAX_PIXELS, DEFAULT_MODEL, DEFAULT_TILE, Controls, EnhanceOptions
 
 if TYPE_CHECKING:
@@ -29,6 +39,13 @@ if TYPE_CHECKING:
     from relume.pipeline.plan import Output
 
 STDIO = "-"
+_PIECE = 1 << 20
+_SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
+_LEAST_TILE = 64
+"""Side below which a tile's surroundings cost far more than the tile."""
+
+_NAMED = 5
+"""Images that a line names, at most."""
 
 
 def enhance(
@@ -68,7 +85,7 @@ def enhance(
         bool, typer.Option("--strip", help="Leave out EXIF, GPS, XMP, IPTC, comments and profiles.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, coreml or directml.")] = "auto",
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all that the process may use.")] = 0,
     tile: Annotated[
         int,
         typer.Option(help="Side of the tiles; smaller: less memory, the same picture; 0: none."),
@@ -77,6 +94,9 @@ def enhance(
     max_pixels: Annotated[int, typer.Option(help="Refuse photos with more pixels.")] = DEFAULT_MAX_PIXELS,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a photo on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report errors only.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show where in the program a photo failed.")
+    ] = False,
 ) -> None:
     """Enhance dark photos. Inputs are never overwritten unless you say --in-place.
 
@@ -87,9 +107,6 @@ def enhance(
 
     [bold]curl -s URL | relume enhance - -o - > out.jpg[/bold] works in a pipe.
     """
-    from relume.photo.vips import set_limits
-    from relume.pipeline.plan import Output
-
     options = EnhanceOptions(
         **asdict(controls(strength, denoise, exposure, highlight_guard, colour_guard)),
         model=model,
@@ -98,73 +115,115 @@ def enhance(
         tile=tile,
         downsample=downsample_factor(downsample),
     )
-    set_limits(threads)
-    if STDIO in paths:
+    if verbose:
+        os.environ[DEBUG_VARIABLE] = "1"
+    if 0 < tile < _LEAST_TILE:
+        raise UsageError(
+            f"--tile {tile} would take many times as long",
+            f"Give at least {_LEAST_TILE}, or 0 for the whole photo at once.",
+        )
+    from relume.photo.vips import set_limits
+    from relume.pipeline.plan import Output
+    from relume.threads import available
+
+    set_limits(threads or available())
+    if output == "":
+        raise UsageError("the output's name is empty", "Name a file or a folder with -o, or leave it out.")
+    to_stdout = output == STDIO or (output is None and STDIO in paths)
+    place = Output(
+        None if output is None or to_stdout else Path(output),
+        format,
+        quality,
+        strip,
+        in_place,
+        skip_existing,
+        max_pixels,
+        folder=bool(output) and output[-1] in _SEPARATORS,
+        again=strength != "auto" or exposure is not None,
+    )
+    if to_stdout or STDIO in paths:
         if len(paths) > 1 or recursive or in_place or skip_existing or as_json:
             raise UsageError(
                 "- stands for one photo and excludes other paths, "
                 "--recursive, --in-place, --skip-existing and --json",
                 "Name either - or paths.",
             )
-        target = None if output in (None, STDIO) else Path(output)
-        _through_pipe(options, Output(target, format, quality, strip, max_pixels=max_pixels), quiet)
-        return
-    if output == "":
-        raise UsageError("the output's name is empty", "Name a file or a folder with -o, or leave it out.")
-    if output == STDIO:
-        raise UsageError("-o - needs the photo from stdin", "Write: relume enhance - -o - < in.jpg > out.jpg")
-    folder = None if output is None else Path(output)
-    _batch(
-        paths,
-        recursive,
-        options,
-        Output(folder, format, quality, strip, in_place, skip_existing, max_pixels),
-        as_json,
-        quiet,
-    )
+        _single(paths[0], options, place, quiet)
+    else:
+        _batch(paths, recursive, options, place, as_json, quiet)
 
 
-def _through_pipe(options: EnhanceOptions, output: Output, quiet: bool) -> None:
-    from relume.cli.console import emit, say
+def _single(source: str, options: EnhanceOptions, output: Output, quiet: bool) -> None:
+    """One photo from stdin or to stdout.
+
+    Raises:
+        RelumeError: whatever it fails in.
+    """
+    from relume.cli.console import say
+
+    if output.path is None and sys.stdout is not None and sys.stdout.isatty():
+        raise UsageError("stdout is a terminal", "Add -o FILE, or redirect stdout.")
+    if source == STDIO and sys.stdin is None:
+        raise InputUnreadable("cannot be read (it is closed)", "Redirect it.", path="stdin")
+    name = "stdin" if source == STDIO else source
+    try:
+        notes = _enhanced(source, options, output)
+    except RelumeError:
+        raise
+    except Exception as error:
+        raise as_failure(error, name) from error
+    for note in () if quiet else notes:
+        say(note)
+
+
+def _enhanced(source: str, options: EnhanceOptions, output: Output) -> tuple[str, ...]:
+    from relume.cli.console import emit
     from relume.enhancer import load_enhancer
     from relume.photo import read_photo
     from relume.photo.read import MAX_BYTES
     from relume.pipeline.batch import Result
 
-    if output.path is None and sys.stdout is not None and sys.stdout.isatty():
-        raise UsageError("stdout is a terminal", "Add -o FILE, or redirect stdout.")
-    if sys.stdin is None:
-        raise InputUnreadable("cannot be read (it is closed)", "Redirect it.", path="stdin")
-    # One byte beyond the limit is enough to be refused; an endless stream is not read to its end.
-    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    data = _read_stdin(MAX_BYTES) if source == STDIO else Path(source)
     photo = read_photo(data, max_pixels=output.max_pixels)
     enhancer = load_enhancer(options)
     result = Result(photo, enhancer.enhance(photo, **asdict(options.controls)), data, output)
     if output.path is not None:
-        notes = result.write(output.path, output.format)
-    else:
-        encoded, notes = result.encode()
-        emit(encoded)
-    for note in () if quiet else notes:
-        say(note)
+        return result.write(output.path, output.format)
+    encoded, notes = result.encode()
+    emit(encoded)
+    return notes
+
+
+def _read_stdin(limit: int) -> bytes:
+    """What stdin holds; of an endless stream a byte beyond the limit, which is enough to be refused.
+
+    It grows by pieces, since one call for all would reserve the limit.
+    """
+    data = bytearray()
+    while len(data) <= limit and (piece := sys.stdin.buffer.read(min(_PIECE, limit + 1 - len(data)))):
+        data += piece
+    return bytes(data)
 
 
 def _batch(
     paths: list[str], recursive: bool, options: EnhanceOptions, output: Output, as_json: bool, quiet: bool
 ) -> None:
-    from relume.cli.console import progress, say
+    from relume.cli.console import progress
     from relume.enhancer import load_enhancer
     from relume.pipeline.batch import exit_code, not_found, run_batch
     from relume.pipeline.inputs import find_inputs, without_results
     from relume.pipeline.plan import plan
 
+    started = perf_counter()
     errors: list[InputUnreadable] = []
-    found = find_inputs(paths, recursive=recursive, results=output.path, on_error=errors.append)
+    others: list[Path] = []
+    found = find_inputs(
+        paths, recursive=recursive, results=output.path, on_error=errors.append, on_image=others.append
+    )
     inputs, results = without_results(found)
     jobs = plan(inputs, output)
-    if results and not quiet:
-        more = f" and {len(results) - 1} more" if len(results) > 1 else ""
-        say(f"{results[0]}{more} left out: results of other inputs")
+    if not quiet:
+        _announce(inputs, results, output)
     enhancer = load_enhancer(options)
     outcomes: list[Outcome] = []
     lines = _Lines(as_json)
@@ -178,8 +237,43 @@ def _batch(
             lines.add(outcome)
             _report(outcome, quiet)
             advance()
+    if not quiet:
+        _summarise(outcomes, others, perf_counter() - started)
     lines.close()
     raise typer.Exit(int(exit_code(outcomes)))
+
+
+def _announce(inputs: Sequence[tuple[Path, Path]], results: Sequence[Path], output: Output) -> None:
+    """Say what is not plain from the command: inputs left out, and a folder that looks like a file."""
+    from relume.cli.console import say
+    from relume.pipeline.inputs import is_folder
+    from relume.pipeline.plan import names_file
+
+    if results:
+        more = f" and {len(results) - 1} more" if len(results) > 1 else ""
+        say(f"{results[0]}{more} left out: results of other inputs")
+    folder = output.path
+    if folder is not None and folder.suffix and not is_folder(folder) and not names_file(inputs, output):
+        say(f"{folder}: a new folder for the results, as relume writes no {folder.suffix} files")
+
+
+def _summarise(outcomes: Sequence[Outcome], others: Sequence[Path], seconds: float) -> None:
+    """One line about a batch, and one about images in its folders that relume cannot read."""
+    from relume.cli.console import say
+
+    if others:
+        names = ", ".join(map(str, others[:_NAMED])) + (", ..." if len(others) > _NAMED else "")
+        say(f"{len(others)} image(s) of formats that relume does not read: {names}")
+    if len(outcomes) < 2:
+        return
+    well = [outcome for outcome in outcomes if outcome.status == "ok"]
+    left = sum(outcome.left_alone for outcome in well)
+    counts = {
+        "done": len(well) - left,
+        "left alone": left,
+        **{name: sum(outcome.status == name for outcome in outcomes) for name in ("failed", "skipped")},
+    }
+    say(f"{', '.join(f'{count} {name}' for name, count in counts.items())}; {seconds:.1f} s")
 
 
 class _Lines:
@@ -206,10 +300,11 @@ class _Lines:
 
 
 def _report(outcome: Outcome, quiet: bool) -> None:
-    from relume.cli.console import say
+    from relume.cli.console import say, say_where
 
     if outcome.error is not None:
         say(f"relume: {outcome.error}")
+        say_where(outcome.error)
     elif not quiet:
         arrow = f"{outcome.job.source} -> {outcome.job.target}"
         detail = "exists, skipped" if outcome.status == "skipped" else f"{outcome.seconds:.2f} s"

@@ -10,7 +10,8 @@ from typing import Any
 import onnxruntime as ort
 
 from relume.arrays import Floats
-from relume.errors import InputTooLarge, ModelError, UsageError
+from relume.errors import InputTooLarge, ModelError, OutOfResources, UsageError
+from relume.threads import available
 
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -18,6 +19,9 @@ _PROVIDERS = {
     "coreml": "CoreMLExecutionProvider",
     "directml": "DmlExecutionProvider",
 }
+
+_REMEDY = "Install relume again, or export the model again."
+_SCARCE = ("alloc", "out of memory", "resource temporarily unavailable", "pthread_create")
 
 
 def available_devices() -> list[str]:
@@ -43,17 +47,21 @@ class OnnxEngine:
     Args:
         model: the serialised graph.
         device: see `EnhanceOptions.device`.
-        threads: CPU threads, 0 for all.
+        threads: CPU threads, 0 for as many as the process may use.
 
     Raises:
         ModelError: the graph cannot be loaded.
+        OutOfResources: too little memory, or no more threads.
         UsageError: no such device.
     """
 
     def __init__(self, model: bytes, *, device: str = "auto", threads: int = 0) -> None:
         chosen = _choose(device)
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or available()
+        # Threads that wait by spinning take the processor from those that work: with other programs beside
+        # it, or more threads than cores, that costs many times what it gains.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         # Photos come in many sizes: an arena that grows with each and never shrinks would eat the memory.
         options.enable_cpu_mem_arena = False
@@ -64,9 +72,12 @@ class OnnxEngine:
         try:
             self._session = ort.InferenceSession(model, options, providers=providers)
         except Exception as error:
-            raise ModelError(
-                f"ONNX Runtime cannot load the model ({_one_line(error)})", "Install relume again."
-            ) from error
+            if _lacks_resources(error):
+                raise OutOfResources(
+                    f"there is too little memory, or too few threads, to load the model ({_one_line(error)})",
+                    "Close other programs, take fewer threads (--threads 1), or raise the limits (ulimit).",
+                ) from error
+            raise ModelError(f"ONNX Runtime cannot load the model ({_one_line(error)})", _REMEDY) from error
         self._outputs = [output.name for output in self._session.get_outputs()]
         # DirectML allows one thread at a time to run a session.
         self._turn = Lock() if chosen == "directml" else nullcontext()
@@ -85,14 +96,22 @@ class OnnxEngine:
         try:
             with self._turn:
                 outputs: Any = self._session.run(self._outputs, inputs, self._run_options)
-        except Exception as error:  # ONNX Runtime tells its errors apart by their text only
-            if "alloc" in str(error):
+        except Exception as error:
+            if _lacks_resources(error):
                 reason, remedy = "there is not enough memory for the photo", "Take smaller tiles."
                 raise InputTooLarge(reason, remedy) from error
-            raise ModelError(
-                f"ONNX Runtime cannot run the model ({_one_line(error)})", "Install relume again."
-            ) from error
+            raise ModelError(f"ONNX Runtime cannot run the model ({_one_line(error)})", _REMEDY) from error
         return dict(zip(self._outputs, outputs, strict=True))
+
+    def stop(self) -> None:
+        """End what it runs, between two nodes of the graph, and refuse to run again."""
+        self._run_options.terminate = True
+
+
+def _lacks_resources(error: Exception) -> bool:
+    """ONNX Runtime tells its errors apart by their text only."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in said for sign in _SCARCE)
 
 
 def _one_line(error: Exception) -> str:

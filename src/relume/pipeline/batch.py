@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relume.errors import ExitCode, InputTooLarge, InputUnreadable, OutputUnwritable, RelumeError
+from relume.errors import ExitCode, InputUnreadable, OutputUnwritable, RelumeError, as_failure
 from relume.files import make_folder
 from relume.photo import Photo, encode_photo, read_photo, write_photo
 from relume.photo.write import copy_photo, keeps_format
 from relume.pipeline.plan import READ_ONLY, WRITABLE_SUFFIXES, Job, Output
+from relume.pipeline.stamp import is_stamped, stamped
 
 _LEFT_ALONE = "left as it is"
+_DONE_BEFORE = f"{_LEFT_ALONE}: enhanced in place before (--strength 1 does it again)"
 _PIXELS_LEFT_ALONE = "pixels left as they are"
 
 _NOT_WRITTEN = "HEIC and camera raw are read, not written"
@@ -42,6 +44,11 @@ class Outcome:
     bits: int = 0
     notes: tuple[str, ...] = ()
     error: RelumeError | None = None
+
+    @property
+    def left_alone(self) -> bool:
+        """Whether the photo's own file is the result."""
+        return any(note.startswith(_LEFT_ALONE) for note in self.notes)
 
     def to_json(self) -> dict[str, Any]:
         """One flat, JSON-ready record."""
@@ -105,9 +112,10 @@ class Result:
             reason = f"the file holds more than relume writes ({'; '.join(self.photo.dropped)})"
             raise OutputUnwritable(reason, _ELSEWHERE, path=target)
         make_folder(target.parent)
+        changed = output.in_place and self.enhanced is not self.photo
         return self._noted(
             write_photo(
-                self.enhanced,
+                stamped(self.enhanced) if changed else self.enhanced,
                 target,
                 format=format,
                 quality=output.quality,
@@ -119,8 +127,9 @@ class Result:
     def encode(self) -> tuple[bytes, tuple[str, ...]]:
         """The bytes of an image file, and notes as for `write`."""
         output = self.output
-        if isinstance(self.source, bytes) and self._stays(None, output.format):
-            return self.source, (_LEFT_ALONE,)
+        if self._stays(None, output.format):
+            own = self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+            return own, (_LEFT_ALONE,)
         encoded, notes = encode_photo(
             self.enhanced, format=output.format, quality=output.quality, strip=output.strip
         )
@@ -149,7 +158,7 @@ def run_batch(
     enhance: Callable[[Photo], Photo],
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Outcome]:
-    """Enhance one job after another; one that fails does not stop the rest.
+    """Enhance one job after another; one that fails, in whatever way, does not stop the rest.
 
     Args:
         jobs: from `plan`.
@@ -163,9 +172,8 @@ def run_batch(
         started = clock()
         try:
             photo, notes = _run(job, output, enhance)
-        except RelumeError as error:
-            error.path = error.path or job.source
-            yield Outcome(job, "failed", clock() - started, error=error)
+        except Exception as error:  # noqa: BLE001 - an unknown fault is one failed photo
+            yield Outcome(job, "failed", clock() - started, error=as_failure(error, job.source))
         else:
             yield Outcome(job, "ok", clock() - started, photo.width, photo.height, photo.bits, notes)
 
@@ -175,12 +183,9 @@ def _run(job: Job, output: Output, enhance: Callable[[Photo], Photo]) -> tuple[P
         remedy = _ELSEWHERE if output.in_place else "Choose another format or output."
         raise OutputUnwritable(_NOT_WRITTEN, remedy, path=job.target)
     photo = read_photo(job.source, max_pixels=output.max_pixels)
-    try:
-        enhanced = enhance(photo)
-    except MemoryError as error:
-        raise InputTooLarge(
-            "there is not enough memory for the photo", "Take smaller tiles, such as --tile 512."
-        ) from error
+    if output.in_place and not output.again and is_stamped(photo):
+        return photo, (_DONE_BEFORE,)
+    enhanced = enhance(photo)
     by_source = output.in_place or job.target.suffix.lower() not in WRITABLE_SUFFIXES
     format_name = output.format or (photo.format if by_source else "")
     return enhanced, Result(photo, enhanced, job.source, output).write(job.target, format_name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -11,15 +12,21 @@ from typing import NoReturn
 
 from relume.errors import InputUnreadable, UsageError
 from relume.photo import READABLE_SUFFIXES
+from relume.photo.formats import IMAGE_SUFFIXES
 
 MARK = ".relume"
 """Stands before the suffix of a result that lies beside its input: `night.jpg` -> `night.relume.jpg`."""
 
 OnError = Callable[[InputUnreadable], object]
+OnImage = Callable[[Path], object]
 
 
 def _raise(error: InputUnreadable) -> NoReturn:
     raise error
+
+
+def _ignore(_: Path) -> None:
+    pass
 
 
 def find_inputs(
@@ -28,15 +35,18 @@ def find_inputs(
     recursive: bool = False,
     results: Path | None = None,
     on_error: OnError = _raise,
+    on_image: OnImage = _ignore,
 ) -> list[tuple[Path, Path]]:
     """Expand files, folders and glob patterns to photos, each with the folder that its place is relative to.
 
     A folder gives the photos in it (by suffix), with `recursive` those of its folders too, except the folder
     of `results`. Hidden files and folders in it are passed over; so are results of earlier runs, which a
-    pattern passes over too. A file that is named outright is taken whatever its name.
+    pattern passes over too. A file that is named outright is taken whatever its name. The place of what a
+    pattern with `**` finds is relative to the folder in which the pattern begins.
 
     Args:
         on_error: takes what goes wrong with a path, while the others go on; raises it by default.
+        on_image: takes each image of a folder that is passed over, as relume reads no such files.
 
     Raises:
         InputUnreadable: a path or pattern that matches nothing, or a folder that may not be read.
@@ -48,9 +58,11 @@ def find_inputs(
         if not pattern:
             raise UsageError("a path is empty", "Name a photo or a folder; . is the current folder.")
         if is_folder(path):
-            matches = [(photo, path) for photo in _photos_in(path, recursive, results, on_error)]
+            photos = _photos_in(path, recursive, results, on_error, on_image)
+            matches = [(photo, path) for photo in photos]
         elif glob.has_magic(pattern) and not os.path.lexists(path):
-            matches = [(photo, photo.parent) for photo in _photos_like(pattern, on_error)]
+            base = _start(path)
+            matches = [(photo, base or photo.parent) for photo in _photos_like(pattern, on_error)]
         else:
             matches = [(path, path.parent)]
         for photo, base in matches:
@@ -62,6 +74,14 @@ def is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 - takes any name, where Path.is_dir fails with too long ones
 
 
+def _start(pattern: Path) -> Path | None:
+    """The folder in which a pattern with `**` begins; None for other patterns."""
+    if "**" not in pattern.parts:
+        return None
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts)
+    return Path(*fixed)
+
+
 def _photos_like(pattern: str, on_error: OnError) -> list[Path]:
     names = (Path(name) for name in sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207
     photos = [path for path in names if _is_file(path) and not path.stem.endswith(MARK)]
@@ -71,19 +91,24 @@ def _photos_like(pattern: str, on_error: OnError) -> list[Path]:
     return photos
 
 
-def _photos_in(folder: Path, recursive: bool, results: Path | None, on_error: OnError) -> list[Path]:
+def _photos_in(
+    folder: Path, recursive: bool, results: Path | None, on_error: OnError, on_image: OnImage
+) -> list[Path]:
     failed: list[InputUnreadable] = []
     apart = None if results is None else Path(identity(results))
     if apart is not None and Path(identity(folder)) not in apart.parents:
         apart = None
-    photos = [
+    images = [
         path
         for path in _files_in(folder, recursive, failed.append)
-        if path.suffix.lower() in READABLE_SUFFIXES
+        if path.suffix.lower() in IMAGE_SUFFIXES
         and _is_file(path)
         and not path.stem.endswith(MARK)
         and apart not in Path(identity(path)).parents
     ]
+    photos = [path for path in images if path.suffix.lower() in READABLE_SUFFIXES]
+    for path in sorted(set(images).difference(photos)):
+        on_image(path)
     if not photos and not failed:
         hint = "" if recursive else " Add --recursive to look into its folders."
         remedy = f"Name a folder with photos.{hint}"

@@ -24,10 +24,12 @@ class Output:
 
     Attributes:
         path: a file for one input, else a folder; None puts `NAME.relume.EXT` beside each input.
+        folder: `path` is a folder, whatever it looks like.
         format: name of a format for all results; "" keeps each input's.
         quality: 1..100 for lossy formats; None for each format's default.
         strip: leave all metadata out.
         in_place: replace the inputs.
+        again: in place, enhance also what was enhanced in place before.
         skip_existing: leave results alone that are there already.
         max_pixels: most pixels of an input.
     """
@@ -39,6 +41,8 @@ class Output:
     in_place: bool = False
     skip_existing: bool = False
     max_pixels: int = DEFAULT_MAX_PIXELS
+    folder: bool = False
+    again: bool = False
 
     def __post_init__(self) -> None:
         if self.in_place and (self.path is not None or self.format or self.skip_existing):
@@ -47,7 +51,8 @@ class Output:
             )
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise UsageError(f"quality is {self.quality}", "Give a quality from 1 to 100.")
-        suffix = "" if self.path is None or is_folder(self.path) else self.path.suffix.lower()
+        elsewhere = self.path is None or self.folder or is_folder(self.path)
+        suffix = "" if elsewhere or self.path is None else self.path.suffix.lower()
         if self.format and suffix in IMAGE_SUFFIXES and suffix not in parse_format(self.format).suffixes:
             raise UsageError(
                 f"--format {self.format} contradicts the output's name", "Change one of them.", path=self.path
@@ -70,23 +75,34 @@ def plan(inputs: Sequence[tuple[Path, Path]], output: Output) -> list[Job]:
         OutputUnwritable: an unknown format, or a file where a folder is needed.
         UsageError: the name of an image file, still to be made, where a folder is needed.
     """
-    single = len(inputs) == 1 and output.path is not None and _is_file_target(output.path, inputs[0])
+    single = names_file(inputs, output)
     if output.path is not None and inputs and not single:
-        _check_folder(output.path)
+        _check_folder(output.path, output.folder)
     jobs = [
         Job(source, output.path if single and output.path else _target(source, base, output))
         for source, base in inputs
     ]
-    jobs = _apart(jobs)
+    jobs = _once(jobs) if output.in_place else _apart(jobs)
     _check_targets(jobs, output)
     return jobs
 
 
-def _check_folder(folder: Path) -> None:
+def names_file(inputs: Sequence[tuple[Path, Path]], output: Output) -> bool:
+    """Whether the output's path is that of a file: for one input that was named as a file, if it looks so."""
+    if len(inputs) != 1 or output.path is None or output.folder:
+        return False
+    source, base = inputs[0]
+    looks_so = output.path.suffix.lower() in READABLE_SUFFIXES and not is_folder(output.path)
+    return looks_so and source.parent == base
+
+
+def _check_folder(folder: Path, whatever: bool) -> None:
     if is_folder(folder):
         return
     if os.path.lexists(folder):
         raise OutputUnwritable("this is no folder", "Name a folder for the results.", path=folder)
+    if whatever:
+        return
     suffix = folder.suffix.lower()
     if suffix in READABLE_SUFFIXES:
         raise UsageError(
@@ -94,12 +110,6 @@ def _check_folder(folder: Path) -> None:
         )
     if suffix in IMAGE_SUFFIXES:
         raise UsageError(f"relume writes no {suffix} files", f"Choose one of {TITLES}.", path=folder)
-
-
-def _is_file_target(path: Path, only: tuple[Path, Path]) -> bool:
-    """`-o` names a file when the one input was named as a file and `-o` looks like an image file."""
-    source, base = only
-    return source.parent == base and path.suffix.lower() in READABLE_SUFFIXES and not is_folder(path)
 
 
 def _target(source: Path, base: Path, output: Output) -> Path:
@@ -130,6 +140,16 @@ def _apart(jobs: Sequence[Job]) -> list[Job]:
         else job
         for job in jobs
     ]
+
+
+def _once(jobs: Iterable[Job]) -> list[Job]:
+    """Each file once, where links lead to it under several names; by its own name, if that is among them."""
+    kept: dict[str, Job] = {}
+    for job in jobs:
+        key = identity(job.target)
+        if key not in kept or (kept[key].target.is_symlink() and not job.target.is_symlink()):
+            kept[key] = job
+    return list(kept.values())
 
 
 def _check_targets(jobs: Iterable[Job], output: Output) -> None:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+_MOST_PIXELS = 1024
+"""A side that a card may name; larger ones would take gigabytes."""
+
 
 @dataclass(frozen=True)
 class Card:
@@ -22,7 +25,7 @@ class Card:
         gmacs_256: multiply-accumulates of a 256 x 256 image, in units of 1e9.
         thumbnail_size: side of the thumbnail of a whole photo that the global graph takes; None without one.
         size_multiple: tiles start at multiples of this.
-        halo: how far around a pixel the local pass looks, rounded up to `size_multiple`; None where it looks
+        halo: how far around a pixel the local pass looks, a multiple of `size_multiple`; None where it looks
             at the whole photo, which is then never cut into tiles.
         files: sha256 of each graph, by file name.
         data, terms: what it was trained on, and under which terms.
@@ -52,15 +55,20 @@ class Card:
     environment: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        counts = {"params": self.params, "size_multiple": self.size_multiple}
+        counts: dict[str, tuple[object, int, int]] = {
+            "params": (self.params, 1, 10**15),
+            "size_multiple": (self.size_multiple, 1, _MOST_PIXELS),
+        }
         if self.thumbnail_size is not None:
-            counts["thumbnail_size"] = self.thumbnail_size
-        wrong = [name for name, value in counts.items() if not _is_count(value, least=1)]
-        if self.halo is not None and not _is_count(self.halo, least=0):
-            wrong.append("halo")
+            counts["thumbnail_size"] = (self.thumbnail_size, 1, _MOST_PIXELS)
+        if self.halo is not None:
+            counts["halo"] = (self.halo, 0, 4 * _MOST_PIXELS)
+        wrong = [name for name, (value, *limits) in counts.items() if not _is_count(value, *limits)]
         texts = [self.name, self.summary, self.network, *_items(self.files)]
-        if wrong or not all(isinstance(text, str) for text in texts):
+        if wrong or not all(isinstance(text, str) and "\0" not in text for text in texts):
             raise ValueError(f"it gives no sensible {', '.join(wrong) or 'names and files'}")
+        if self.halo is not None and self.halo % self.size_multiple:
+            raise ValueError(f"its halo {self.halo} is no multiple of its size_multiple {self.size_multiple}")
         for part in (self.recipe, self.metrics, self.environment):
             _items(part)
 
@@ -75,8 +83,8 @@ class Card:
         return f"{self.name}.onnx" if self.thumbnail_size is None else f"{self.name}.local.onnx"
 
 
-def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _is_count(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _items(value: object) -> list[Any]:

@@ -13,6 +13,8 @@ from relume.zoo.card import Card
 
 WEIGHTS = resources.files("relume.zoo") / "weights"
 _REMEDY = "Install relume again, or export the model again."
+_MOST_OF_A_CARD = 16 << 20
+_MOST_OF_A_GRAPH = 1 << 30
 
 
 def list_models() -> list[str]:
@@ -20,6 +22,11 @@ def list_models() -> list[str]:
     return sorted(
         file.name.removesuffix(".json") for file in WEIGHTS.iterdir() if file.name.endswith(".json")
     )
+
+
+def is_shipped(model: str) -> bool:
+    """Whether a model, named as for `load_card`, comes with relume."""
+    return _locate(model)[0] is WEIGHTS
 
 
 def load_card(model: str) -> Card:
@@ -35,12 +42,13 @@ def load_card(model: str) -> Card:
             f"Choose one of: {', '.join(list_models())}; or name the .json file of an exported one.",
         )
     try:
-        return Card(**json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
+        return Card(**json.loads(_read(folder / f"{name}.json", _MOST_OF_A_CARD).decode()))
     except OSError as error:
+        said = error.strerror or "it is no file"
         raise ModelError(
-            "the card cannot be read", "Name the card of an exported model.", path=model
+            f"the card cannot be read ({said})", "Name the card of an exported model.", path=model
         ) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"the card of model '{name}' is damaged ({error})", _REMEDY) from error
 
 
@@ -49,6 +57,22 @@ def _locate(model: str) -> tuple[Traversable, str]:
     if model.endswith(".json"):
         return Path(model).parent, Path(model).stem
     return WEIGHTS, model
+
+
+def _read(file: Traversable, most: int) -> bytes:
+    """The bytes of a regular file; one that is a pipe or a device would have no end.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+        ValueError: it is larger than `most` bytes, or its name is none.
+    """
+    if not file.is_file():
+        raise FileNotFoundError("there is no such file")
+    with file.open("rb") as opened:
+        content = opened.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"more than {most:,} bytes")
+    return content
 
 
 def load_graph(model: str, card: Card, file_name: str) -> bytes:
@@ -63,8 +87,8 @@ def load_graph(model: str, card: Card, file_name: str) -> bytes:
         ModelError: missing, or not the file that the card names.
     """
     try:
-        content = (_locate(model)[0] / Path(file_name).name).read_bytes()
-    except OSError as error:
+        content = _read(_locate(model)[0] / Path(file_name).name, _MOST_OF_A_GRAPH)
+    except (OSError, ValueError) as error:
         raise ModelError("the model's file cannot be read", _REMEDY, path=file_name) from error
     if hashlib.sha256(content).hexdigest() != card.files.get(file_name):
         raise ModelError("the model's file is not the one that its card names", _REMEDY, path=file_name)
