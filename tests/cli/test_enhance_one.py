@@ -275,6 +275,7 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             self.threads, self.sizes = options.intra_op_num_threads, []
             self._session = session(model, options, **rest)
             self.get_providers = self._session.get_providers
+            self.get_outputs = self._session.get_outputs
             started.append(self)
 
         def run(self, names: Any, inputs: dict[str, np.ndarray], options: Any) -> Any:
