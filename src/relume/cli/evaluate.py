@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +29,17 @@ from relume.cli.controls import (
     controls,
     downsample_factor,
 )
-from relume.cli.selection import LayoutOption, OnlyOption, select
+from relume.cli.selection import LayoutOption, OnlyOption, Selection, select
+from relume.cli.tasks import (
+    LIGHTS,
+    CameraOption,
+    DarknessOption,
+    LimitOption,
+    Outputs,
+    PictureOption,
+    TaskOption,
+    evaluate_task,
+)
 from relume.errors import MissingExtra, UsageError
 from relume.files import check_target, write_file
 from relume.options import MODEL_ALONE
@@ -42,8 +52,13 @@ if TYPE_CHECKING:
 
 def evaluate(
     low: Annotated[
-        Path, typer.Argument(help="Folder of dark photos, or one of them; or a set of pairs, both sides.")
-    ],
+        Path | None,
+        typer.Argument(
+            help="Folder of dark photos, or one of them; or a set of pairs, both sides. With --task: of "
+            "well-lit photos; without it, pictures are drawn.",
+            show_default=False,
+        ),
+    ] = None,
     high: Annotated[
         Path | None,
         typer.Argument(help="Folder of targets with the same names, or one of them.", show_default=False),
@@ -77,6 +92,11 @@ def evaluate(
         Path | None, typer.Option(help="Write a table: Markdown (.md), or CSV (.csv) with a line an image.")
     ] = None,
     images: Annotated[bool, typer.Option("--images", help="Print a row an image as well.")] = False,
+    task: TaskOption = None,
+    darkness: DarknessOption = LIGHTS,
+    camera: CameraOption = "phone",
+    limit: LimitOption = 0,
+    picture: PictureOption = None,
 ) -> None:
     """Score results against targets: full resolution, 8 bits, plain PSNR and SSIM first.
 
@@ -94,23 +114,48 @@ def evaluate(
     [bold]relume evaluate LOW HIGH --models lol --run runs/mine --classical input,gamma,clahe[/bold] scores
     several side by side; JSON then holds a report for each, by name.
 
+    [bold]relume evaluate --task ocr --models lol,photo --classical input,gamma,clahe[/bold] draws pages and
+    signs, darkens them and scores how well their text can be read.
+
     [bold]relume evaluate photos --strength auto[/bold] has no targets: it prints exposure, clipping, colour
     cast and noise before and after.
     """
-    from relume.datasets.overlap import refuse_overlap
     from relume.photo.vips import set_limits
 
     if table is not None and table.suffix not in (".md", ".csv"):
         raise UsageError(f"cannot write a table to '{table}'", "Give a name that ends in .md or .csv.")
     set_limits(threads)
-    selected = select(low, high, only, layout)
     chosen = controls(strength, denoise, exposure, highlight_guard, colour_guard)
     factor = downsample_factor(downsample)
-    found = candidates(
-        models, runs, networks, pred, classical, controls=chosen, downsample=factor, threads=threads
-    )
+    named = (models, runs, networks, pred, classical)
+    if task is not None:
+        _refuse({"HIGH": high, "--pred": pred, "--layout": layout, "--only": only, "--lpips": lpips})
+        found = candidates(*named, controls=chosen, downsample=factor, threads=threads)
+        outputs = Outputs(as_json, table, picture)
+        outputs.check([file for candidate in found for file in candidate.files])
+        evaluate_task(task, low, found, outputs, lights=darkness, camera=camera, limit=limit, threads=threads)
+        return
+    if low is None:
+        raise UsageError("no photos are named", "Name a folder of dark photos, or a --task.")
+    selected = select(low, high, only, layout)
+    found = candidates(*named, controls=chosen, downsample=factor, threads=threads)
     output = _Output(as_json, table, images)
     output.check([*selected.files, *(file for candidate in found for file in candidate.files)])
+    _compare_with_targets(selected, found, output, lpips)
+
+
+def _refuse(options: Mapping[str, object]) -> None:
+    """Options that a task has no use for."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UsageError(f"--task takes no {', '.join(given)}", "Leave it out.")
+
+
+def _compare_with_targets(
+    selected: Selection, found: Sequence[Candidate], output: _Output, lpips: Path | None
+) -> None:
+    from relume.datasets.overlap import refuse_overlap
+
     for candidate in found:
         refuse_overlap(candidate.trained_on, selected.where, candidate.label)
     if selected.pairs is None:

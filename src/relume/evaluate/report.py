@@ -32,7 +32,7 @@ def text_table(reports: Mapping[str, Report]) -> str:
     Args:
         reports: the reports by the name of the model.
     """
-    return _aligned(_summary(reports))
+    return aligned(_summary(reports))
 
 
 def images_table(report: Report) -> str:
@@ -40,7 +40,7 @@ def images_table(report: Report) -> str:
     columns = _columns([report])
     named = [*((row.name, row.scores) for row in report.rows), ("mean", report.mean)]
     rows = [[name, *(text(report, scores) for _, text in columns)] for name, scores in named]
-    return _aligned([["image", *(title for title, _ in columns)], *rows])
+    return aligned([["image", *(title for title, _ in columns)], *rows])
 
 
 def format_csv(reports: Mapping[str, Report]) -> str:
@@ -83,7 +83,7 @@ def changes_table(changes: Mapping[str, Changes], *, markdown: bool = False) -> 
     rows = [["photos", str(len(before.rows)), *_statistics_row(before.before)]]
     rows += [[model, str(len(each.rows)), *_statistics_row(each.after)] for model, each in changes.items()]
     table = [["mean of", "images", *(title for _, title, _, _ in _STATISTICS)], *rows]
-    return markdown_table(table) if markdown else _aligned(table)
+    return markdown_table(table) if markdown else aligned(table)
 
 
 def changes_images_table(changes: Changes) -> str:
@@ -92,7 +92,7 @@ def changes_images_table(changes: Changes) -> str:
     for row in changes.rows:
         rows.append([row.name, "before", *_statistics_row(row.before)])
         rows.append(["", "after", *_statistics_row(row.after)])
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def changes_csv(changes: Mapping[str, Changes]) -> str:
@@ -153,7 +153,7 @@ def _markdown_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Columns two spaces apart, the first flush left, the others flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines: list[str] = []

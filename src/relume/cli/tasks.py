@@ -1,0 +1,173 @@
+"""`relume evaluate --task`: does enhancement help a reader?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relume.cli.candidates import Candidate
+from relume.cli.console import counting
+from relume.cli.laboratory import require_laboratory
+from relume.errors import UsageError
+from relume.files import check_target, write_file
+from relume.private import lend_folder_to_matplotlib
+
+if TYPE_CHECKING:
+    from relume.evaluate.tasks.protocol import Measured, Method, Task
+
+TaskOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TASK",
+        help="Score a reader of the results instead: ocr, detection or faces; needs relume\\[tasks,lab].",
+    ),
+]
+DarknessOption = Annotated[
+    str, typer.Option(metavar="LIGHTS", help="With --task: shares of the light, separated by commas.")
+]
+CameraOption = Annotated[
+    str,
+    typer.Option(help="With --task: whose noise: full-frame, aps-c, compact, phone, webcam."),
+]
+LimitOption = Annotated[
+    int, typer.Option(min=0, help="With --task or --stress: take this many pictures only.")
+]
+PictureOption = Annotated[
+    Path | None,
+    typer.Option("--picture", help="With --task or --stress: draw the scores (.png, .svg)."),
+]
+
+LIGHTS = "1/4,1/16,1/64,1/128,1/256"
+MATCHED = "matched"
+"""The control that has the right brightness and nothing else."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a measurement goes."""
+
+    json_file: str | None
+    table: Path | None
+    picture: Path | None
+
+    def check(self, inputs: Sequence[Path]) -> None:
+        """Refuse files that cannot be written, that are inputs, or that are named twice."""
+        if self.picture is not None and self.picture.suffix not in (".png", ".svg"):
+            raise UsageError(f"cannot draw '{self.picture}'", "Give a name that ends in .png or .svg.")
+        targets = [
+            Path(file) for file in (self.json_file, self.table, self.picture) if file not in (None, "-")
+        ]
+        if len({target.resolve() for target in targets}) < len(targets):
+            raise UsageError("two outputs name one file", "Give each its own.")
+        for target in targets:
+            check_target(target, inputs)
+
+    def write(self, text: str, markdown: str, csv: str, content: object, picture: bytes | None) -> None:
+        """Write what was asked for; the text goes to stdout unless JSON does."""
+        if self.table is not None:
+            write_file(self.table, csv if self.table.suffix == ".csv" else markdown)
+        if self.picture is not None and picture is not None:
+            write_file(self.picture, picture)
+        as_json = json.dumps(content, indent=2) + "\n"
+        if self.json_file not in (None, "-"):
+            write_file(Path(self.json_file), as_json)
+        typer.echo(as_json if self.json_file == "-" else text, nl=False)
+
+
+def evaluate_task(
+    name: str,
+    folder: Path | None,
+    found: Sequence[Candidate],
+    outputs: Outputs,
+    *,
+    lights: str,
+    camera: str,
+    limit: int,
+    threads: int,
+) -> None:
+    """Darken pictures, enhance them, have them read, and print the scores.
+
+    Raises:
+        MissingExtra: the reader or the laboratory is not installed.
+        UsageError: no such task or camera, or no shares of light.
+        RelumeError: as the candidates and `items_of`.
+    """
+    require_laboratory()
+    from relume.evaluate.tasks import make_task, run_task
+    from relume.evaluate.tasks.items import items_of
+    from relume.evaluate.tasks.report import task_csv, task_picture, task_table
+    from relume.lab.data.cameras import darkened, get_camera
+
+    exposures = parse_lights(lights)
+    taken = get_camera(camera)
+    task = make_task(name, threads)
+    items = items_of(task, folder, limit)
+    with counting(task.name) as progress:
+        measured = run_task(
+            task,
+            items,
+            _methods(found),
+            exposures,
+            lambda item, exposure: darkened(item.name, item.clean_HWC, taken.in_the_dark(exposure)),
+            progress,
+        )
+    picture = None
+    if outputs.picture is not None:
+        lend_folder_to_matplotlib()
+        picture = task_picture(task, measured, outputs.picture.suffix)
+    heading = f"{task.score}, {'higher' if task.higher_is_better else 'lower'} is better; {task.reader}\n"
+    outputs.write(
+        heading + task_table(measured),
+        task_table(measured, markdown=True),
+        task_csv(task, measured),
+        _report(task, camera, measured),
+        picture,
+    )
+
+
+def parse_lights(text: str) -> list[float]:
+    """Shares of the light: `1/4,1/16` or `0.25`.
+
+    Raises:
+        UsageError: one is none, or not in (0, 1].
+    """
+    try:
+        shares = [_share(part) for part in text.split(",") if part.strip()]
+    except (ValueError, ZeroDivisionError):
+        shares = []
+    if not shares or not all(0 < share <= 1 for share in shares):
+        raise UsageError(f"'{text}' are no shares of light", f"Write for example {LIGHTS}.")
+    return shares
+
+
+def _share(text: str) -> float:
+    whole, _, parts = text.strip().partition("/")
+    return float(whole) / float(parts or 1)
+
+
+def _methods(found: Sequence[Candidate]) -> Mapping[str, Method]:
+    """The candidates by label, and the control of the right brightness."""
+    from relume.evaluate.tasks.protocol import match_brightness
+
+    methods: dict[str, Method] = {
+        each.label: (lambda name, dark, _, each=each: each.enhance(name, dark)) for each in found
+    }
+    methods[MATCHED] = lambda _, dark, clean: match_brightness(dark, clean)
+    return methods
+
+
+def _report(task: Task, camera: str, measured: Sequence[Measured]) -> dict[str, object]:
+    return {
+        "task": task.name,
+        "reader": task.reader,
+        "licence": task.licence,
+        "measure": task.score,
+        "higher_is_better": task.higher_is_better,
+        "camera": camera,
+        "rows": [each.to_json() for each in measured],
+    }

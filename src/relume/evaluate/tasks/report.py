@@ -1,0 +1,93 @@
+"""Measured tasks as tables, CSV and a picture: score against darkness."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+
+from relume.errors import MissingExtra
+from relume.evaluate.report import ABSENT, aligned, markdown_table
+from relume.evaluate.tasks.protocol import CLEAN, Measured, Task
+
+
+def fraction(exposure: float) -> str:
+    """1/16 for 0.0625."""
+    return "1" if exposure == 1 else f"1/{1 / exposure:g}"
+
+
+def task_table(measured: Sequence[Measured], *, markdown: bool = False) -> str:
+    """One row a method, one column a darkness; each score with its 95 % interval."""
+    exposures = list(dict.fromkeys(each.exposure for each in measured if each.method != CLEAN))
+    by_place = {(each.method, each.exposure): each for each in measured}
+    rows = [["method", *(f"light {fraction(exposure)}" for exposure in exposures)]]
+    for method in dict.fromkeys(each.method for each in measured):
+        if method == CLEAN:
+            rows.append(["well lit", _cell(by_place[CLEAN, 1.0]), *([""] * (len(exposures) - 1))])
+        else:
+            rows.append([method, *(_cell(by_place.get((method, exposure))) for exposure in exposures)])
+    return markdown_table(rows) if markdown else aligned(rows)
+
+
+def _cell(measured: Measured | None) -> str:
+    if measured is None:
+        return ABSENT
+    return f"{measured.score:.3f} [{measured.low:.3f}, {measured.high:.3f}]"
+
+
+def task_csv(task: Task, measured: Iterable[Measured]) -> str:
+    """One line a method and darkness."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["task", "reader", "measure", "method", "light", "images", "score", "low", "high"])
+    for each in measured:
+        scores = (f"{value:.4f}" for value in (each.score, each.low, each.high))
+        writer.writerow(
+            [task.name, task.reader, task.score, each.method, fraction(each.exposure), each.images, *scores]
+        )
+    return text.getvalue()
+
+
+def task_picture(task: Task, measured: Sequence[Measured], suffix: str) -> bytes:
+    """Score against darkness, one curve a method, intervals as bars.
+
+    Raises:
+        MissingExtra: Matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+    except ImportError as error:
+        raise MissingExtra("a picture needs matplotlib", "Run: pip install 'relume[lab]'") from error
+    mpl.use("agg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for place, (method, points) in enumerate(_curves(measured).items()):
+        # Side by side, so that bars do not hide one another.
+        shift = 2 ** (0.06 * place)
+        lights = [shift / each.exposure for each in points]
+        scores = [each.score for each in points]
+        bars = [[each.score - each.low for each in points], [each.high - each.score for each in points]]
+        axes.errorbar(lights, scores, bars, label=method, marker="o", markersize=4, capsize=2, linewidth=1.4)
+    clean = next(each for each in measured if each.method == CLEAN)
+    axes.axhline(clean.score, color="grey", linestyle=":", label="well lit")
+    axes.set_xscale("log", base=2)
+    exposures = sorted({each.exposure for each in measured if each.method != CLEAN}, reverse=True)
+    axes.set_xticks([1 / exposure for exposure in exposures], [fraction(exposure) for exposure in exposures])
+    axes.set_xlabel("light")
+    axes.set_ylabel(f"{task.score} ({'higher' if task.higher_is_better else 'lower'} is better)")
+    axes.set_title(f"{task.reader}, {clean.images} pictures", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    file = io.BytesIO()
+    figure.savefig(file, format=suffix.removeprefix(".") or "png", dpi=130)
+    return file.getvalue()
+
+
+def _curves(measured: Iterable[Measured]) -> Mapping[str, list[Measured]]:
+    curves: dict[str, list[Measured]] = {}
+    for each in measured:
+        if each.method != CLEAN:
+            curves.setdefault(each.method, []).append(each)
+    return curves
