@@ -1,10 +1,10 @@
 """Tables of docs/tasks.md from checked-in results, and with --measure those results.
 
     python benchmarks/tasks.py                      # results -> tables; seconds
-    python benchmarks/tasks.py --measure            # measure first: text, lines of text, faces, stress
+    python benchmarks/tasks.py --measure            # measure first: text, lines of text, faces
     python benchmarks/tasks.py --measure ocr --models lol,photo
 
-Faces and stress need photographs in $RELUME_DATA/clean.
+Faces need photographs in $RELUME_DATA/clean.
 """
 
 from __future__ import annotations
