@@ -295,155 +295,160 @@ class Degradation:
         return ", ".join(part for part, is_there in parts.items() if is_there)
 
 
+class _Dice:
+    """Uniform numbers out of one array: drawn one by one they would take longer than all the rest."""
+
+    def __init__(self, random: np.random.Generator) -> None:
+        self.next = iter(random.random(_NUMBERS).tolist()).__next__
+
+    def uniform(self, low: float, high: float) -> float:
+        return low + (high - low) * self.next()
+
+    def log_uniform(self, low: float, high: float) -> float:
+        return math.exp(self.uniform(math.log(low), math.log(high)))
+
+    def below(self, count: int) -> int:
+        return int(count * self.next())
+
+    def happens(self, chance: float) -> bool:
+        return self.next() < chance
+
+
+_NUMBERS = 128
+
+
 def draw(darkness: Darkness, random: np.random.Generator) -> Degradation:
     """Draw one degradation. How much is drawn from `random` does not depend on the ranges."""
-    is_mixed, is_coloured, is_uneven, is_back_lit, has_lamps = _happens(
-        random, darkness.mixed, darkness.coloured, darkness.uneven, darkness.back_lit, darkness.lamps
-    )
-    has_vignette, is_phone = _happens(random, darkness.vignetting, darkness.phone)
-    exposure = _log_uniform(darkness.exposure, random)
-    lights_exposure = _log_uniform(darkness.back_lit_exposure, random)
-    back_stops = random.uniform(*darkness.back_lit_stops) * is_back_lit
+    dice = _Dice(random)
+    chances = (darkness.mixed, darkness.coloured, darkness.uneven, darkness.back_lit, darkness.lamps)
+    is_mixed, is_coloured, is_uneven, is_back_lit, has_lamps = map(dice.happens, chances)
+    has_vignette, is_phone = map(dice.happens, (darkness.vignetting, darkness.phone))
+    exposure = dice.log_uniform(*darkness.exposure)
+    lights_exposure = dice.log_uniform(*darkness.back_lit_exposure)
+    back_stops = dice.uniform(*darkness.back_lit_stops) * is_back_lit
     if is_back_lit:
         exposure = lights_exposure
     darkest = exposure * 2.0**-back_stops
-    electron = darkest / _log_uniform(darkness.electrons, random)
-    read_noise = _log_uniform(darkness.read_noise, random) * electron
-    black = random.uniform(-1, 1, 3) * darkness.black_error * electron
-    lights, side = _lights(darkness, is_mixed, is_coloured, random)
-    field = _field(darkness, exposure, random)
-    lamps = _lamps(darkness, exposure, random)
-    low = random.uniform(0.15, 0.45)
-    flatten = _log_uniform(darkness.phone_flatten, random)
-    sharpen = random.uniform(*darkness.phone_sharpen)
-    vignette = random.uniform(*darkness.vignette)
+    electron = darkest / dice.log_uniform(*darkness.electrons)
+    read_noise = dice.log_uniform(*darkness.read_noise) * electron
+    error = darkness.black_error * electron
+    lights, side = _lights(darkness, is_mixed, is_coloured, dice)
+    low = dice.uniform(0.15, 0.45)
+    flatten = dice.log_uniform(*darkness.phone_flatten)
+    sharpen = dice.uniform(*darkness.phone_sharpen)
+    vignette = dice.uniform(*darkness.vignette)
+    lamps = tuple(_lamp(darkness, exposure, dice) for _ in range(MOST_LAMPS))[: 1 + dice.below(MOST_LAMPS)]
+    field = _field(darkness, exposure, random, dice)
     return Degradation(
         exposure=exposure,
         lights=lights,
         side=side,
-        angle=random.uniform(-math.pi, math.pi),
-        offset=random.uniform(-0.5, 0.5),
-        width=random.uniform(0.05, 0.5),
+        angle=dice.uniform(-math.pi, math.pi),
+        offset=dice.uniform(-0.5, 0.5),
+        width=dice.uniform(0.05, 0.5),
         vignette=vignette * has_vignette,
         field=field if is_uneven else (),
         back_stops=back_stops,
-        back_knee=(low, low + random.uniform(0.2, 0.5)),
-        back_region=random.uniform(0, 0.9),
+        back_knee=(low, low + dice.uniform(0.2, 0.5)),
+        back_region=dice.uniform(0, 0.9),
         lamps=lamps if has_lamps else (),
         shot=electron,
         read=read_noise**2,
-        row=random.uniform(*darkness.row_noise) * read_noise,
-        chroma=random.uniform(*darkness.chroma_noise),
-        chroma_size=random.uniform(*darkness.chroma_size),
-        black=_triple(black),
-        correlation=random.uniform(*darkness.correlation),
-        gains=(random.uniform(*darkness.red_gain), 1.0, random.uniform(*darkness.blue_gain)),
-        saturation=random.uniform(*darkness.colour_matrix),
-        gamma=_log_uniform(darkness.gamma, random),
-        contrast=random.uniform(*darkness.contrast),
+        row=dice.uniform(*darkness.row_noise) * read_noise,
+        chroma=dice.uniform(*darkness.chroma_noise),
+        chroma_size=dice.uniform(*darkness.chroma_size),
+        black=(dice.uniform(-error, error), dice.uniform(-error, error), dice.uniform(-error, error)),
+        correlation=dice.uniform(*darkness.correlation),
+        gains=(dice.uniform(*darkness.red_gain), 1.0, dice.uniform(*darkness.blue_gain)),
+        saturation=dice.uniform(*darkness.colour_matrix),
+        gamma=dice.log_uniform(*darkness.gamma),
+        contrast=dice.uniform(*darkness.contrast),
         flatten=flatten * is_phone,
         sharpen=sharpen * is_phone,
-        lost=random.uniform(*darkness.lost),
-        **_files(darkness, darkest, random),
+        lost=dice.uniform(*darkness.lost),
+        **_files(darkness, darkest, dice),
         noise_seed=int(random.integers(2**63)),
     )
 
 
-def _happens(random: np.random.Generator, *chances: float) -> list[bool]:
-    return (random.random(len(chances)) < chances).tolist()
-
-
 def _lights(
-    darkness: Darkness, is_mixed: bool, is_coloured: bool, random: np.random.Generator
+    darkness: Darkness, is_mixed: bool, is_coloured: bool, dice: _Dice
 ) -> tuple[tuple[Colour, Colour], float]:
     """Logarithms of RGB add up to the colour of each light; also the brightness of the first side."""
-    first = _off_white(darkness.white_balance, random)
-    other = _off_white(darkness.mixed_colour, random)
-    stops = random.uniform(*darkness.mixed_stops)
-    cast = _hue(random.uniform(*darkness.coloured_strength), random) * is_coloured
+    first = _off_white(darkness.white_balance, dice)
+    other = _off_white(darkness.mixed_colour, dice)
+    stops = dice.uniform(*darkness.mixed_stops)
+    cast = _hue(dice.uniform(*darkness.coloured_strength) * is_coloured, dice)
     if is_mixed:
-        return (_of_log(first), _of_log(first + other + cast)), 2.0**-stops
-    return (_of_log(first + cast), _of_log(first + cast)), 1.0
+        return (_of_log(first), _of_log(first, other, cast)), 2.0**-stops
+    return (_of_log(first, cast), _of_log(first, cast)), 1.0
 
 
-def _field(darkness: Darkness, exposure: float, random: np.random.Generator) -> Grid:
+def _field(darkness: Darkness, exposure: float, random: np.random.Generator, dice: _Dice) -> Grid:
     """Stops at the control points: a coarse pattern and half as much of a finer one.
 
     Nowhere is there more than full light: a B-spline stays below its largest control point.
     """
     coarse = random.normal(0, 1, (FIELD_NODES // 2, FIELD_NODES // 2)).repeat(2, 0).repeat(2, 1)
     nodes = coarse + 0.5 * random.normal(0, 1, (FIELD_NODES, FIELD_NODES))
-    nodes = (nodes - nodes.mean()) / np.ptp(nodes) * random.uniform(*darkness.uneven_stops)
+    nodes = (nodes - nodes.mean()) / np.ptp(nodes) * dice.uniform(*darkness.uneven_stops)
     nodes -= max(0.0, nodes.max() + math.log2(exposure))
     return tuple(tuple(row) for row in nodes.tolist())
 
 
-def _lamps(darkness: Darkness, exposure: float, random: np.random.Generator) -> tuple[Lamp, ...]:
-    """One to three, more often in the upper part of the picture."""
-    lamps = [_lamp(darkness, exposure, random) for _ in range(MOST_LAMPS)]
-    return tuple(lamps[: int(random.integers(1, MOST_LAMPS + 1))])
-
-
-def _lamp(darkness: Darkness, exposure: float, random: np.random.Generator) -> Lamp:
-    size = _log_uniform(darkness.lamp_size, random)
+def _lamp(darkness: Darkness, exposure: float, dice: _Dice) -> Lamp:
+    """More often in the upper part of the picture."""
+    size = dice.log_uniform(*darkness.lamp_size)
     bulb, tube, window = (0.0, 0.0), (4 * size, 0.0), (1.2 * size, 1.8 * size)
-    length, height = (bulb, bulb, bulb, tube, window)[int(random.integers(5))]
-    peak = _log_uniform(darkness.lamp_peak, random)
-    colour = _off_white(0.6, random) + _hue(random.uniform(0.6, 1.6), random) * (random.random() < 0.25)
-    turned = random.normal(0, 0.1) + random.integers(2) * math.pi / 2
+    length, height = (bulb, bulb, bulb, tube, window)[dice.below(5)]
+    peak = dice.log_uniform(*darkness.lamp_peak)
+    hue = _hue(dice.uniform(0.6, 1.6) * dice.happens(0.25), dice)
     return Lamp(
-        y=random.triangular(-1.05, -0.4, 1.05),
-        x=random.uniform(-1.05, 1.05),
+        y=-1.05 + 2.1 * dice.next() ** 1.4,
+        x=dice.uniform(-1.05, 1.05),
         length=length,
         height=height,
-        angle=turned,
+        angle=dice.uniform(-0.2, 0.2) + dice.below(2) * math.pi / 2,
         size=size * (0.3 if height else 1.0),
         peak=0.5 * peak**0.4 if height else peak,
-        glow=_log_uniform(darkness.lamp_glow, random),
-        reach=size * random.uniform(1.5, 5.0),
-        pool=_log_uniform(darkness.lamp_pool, random) * max(0.0, 1 - exposure),
-        throw=random.uniform(0.1, 0.5),
-        colour=_of_log(colour),
+        glow=dice.log_uniform(*darkness.lamp_glow),
+        reach=size * dice.uniform(1.5, 5.0),
+        pool=dice.log_uniform(*darkness.lamp_pool) * max(0.0, 1 - exposure),
+        throw=dice.uniform(0.1, 0.5),
+        colour=_of_log(_off_white(0.6, dice), hue),
     )
 
 
-def _files(darkness: Darkness, darkest: float, random: np.random.Generator) -> dict[str, Any]:
+def _files(darkness: Darkness, darkest: float, dice: _Dice) -> dict[str, Any]:
     """How the photo is compressed, once, twice or not."""
-    has_jpeg, has_second, is_cut = _happens(random, darkness.jpeg, darkness.jpeg_again, 0.5)
+    has_jpeg, has_second, is_cut = map(dice.happens, (darkness.jpeg, darkness.jpeg_again, 0.5))
     worst, best = darkness.jpeg_quality
     worst += 0.75 * (best - worst) * min(1.0, max(0.0, -math.log2(darkest) / 6))
-    first, second = (round(quality) for quality in random.uniform(worst, best, 2).tolist())
-    subsampling = 2 * int(random.integers(2))
-    grid, other = (tuple(pair) for pair in random.integers(16, size=(2, 2)).tolist())
+    first, second = (round(dice.uniform(worst, best)) for _ in range(2))
+    grid, other = ((dice.below(16), dice.below(16)) for _ in range(2))
     return {
         "jpeg_quality": first if has_jpeg else 0,
-        "jpeg_subsampling": subsampling,
+        "jpeg_subsampling": 2 * dice.below(2),
         "jpeg_grid": grid,
         "jpeg_again": second if has_jpeg and has_second else 0,
         "jpeg_again_grid": other if is_cut else grid,
     }
 
 
-def _off_white(largest: float, random: np.random.Generator) -> np.ndarray:
+def _off_white(largest: float, dice: _Dice) -> Colour:
     """Logarithm of RGB of a light between amber and blue, and a little between green and magenta."""
-    amber, green = random.uniform(-largest, largest), random.uniform(-largest, largest) / 3
-    return np.array([amber - green / 2, green, -amber - green / 2])
+    amber, green = dice.uniform(-largest, largest), dice.uniform(-largest, largest) / 3
+    return amber - green / 2, green, -amber - green / 2
 
 
-def _hue(strength: float, random: np.random.Generator) -> np.ndarray:
+def _hue(strength: float, dice: _Dice) -> Colour:
     """Logarithm of RGB of any hue."""
-    return strength * np.cos(random.uniform(0, 2 * math.pi) + np.array([0, -2, 2]) * math.pi / 3)
+    angle, third = dice.uniform(0, 2 * math.pi), 2 * math.pi / 3
+    return strength * math.cos(angle), strength * math.cos(angle - third), strength * math.cos(angle + third)
 
 
-def _of_log(colour: np.ndarray) -> Colour:
-    rgb = np.exp(colour)
-    return _triple(rgb / (rgb @ np.array(LUMINANCE_REC709)))
-
-
-def _log_uniform(ends: Range, random: np.random.Generator) -> float:
-    return math.exp(random.uniform(math.log(ends[0]), math.log(ends[1])))
-
-
-def _triple(values: np.ndarray) -> Colour:
-    red, green, blue = values.tolist()
-    return red, green, blue
+def _of_log(*parts: Colour) -> Colour:
+    """The colour with the sum of these logarithms, of luminance 1."""
+    red, green, blue = (math.exp(sum(channel)) for channel in zip(*parts, strict=True))
+    luma = LUMINANCE_REC709[0] * red + LUMINANCE_REC709[1] * green + LUMINANCE_REC709[2] * blue
+    return red / luma, green / luma, blue / luma
