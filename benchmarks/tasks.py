@@ -1,10 +1,10 @@
 """Tables of docs/tasks.md from checked-in results, and with --measure those results.
 
     python benchmarks/tasks.py                      # results -> tables; seconds
-    python benchmarks/tasks.py --measure            # measure first: text, lines of text, faces
+    python benchmarks/tasks.py --measure            # measure first: text, lines, faces, stress
     python benchmarks/tasks.py --measure ocr --models lol,photo
 
-Faces need photographs in $RELUME_DATA/clean.
+Faces and stress need photographs in $RELUME_DATA/clean.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from relume.evaluate.report import markdown_table
 from relume.evaluate.tasks.protocol import Measured
 from relume.evaluate.tasks.report import task_table
 
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/tasks.md"
 CLASSICAL = "input,gamma,clahe"
 TASKS = ("ocr", "detection", "faces")
+STRESS = "stress"
 
 
 def main() -> None:
@@ -36,12 +38,14 @@ def main() -> None:
     parser.add_argument("--models", default="lol,photo")
     arguments = parser.parse_args()
     if arguments.measure is not None:
-        for name in arguments.measure or TASKS:
+        for name in arguments.measure or (*TASKS, STRESS):
             measure(name, arguments.models)
     page = PAGE.read_text(encoding="utf-8")
     for name in TASKS:
         if results(name).is_file():
             page = put(page, name, task_table(read(results(name)), markdown=True))
+    if results(STRESS).is_file():
+        page = put(page, STRESS, stress_tables(results(STRESS)))
     PAGE.write_text(page, encoding="utf-8")
 
 
@@ -51,11 +55,11 @@ def results(name: str) -> Path:
 
 def measure(name: str, models: str) -> None:
     """One `relume evaluate --task` into the results and the picture of the page."""
-    folder = [Path(os.environ["RELUME_DATA"]) / "clean"] if name == "faces" else []
-    picture = ROOT / f"docs/images/task_{name}.png"
-    compared = ["--models", models, "--classical", CLASSICAL]
-    written = ["--table", results(name), "--picture", picture]
-    command = ["evaluate", *folder, "--task", name, *compared, *written]
+    folder = [Path(os.environ["RELUME_DATA"]) / "clean"] if name in ("faces", STRESS) else []
+    what = ["--stress"] if name == STRESS else ["--task", name]
+    compared = ["--models", models, "--classical", "input" if name == STRESS else CLASSICAL]
+    written = ["--table", results(name), "--picture", ROOT / f"docs/images/task_{name}.png"]
+    command = ["evaluate", *folder, *what, *compared, *written]
     subprocess.run([sys.executable, "-m", "relume", *map(str, command)], check=True)
 
 
@@ -71,6 +75,25 @@ def read(file: Path) -> list[Measured]:
             )
             for row in csv.DictReader(lines)
         ]
+
+
+def stress_tables(file: Path) -> str:
+    """PSNR and SSIM of every method, one row a trial."""
+    with file.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    table = [["trial", "level", *(f"{method}: PSNR, SSIM, noise" for method in methods)]]
+    for trial, level in dict.fromkeys((row["trial"], row["level"]) for row in rows):
+        place = {row["method"]: row for row in rows if (row["trial"], row["level"]) == (trial, level)}
+        table.append([trial, level, *(stress_cell(place[method]) for method in methods)])
+    return markdown_table(table)
+
+
+def stress_cell(row: dict[str, str]) -> str:
+    failed = f" ({row['failed']} failed)" if int(row["failed"]) else ""
+    if not row["psnr"]:
+        return f"-{failed}"
+    return f"{float(row['psnr']):.1f}, {float(row['ssim']):.3f}, {float(row['noise_sigma']):.4f}{failed}"
 
 
 def put(page: str, name: str, table: str) -> str:

@@ -30,6 +30,7 @@ from relume.cli.controls import (
     downsample_factor,
 )
 from relume.cli.selection import LayoutOption, OnlyOption, Selection, select
+from relume.cli.stress import StressOption, evaluate_stress
 from relume.cli.tasks import (
     LIGHTS,
     CameraOption,
@@ -93,6 +94,7 @@ def evaluate(
     ] = None,
     images: Annotated[bool, typer.Option("--images", help="Print a row an image as well.")] = False,
     task: TaskOption = None,
+    stress: StressOption = False,
     darkness: DarknessOption = LIGHTS,
     camera: CameraOption = "phone",
     limit: LimitOption = 0,
@@ -117,6 +119,9 @@ def evaluate(
     [bold]relume evaluate --task ocr --models lol,photo --classical input,gamma,clahe[/bold] draws pages and
     signs, darkens them and scores how well their text can be read.
 
+    [bold]relume evaluate PHOTOS --stress --models photo[/bold] darkens well-lit photos in ever worse ways:
+    light, cameras, levels, JPEG, blur, colour of light, size, a dead channel.
+
     [bold]relume evaluate photos --strength auto[/bold] has no targets: it prints exposure, clipping, colour
     cast and noise before and after.
     """
@@ -128,15 +133,18 @@ def evaluate(
     chosen = controls(strength, denoise, exposure, highlight_guard, colour_guard)
     factor = downsample_factor(downsample)
     named = (models, runs, networks, pred, classical)
-    if task is not None:
+    if task is not None or stress:
         _refuse({"HIGH": high, "--pred": pred, "--layout": layout, "--only": only, "--lpips": lpips})
         found = candidates(*named, controls=chosen, downsample=factor, threads=threads)
         outputs = Outputs(as_json, table, picture)
         outputs.check([file for candidate in found for file in candidate.files])
+        if task is None:
+            evaluate_stress(low, found, outputs, limit=limit)
+            return
         evaluate_task(task, low, found, outputs, lights=darkness, camera=camera, limit=limit, threads=threads)
         return
     if low is None:
-        raise UsageError("no photos are named", "Name a folder of dark photos, or a --task.")
+        raise UsageError("no photos are named", "Name a folder of dark photos, a --task, or --stress.")
     selected = select(low, high, only, layout)
     found = candidates(*named, controls=chosen, downsample=factor, threads=threads)
     output = _Output(as_json, table, images)
@@ -145,10 +153,10 @@ def evaluate(
 
 
 def _refuse(options: Mapping[str, object]) -> None:
-    """Options that a task has no use for."""
+    """Options that darkened pictures have no use for."""
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise UsageError(f"--task takes no {', '.join(given)}", "Leave it out.")
+        raise UsageError(f"--task and --stress take no {', '.join(given)}", "Leave it out.")
 
 
 def _compare_with_targets(

@@ -56,6 +56,17 @@ def items_of(task: Task, folder: Path | None, limit: int) -> list[Item]:
     return items
 
 
+def pictures_of(folder: Path | None, limit: int) -> list[tuple[str, Pixels]]:
+    """Names and pixels of well-lit pictures, drawn ones where no folder is named.
+
+    Raises:
+        DataError: the folder is missing or holds no photograph.
+    """
+    if folder is None:
+        return [(item.name, item.clean_HWC) for item in rendered(limit or DRAWN)]
+    return [(name, _read(path)) for name, path in list(_photographs(folder))[: limit or None]]
+
+
 def _with_text(folder: Path) -> Iterator[Item]:
     for name, path in _photographs(folder):
         text = path.with_suffix(".txt")

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 
-from relume.errors import MissingExtra
+from relume.evaluate.figure import encoded, new_figure
 from relume.evaluate.report import ABSENT, aligned, markdown_table
 from relume.evaluate.tasks.protocol import CLEAN, Measured, Task
 
@@ -54,14 +54,7 @@ def task_picture(task: Task, measured: Sequence[Measured], suffix: str) -> bytes
     Raises:
         MissingExtra: Matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError as error:
-        raise MissingExtra("a picture needs matplotlib", "Run: pip install 'relume[lab]'") from error
-    mpl.use("agg")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = new_figure(7, 4.5)
     axes = figure.add_subplot()
     for place, (method, points) in enumerate(_curves(measured).items()):
         # Side by side, so that bars do not hide one another.
@@ -80,9 +73,7 @@ def task_picture(task: Task, measured: Sequence[Measured], suffix: str) -> bytes
     axes.set_title(f"{task.reader}, {clean.images} pictures", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    file = io.BytesIO()
-    figure.savefig(file, format=suffix.removeprefix(".") or "png", dpi=130)
-    return file.getvalue()
+    return encoded(figure, suffix)
 
 
 def _curves(measured: Iterable[Measured]) -> Mapping[str, list[Measured]]:
