@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from collections.abc import Callable
@@ -17,7 +18,14 @@ from PIL import Image
 import relume
 from photo import samples
 from relume import EnhanceOptions, Enhancer, Photo, read_photo, write_photo
-from relume.errors import InputUnreadable, ModelError, RelumeError, UsageError
+from relume.errors import (
+    InputTooLarge,
+    InputUnreadable,
+    ModelError,
+    OutOfResources,
+    RelumeError,
+    UsageError,
+)
 from relume.options import DEFAULT_MODEL
 from relume.zoo import list_models, load_card, load_graph, store
 from shared import dark
@@ -363,3 +371,97 @@ def test_cards_say_what_a_user_must_know(name: str) -> None:
         assert getattr(card, field), f"the card of {name} says nothing about: {field}"
     for file in card.files:
         assert b"site-packages" not in load_graph(name, card, file)  # nor anything else of where it was made
+
+
+# Resources
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (MemoryError(), InputTooLarge, "not enough memory"),
+        (RuntimeError("can't start new thread"), OutOfResources, "threads"),
+        (OSError(24, "Too many open files"), OutOfResources, "files"),
+    ],
+)
+def test_what_python_says_of_resources_has_true_words(
+    enhancer: Enhancer, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type, said: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(enhancer, "_enhance", fails)
+    with pytest.raises(kind, match=said):
+        enhancer.enhance(dark())
+
+
+def test_other_errors_are_not_hidden(enhancer: Enhancer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(enhancer, "_enhance", fails)
+    with pytest.raises(RuntimeError, match="something else"):
+        enhancer.enhance(dark())
+
+
+# Whatever people hold images in
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_grey_and_alpha_come_back_as_they_went(enhancer: Enhancer, dtype: type) -> None:
+    whole = np.issubdtype(dtype, np.integer)
+    top = np.iinfo(dtype).max if whole else 1
+    rgb = (dark(40, 50, 16) / 65535 * top).astype(dtype)
+    alpha = np.full((40, 50, 1), top, dtype)
+    alpha[:5] = 0
+    rgba = np.concatenate([rgb, alpha], axis=2)
+    grey = np.ascontiguousarray(rgb[..., 0])
+    for image in (rgba, grey, grey[..., None]):
+        result = enhancer.enhance(image, strength=1)
+        assert (result.dtype, result.shape) == (image.dtype, image.shape)
+        assert result.mean() > image.mean()
+        assert enhancer.enhance(image, strength=0) is image
+    np.testing.assert_array_equal(enhancer.enhance(rgba, strength=1)[..., 3:], alpha)
+    photo = (
+        enhancer.enhance(Photo(np.repeat(grey[..., None], 3, axis=2), grey=True), strength=1)
+        if whole
+        else None
+    )
+    if photo is not None:
+        np.testing.assert_array_equal(enhancer.enhance(grey, strength=1), photo.rgb_HWC[..., 0])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_pillow_images_come_back_as_pillow_images(enhancer: Enhancer, mode: str) -> None:
+    image = Image.fromarray(dark(40, 50)).convert(mode)
+    image.info["dpi"] = (300, 300)
+    result = enhancer.enhance(image, strength=1)
+    assert (result.mode, result.size, result.info) == (mode, image.size, image.info)
+    np.testing.assert_array_equal(np.asarray(result), enhancer.enhance(np.asarray(image), strength=1))
+    assert relume.enhance(image, strength=0) is image
+
+
+def test_an_enhancer_takes_files_as_the_function_does(photo: Callable[..., Path], enhancer: Enhancer) -> None:
+    path = photo("night.png")
+    for given in (path, str(path)):
+        result = enhancer.enhance(given, strength=1)
+        assert isinstance(result, Photo)
+        np.testing.assert_array_equal(result.rgb_HWC, relume.enhance(path, strength=1).rgb_HWC)
+
+
+def test_options_are_typed_keywords() -> None:
+    names = inspect.signature(relume.enhance).parameters
+    assert set(names) == {"image", *EnhanceOptions.__dataclass_fields__}
+    assert {name: names[name].default for name in EnhanceOptions.__dataclass_fields__} == {
+        name: field.default for name, field in EnhanceOptions.__dataclass_fields__.items()
+    }
+    with pytest.raises(TypeError, match="sharpness"):
+        relume.enhance(dark(), sharpness=1)  # type: ignore[call-overload]
+
+
+def test_a_photo_shows_no_pixels() -> None:
+    shown = repr(Photo(dark(40, 50), np.zeros((40, 50), np.uint8), format="png", notes=("a note",)))
+    assert "array" not in shown
+    assert "50 x 40" in shown
+    assert "a note" in shown
+    assert len(shown) < 300

@@ -131,7 +131,34 @@ class OutOfResources(RelumeError):
     exit_code = ExitCode.RESOURCES
 
 
-_NO_FILES = (errno.EMFILE, errno.ENFILE)
+_SIGNS_OF_FILES = ("too many open files", "bad file descriptor")  # the latter where a copy of one failed
+_SIGNS_OF_THREADS = (
+    *("creating thread", "thread creation", "start new thread", "pthread_create", "temporarily unavailable"),
+)
+_SIGNS_OF_MEMORY = ("alloc", "out of memory", "failed to map segment")
+
+
+def scarce(said: str, *, memory: bool = False) -> OutOfResources | None:
+    """What a library's message says of the machine's resources; None where it says nothing of them.
+
+    Args:
+        memory: whether too little memory counts, too.
+    """
+    said = said.lower()
+    if any(sign in said for sign in _SIGNS_OF_FILES):
+        return OutOfResources(
+            "no more files can be opened", "Raise the limit of open files (ulimit -n), or close some."
+        )
+    if any(sign in said for sign in _SIGNS_OF_THREADS):
+        return OutOfResources(
+            "no more threads can be started, or there is no memory for them",
+            "Take fewer (--threads 1), or raise the limits of processes and memory (ulimit -u, ulimit -v).",
+        )
+    if memory and any(sign in said for sign in _SIGNS_OF_MEMORY):
+        return OutOfResources(
+            "there is not enough memory", "Close other programs, or raise the limit (ulimit -v)."
+        )
+    return None
 
 
 def exhausted(error: BaseException) -> RelumeError | None:
@@ -141,16 +168,7 @@ def exhausted(error: BaseException) -> RelumeError | None:
             "there is not enough memory for the photo",
             "Take smaller tiles (--tile 512), make the photo smaller, or close other programs.",
         )
-    if isinstance(error, OSError) and error.errno in _NO_FILES:
-        return OutOfResources(
-            "no more files can be opened", "Raise the limit of open files (ulimit -n), or close some."
-        )
-    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
-        return OutOfResources(
-            "no more threads can be started",
-            "Take fewer (--threads 1), or raise the limits of processes and memory (ulimit -u, ulimit -v).",
-        )
-    return None
+    return scarce(str(error)) if isinstance(error, OSError | RuntimeError) else None
 
 
 @contextmanager
@@ -173,6 +191,8 @@ def naming_exhaustion() -> Generator[None]:
 def as_failure(error: Exception, path: Path | str | None) -> RelumeError:
     """Any error that a photo ended in, as one that names the photo; what is unknown becomes a `Fault`."""
     found = error if isinstance(error, RelumeError) else exhausted(error)
+    if found is not error and isinstance(found, InputTooLarge) and path is None:
+        found = scarce("out of memory", memory=True)
     if found is None:
         said = " ".join(str(error).split())[:200]
         found = Fault(

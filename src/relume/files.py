@@ -9,11 +9,20 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from relume.errors import InputInvalid, InputUnreadable, OutputExists, OutputUnwritable
 
+_PIECE = 1 << 20
 _DESCRIPTORS = Path("/proc/self/fd")
+
+
+def read_at_most(file: IO[bytes], most: int) -> bytes:
+    """So many bytes of a file, or all that it holds; by pieces, as one call would reserve memory for all."""
+    data = bytearray()
+    while piece := file.read(min(_PIECE, most - len(data))):
+        data += piece
+    return bytes(data)
 
 
 def read_text(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from relume.errors import ExitCode
+from relume.files import read_at_most
 from relume.photo import read_photo
 from shared import digest
 
@@ -202,3 +204,44 @@ def test_names_that_are_no_text(photo: Make, tmp_path: Path) -> None:
     assert done.returncode == 0
     assert read_photo(tmp_path / os.fsdecode(b"caf\xe9 [bold].relume.jpg")).width == 32
     assert subprocess.run([*RELUME, "enhance", f"{odd}.png"]).returncode == ExitCode.INPUT_UNREADABLE
+
+
+FEW_FILES = """
+import os, resource, sys
+from relume import read_photo
+from relume.errors import OutOfResources
+for path in sys.argv[1:]:
+    read_photo(path)  # loads what loads late
+taken = len(os.listdir("/proc/self/fd")) - 1
+resource.setrlimit(resource.RLIMIT_NOFILE, (taken + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+for path in sys.argv[1:]:
+    try:
+        read_photo(path)
+        print("read")
+    except OutOfResources:
+        print("no files")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no list of descriptors here")
+def test_few_open_files_are_no_damage(photo: Make) -> None:
+    """libvips would read from a copy of the descriptor that could not be made, and find the file cut off."""
+    paths = [photo(name) for name in ("a.png", "b.webp", "c.tif")]
+    done = subprocess.run([sys.executable, "-c", FEW_FILES, *paths], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("no files\n" * 3, "")
+
+
+def test_a_stream_is_read_by_pieces() -> None:
+    """One call would reserve as much memory as the largest photo takes."""
+    asked: list[int] = []
+
+    class Stream(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            asked.append(-1 if size is None else size)
+            return super().read(size)
+
+    data = bytes(range(256)) * 10_000
+    for most in (0, 1, 50, len(data), 512 << 20):
+        assert read_at_most(Stream(data), most) == data[:most]
+    assert min(asked) >= 0
+    assert max(asked) <= 1 << 20

@@ -11,10 +11,7 @@ import threading
 from types import FrameType
 from typing import NoReturn
 
-from relume.errors import ExitCode, Fault, MissingExtra, OutOfResources, as_failure
-
-_SCARCE = ("cannot allocate memory", "failed to map segment", "too many open files")
-"""What the system's loader says where not the package is at fault."""
+from relume.errors import ExitCode, Fault, MissingExtra, as_failure, scarce
 
 
 def main() -> NoReturn:
@@ -64,11 +61,8 @@ def _run() -> None:
         if str(error.name).partition(".")[0] == "relume":
             raise
         said = " ".join(str(error).split())
-        if any(sign in said.lower() for sign in _SCARCE):
-            raise OutOfResources(
-                f"there is too little memory to load a package ({said})",
-                "Close other programs, or raise the limit (ulimit -v).",
-            ) from error
+        if lacking := scarce(said, memory=True):
+            raise lacking from error
         raise MissingExtra(f"a package does not load ({said})", "Run: relume doctor") from error
     except OSError as error:
         if not _stdout_fails():

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from relume.pipeline.plan import Output
 
 STDIO = "-"
-_PIECE = 1 << 20
 _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 _LEAST_TILE = 64
 """Side below which a tile's surroundings cost far more than the tile."""
@@ -179,11 +178,13 @@ def _single(source: str, options: EnhanceOptions, output: Output, quiet: bool) -
 def _enhanced(source: str, options: EnhanceOptions, output: Output) -> tuple[str, ...]:
     from relume.cli.console import emit
     from relume.enhancer import load_enhancer
+    from relume.files import read_at_most
     from relume.photo import read_photo
     from relume.photo.read import MAX_BYTES
     from relume.pipeline.batch import Result
 
-    data = _read_stdin(MAX_BYTES) if source == STDIO else Path(source)
+    # A byte beyond the limit is enough to be refused; an endless stream is not read to its end.
+    data = read_at_most(sys.stdin.buffer, MAX_BYTES + 1) if source == STDIO else Path(source)
     photo = read_photo(data, max_pixels=output.max_pixels)
     enhancer = load_enhancer(options)
     result = Result(photo, enhancer.enhance(photo, **asdict(options.controls)), data, output)
@@ -192,17 +193,6 @@ def _enhanced(source: str, options: EnhanceOptions, output: Output) -> tuple[str
     encoded, notes = result.encode()
     emit(encoded)
     return notes
-
-
-def _read_stdin(limit: int) -> bytes:
-    """What stdin holds; of an endless stream a byte beyond the limit, which is enough to be refused.
-
-    It grows by pieces, since one call for all would reserve the limit.
-    """
-    data = bytearray()
-    while len(data) <= limit and (piece := sys.stdin.buffer.read(min(_PIECE, limit + 1 - len(data)))):
-        data += piece
-    return bytes(data)
 
 
 def _batch(

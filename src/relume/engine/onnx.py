@@ -10,7 +10,7 @@ from typing import Any
 import onnxruntime as ort
 
 from relume.arrays import Floats
-from relume.errors import InputTooLarge, ModelError, OutOfResources, UsageError
+from relume.errors import InputTooLarge, ModelError, UsageError, scarce
 from relume.threads import available
 
 _PROVIDERS = {
@@ -21,7 +21,6 @@ _PROVIDERS = {
 }
 
 _REMEDY = "Install relume again, or export the model again."
-_SCARCE = ("alloc", "out of memory", "resource temporarily unavailable", "pthread_create")
 
 
 def available_devices() -> list[str]:
@@ -72,11 +71,8 @@ class OnnxEngine:
         try:
             self._session = ort.InferenceSession(model, options, providers=providers)
         except Exception as error:
-            if _lacks_resources(error):
-                raise OutOfResources(
-                    f"there is too little memory, or too few threads, to load the model ({_one_line(error)})",
-                    "Close other programs, take fewer threads (--threads 1), or raise the limits (ulimit).",
-                ) from error
+            if lacking := scarce(str(error), memory=True):
+                raise lacking from error
             raise ModelError(f"ONNX Runtime cannot load the model ({_one_line(error)})", _REMEDY) from error
         self._outputs = [output.name for output in self._session.get_outputs()]
         # DirectML allows one thread at a time to run a session.
@@ -96,8 +92,8 @@ class OnnxEngine:
         try:
             with self._turn:
                 outputs: Any = self._session.run(self._outputs, inputs, self._run_options)
-        except Exception as error:
-            if _lacks_resources(error):
+        except Exception as error:  # ONNX Runtime tells its errors apart by their text only
+            if scarce(str(error), memory=True):
                 reason, remedy = "there is not enough memory for the photo", "Take smaller tiles."
                 raise InputTooLarge(reason, remedy) from error
             raise ModelError(f"ONNX Runtime cannot run the model ({_one_line(error)})", _REMEDY) from error
@@ -106,12 +102,6 @@ class OnnxEngine:
     def stop(self) -> None:
         """End what it runs, between two nodes of the graph, and refuse to run again."""
         self._run_options.terminate = True
-
-
-def _lacks_resources(error: Exception) -> bool:
-    """ONNX Runtime tells its errors apart by their text only."""
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or any(sign in said for sign in _SCARCE)
 
 
 def _one_line(error: Exception) -> str:

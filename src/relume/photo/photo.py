@@ -110,6 +110,13 @@ class Photo:
                 "It must match the pixels in type and size.",
             )
 
+    def __repr__(self) -> str:
+        """What it is, without its pixels and blocks."""
+        facts = [f"{self.width} x {self.height}", f"{self.bits} bits", *(["grey"] if self.grey else [])]
+        facts += ["alpha"] if self.alpha_HW is not None else []
+        facts += [self.format] if self.format else []
+        return f"Photo({', '.join(facts)}{f', notes={list(self.notes)}' if self.notes else ''})"
+
     @property
     def bits(self) -> int:
         """Bits a channel of the photo's file: 8 or 16."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyvips
 from pyvips.voperation import concurrency_set
 
-from relume.errors import UsageError
+from relume.errors import UsageError, scarce
 
 Image = pyvips.Image
 
@@ -65,6 +65,7 @@ def calls(failed: Callable[[str], BaseException] = Failed) -> Iterator[None]:
         failed: the error to raise, made of what libvips said in one short line, "" where it said nothing.
 
     Raises:
+        OutOfResources: too few threads or open files.
         UsageError: in a process forked after libvips has worked, whose threads it would wait for without end.
     """
     global _worked_in
@@ -81,6 +82,8 @@ def calls(failed: Callable[[str], BaseException] = Failed) -> Iterator[None]:
         raise failed(str(error)) from error
     except (pyvips.Error, UnicodeDecodeError) as error:
         detail = error.detail if isinstance(error, pyvips.Error) else _left_text()
+        if lacking := scarce(str(detail)):
+            raise lacking from error
         raise failed(short_reason(str(detail))) from error
     finally:
         pyvips.vips_lib.vips_error_clear()

@@ -9,6 +9,7 @@ from importlib.abc import Traversable
 from pathlib import Path
 
 from relume.errors import ModelError
+from relume.files import read_at_most
 from relume.zoo.card import Card
 
 WEIGHTS = resources.files("relume.zoo") / "weights"
@@ -69,7 +70,7 @@ def _read(file: Traversable, most: int) -> bytes:
     if not file.is_file():
         raise FileNotFoundError("there is no such file")
     with file.open("rb") as opened:
-        content = opened.read(most + 1)
+        content = read_at_most(opened, most + 1)
     if len(content) > most:
         raise ValueError(f"more than {most:,} bytes")
     return content
