@@ -23,6 +23,9 @@ _NEEDED = {"numpy": "numpy", "onnxruntime": "onnxruntime", "pillow": "PIL", "pyv
 EXTRAS = {
     "heif": {"pi-heif": "pi_heif"},
     "raw": {"rawpy": "rawpy"},
+    # Of the package itself only files are read: its code needs torchvision, which need not be there.
+    "metrics": {"lpips": "relume.lab.losses.lpips", "safetensors": "safetensors", "torch": "torch"},
+    "tasks": {"dlib-bin": "dlib", "rapidocr": "rapidocr"},
     "lab": {
         "torch": "torch",
         "safetensors": "safetensors",
