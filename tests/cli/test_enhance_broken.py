@@ -18,7 +18,7 @@ Run = Callable[..., Result]
 CODES = (ExitCode.INPUT_UNREADABLE, ExitCode.INPUT_INVALID, ExitCode.INPUT_TOO_LARGE)
 NO_FILES = ("missing.jpg", "loop.jpg", "inside-a-file.jpg", "name-too-long.jpg", "pipe.jpg")
 NO_PHOTOS = (
-    *("empty.jpg", "text.jpg", "gif-as.jpg", "random.jpg", "picture.heic", "raw-camera.dng"),
+    *("empty.jpg", "text.jpg", "psd-as.jpg", "random.jpg", "picture.heic", "raw-camera.dng"),
     *("jpeg-cut-half.jpeg", "png-bad-data.png", "webp-frame-damaged.webp", "avif-cut-end.avif"),
     *("tiff-cut-half.tiff", "tiff-float.tif"),
 )

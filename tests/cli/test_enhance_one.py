@@ -337,8 +337,8 @@ def test_an_input_is_never_a_target(relume: Run, photo: Make, tmp_path: Path, ho
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["-o", "a.bmp"], ".bmp"),
-        (["-o", "new/a.JXL"], ".jxl"),
+        (["-o", "a.psd"], ".psd"),
+        (["-o", "new/a.JP2"], ".jp2"),
         (["b.png", "-o", "c.jpg"], "folder"),
         (["-r", "in", "-o", "c.webp"], "folder"),
         (["-o", "b.png", "--format", "jpeg"], "--format"),

@@ -122,7 +122,7 @@ def test_doctor_tells_extras_and_missing_packages(relume: Run, monkeypatch: pyte
     monkeypatch.setattr(metadata, "version", version)
     result = relume("doctor", "--json")
     facts = json.loads(result.out)
-    states = {"heif": "not installed", "raw": "installed", "lab": "lacks onnx"}
+    states = {"heif": "not installed", "jxl": "installed", "raw": "installed", "lab": "lacks onnx"}
     assert facts["extras"] == {**states, "metrics": "installed", "tasks": "installed"}
     assert (list(facts["faults"]), result.code) == (["numpy"], ExitCode.MISSING_EXTRA)
 

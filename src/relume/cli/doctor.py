@@ -22,6 +22,7 @@ _NEEDED = {"numpy": "numpy", "onnxruntime": "onnxruntime", "pillow": "PIL", "pyv
 
 EXTRAS = {
     "heif": {"pi-heif": "pi_heif"},
+    "jxl": {"pillow-jxl-plugin": "pillow_jxl"},
     "raw": {"rawpy": "rawpy"},
     # Of the package itself only files are read: its code needs torchvision, which need not be there.
     "metrics": {"lpips": "relume.lab.losses.lpips", "safetensors": "safetensors", "torch": "torch"},

@@ -9,14 +9,39 @@ from types import MappingProxyType
 from relume.errors import InputInvalid, OutputUnwritable
 
 
-@dataclass(frozen=True)
-class Format:
-    """What a file format can hold.
+@dataclass(frozen=True, kw_only=True)
+class Readable:
+    """A file format that relume reads.
+
+    Attributes:
+        name: what `sniff` calls it.
+        title: the name people write.
+        suffixes: file name endings, the usual one first.
+        result: name of the format in which results are written by default; "" for its own.
+    """
+
+    name: str
+    title: str
+    suffixes: tuple[str, ...]
+    result: str = ""
+
+    @property
+    def written(self) -> str:
+        """Name of the format in which results are written by default."""
+        return self.result or self.name
+
+    @property
+    def stored(self) -> str:
+        """Its name if relume writes it, too; else ""."""
+        return "" if self.result else self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format(Readable):
+    """A file format that relume writes, too, and what it can hold.
 
     Attributes:
         name: key in `FORMATS`.
-        title: the name people write.
-        suffixes: file name endings, the usual one first.
         mime: media type.
         alpha: holds transparency.
         bits: most bits a channel that relume writes: 8, 12 or 16.
@@ -26,9 +51,6 @@ class Format:
         quality: default quality 1..100 of a lossy format, None for a lossless one.
     """
 
-    name: str
-    title: str
-    suffixes: tuple[str, ...]
     mime: str
     alpha: bool
     bits: int
@@ -109,45 +131,48 @@ FORMATS: Mapping[str, Format] = MappingProxyType({one.name: one for one in _ALL}
 TITLES = ", ".join(one.title for one in FORMATS.values())
 _BY_NAME = {name.lower().lstrip("."): one for one in FORMATS.values() for name in (one.name, *one.suffixes)}
 
-HEIF, RAW = "heif", "raw"
-"""Kinds of files that are read but not written: HEIC/HEIF and camera raw."""
-
-_HEIF_SUFFIXES = (".heic", ".heif", ".hif")
-_RAW_SUFFIXES = (
-    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".mrw", ".nef", ".nrw", ".orf", ".pef"),
-    *(".raf", ".rw2", ".rwl", ".sr2", ".srw"),
+HEIF = Readable(name="heif", title="HEIC", suffixes=(".heic", ".heif", ".hif"), result="jpeg")
+JXL = Readable(name="jxl", title="JPEG XL", suffixes=(".jxl",), result="jpeg")
+GIF = Readable(name="gif", title="GIF", suffixes=(".gif",), result="png")
+BMP = Readable(name="bmp", title="BMP", suffixes=(".bmp", ".dib"), result="png")
+PNM = Readable(name="pnm", title="PNM", suffixes=(".pnm", ".ppm", ".pgm", ".pbm"), result="png")
+RAW = Readable(
+    name="raw",
+    title="camera raw",
+    suffixes=(
+        *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".mrw", ".nef", ".nrw", ".orf", ".pef"),
+        *(".raf", ".rw2", ".rwl", ".sr2", ".srw"),
+    ),
+    result="tiff",
 )
+READ_ONLY = (HEIF, JXL, GIF, BMP, PNM, RAW)
+
+READABLE: Mapping[str, Readable] = MappingProxyType({one.name: one for one in (*_ALL, *READ_ONLY)})
+"""All formats that are read, by name."""
+
 READABLE_SUFFIXES: Mapping[str, Format] = MappingProxyType(
-    {suffix: one for one in _ALL for suffix in one.suffixes}
-    | dict.fromkeys((".heic", ".heif", ".hif"), FORMATS["jpeg"])
-    | dict.fromkeys(
-        [
-            ".3fr",
-            ".arw",
-            ".cr2",
-            ".cr3",
-            ".crw",
-            ".dng",
-            ".erf",
-            ".mrw",
-            ".nef",
-            ".nrw",
-            ".orf",
-            ".pef",
-            ".raf",
-            ".rw2",
-            ".rwl",
-            ".sr2",
-            ".srw",
-        ],
-        FORMATS["tiff"],
-    )
+    {suffix: FORMATS[one.written] for one in READABLE.values() for suffix in one.suffixes}
 )
 """File name endings of photos that can be read -> the format in which results are written by default."""
 
-IMAGE_SUFFIXES = frozenset((".bmp", ".dib", ".gif", ".j2k", ".jp2", ".jxl", ".pgm", ".ppm")).union(
-    READABLE_SUFFIXES
-)
+IMAGE_SUFFIXES = frozenset(
+    (
+        ".exr",
+        ".fits",
+        ".hdr",
+        ".ico",
+        ".j2k",
+        ".jp2",
+        ".jpf",
+        ".jpx",
+        ".pcx",
+        ".psb",
+        ".psd",
+        ".svg",
+        ".tga",
+        ".xcf",
+    )
+).union(READABLE_SUFFIXES)
 """File name endings, in lower case, that tell an image, also one that relume cannot read."""
 
 # Enough of a file to tell its format: an AVIF file lists its brands near the start.
@@ -160,25 +185,27 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"MM\0*", "tiff"),
     (b"II+\0", "tiff"),
     (b"MM\0+", "tiff"),
-    (b"FUJIFILMCCD-RAW", RAW),
-    (b"IIRO", RAW),
-    (b"IIRS", RAW),
-    (b"MMOR", RAW),
-    (b"IIU\0", RAW),
-    (b"II\x1a\0\0\0HEAPCCDR", RAW),
-    (b"\0MRM", RAW),
+    (b"FUJIFILMCCD-RAW", "raw"),
+    (b"IIRO", "raw"),
+    (b"IIRS", "raw"),
+    (b"MMOR", "raw"),
+    (b"IIU\0", "raw"),
+    (b"II\x1a\0\0\0HEAPCCDR", "raw"),
+    (b"\0MRM", "raw"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"BM", "bmp"),
+    *((b"P%d" % kind + space, "pnm") for kind in range(1, 7) for space in (b"\n", b" ", b"\r", b"\t", b"#")),
+    (b"\xff\x0a", "jxl"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "jxl"),
 )
 
 # Only to name a refused file in the message; nothing here is ever decoded.
 _REFUSED: tuple[tuple[bytes, str], ...] = (
-    (b"GIF8", "a GIF"),
     (b"%PDF", "a PDF"),
-    (b"BM", "a BMP"),
     (b"\0\0\1\0", "an icon (ICO)"),
     (b"8BPS", "a Photoshop file (PSD)"),
     (b"PK\3\4", "a ZIP archive"),
-    (b"\xff\x0a", "a JPEG XL"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL"),
     (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
     (b"\xffO\xffQ", "a JPEG 2000"),
     (b"v/1\1", "an OpenEXR"),
@@ -206,8 +233,8 @@ def _sniff_iso(head: bytes) -> tuple[str, str]:
     if brands & {b"avif", b"avis"}:
         return "avif", ""
     if brands.intersection(_HEIC_BRANDS):
-        return HEIF, ""
-    return (RAW, "") if b"crx " in brands else ("", "a video or another media file")
+        return HEIF.name, ""
+    return (RAW.name, "") if b"crx " in brands else ("", "a video or another media file")
 
 
 def _looks_like_text(head: bytes) -> bool:
@@ -227,7 +254,7 @@ def sniff(head: bytes, path: str) -> str:
     """The kind of a file from its first `HEAD_BYTES` bytes; its name does not count.
 
     Returns:
-        A name in `FORMATS`, `HEIF` or `RAW`. Some raw files are TIFF files by their first bytes.
+        A name in `READABLE`. Some raw files are TIFF files by their first bytes.
 
     Raises:
         InputInvalid: an empty file, or a format that relume does not read.
@@ -237,7 +264,7 @@ def sniff(head: bytes, path: str) -> str:
     what = ""
     for magic, name in _MAGIC:
         if head.startswith(magic):
-            return RAW if head[8:10] == b"CR" else name
+            return RAW.name if head[8:10] == b"CR" else name
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
     if head[4:8] == b"ftyp":
@@ -245,8 +272,7 @@ def sniff(head: bytes, path: str) -> str:
         if name:
             return name
     what = what or _describe(head)
-    if what.startswith("a JPEG XL"):
-        remedy = f"This format is not supported yet; convert the photo to one of {TITLES} first."
-    else:
-        remedy = f"Give relume a photo in one of these formats: {TITLES}, HEIC, camera raw."
-    raise InputInvalid(f"the file is {what}", remedy, path=path)
+    known = ", ".join(one.title for one in READABLE.values())
+    raise InputInvalid(
+        f"the file is {what}", f"Give relume a photo in one of these formats: {known}.", path=path
+    )

@@ -20,7 +20,7 @@ _ERRORS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError)
 _MOST_BOXES = 1 << 16
 
 
-def read_heif(data: bytes, path: str, max_pixels: int) -> Photo:
+def read(data: bytes, path: str, max_pixels: int) -> Photo:
     """Read the main picture of a HEIC or HEIF file, which libheif itself turns upright.
 
     Args:
@@ -63,7 +63,7 @@ def read_heif(data: bytes, path: str, max_pixels: int) -> Photo:
     return Photo(rgb, alpha, grey, about, "jpeg", said, dropped=tuple(dropped), depth=depth)
 
 
-def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """The boxes between two offsets of an ISO media file: name, and offsets of content and end."""
     for _ in range(_MOST_BOXES):
         if at + 8 > end:
@@ -81,14 +81,14 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
 
 def _check_items(data: bytes) -> None:
     """Raise ValueError where an item's type or name is no text: pi-heif 1.4.0 crashes on such metadata."""
-    for name, meta, meta_end in _boxes(data, 0, len(data)):
+    for name, meta, meta_end in boxes(data, 0, len(data)):
         if name != b"meta":
             continue
-        for inner, items, items_end in _boxes(data, meta + 4, meta_end):
+        for inner, items, items_end in boxes(data, meta + 4, meta_end):
             if inner != b"iinf":
                 continue
             first = items + (8 if data[items : items + 1] > b"\0" else 6)
-            for _, item, item_end in _boxes(data, first, items_end):
+            for _, item, item_end in boxes(data, first, items_end):
                 _check_item(data[item:item_end])
 
 
@@ -116,21 +116,9 @@ def _metadata(info: Mapping[str, Any]) -> tuple[Metadata, list[str], list[str]]:
     dropped = [metadata.GAIN_MAP] if "gainmap" in auxiliary else []
     dropped += ["depth map dropped"] if info.get("depth_images") else []
     notes: list[str] = []
-    exif, xmp = info.get("exif"), info.get("xmp")
-    if exif:
-        try:
-            exif, _ = metadata.clean_exif(exif)
-        except ValueError:
-            exif = None
-            dropped.append("damaged EXIF dropped")
-    if xmp:
-        xmp, lost = metadata.clean_xmp(xmp)
-        dropped += [note for note in lost if note not in dropped]
-    about = Metadata(
-        exif=exif or None,
-        xmp=xmp or None,
-        icc=info.get("icc_profile") or None,
-    )
+    exif, xmp, lost = metadata.cleaned(info.get("exif"), info.get("xmp"))
+    dropped += [note for note in lost if note not in dropped]
+    about = Metadata(exif=exif, xmp=xmp, icc=info.get("icc_profile") or None)
     codes = info.get("nclx_profile")
     if codes:
         about, notes = colour.by_codes(

@@ -192,6 +192,21 @@ def clean_xmp(xmp: bytes, *, video: bool = False) -> tuple[bytes, list[str]]:
     return xmp, list(notes)
 
 
+def cleaned(exif: bytes | None, xmp: bytes | None) -> tuple[bytes | None, bytes | None, list[str]]:
+    """EXIF and XMP for pixels that a decoder has turned upright already, and what is dropped."""
+    dropped: list[str] = []
+    if exif:
+        try:
+            exif, _ = clean_exif(exif)
+        except ValueError:
+            exif = None
+            dropped.append("damaged EXIF dropped")
+    if xmp:
+        xmp, lost = clean_xmp(xmp)
+        dropped += lost
+    return exif or None, xmp or None, dropped
+
+
 def _without_items(xmp: bytes) -> tuple[bytes, list[bytes]]:
     """The packet without its list of the pictures and videos in the file, and what they are to the photo."""
     start, end = xmp.find(_XMP_ITEMS[0]), xmp.rfind(_XMP_ITEMS[1])

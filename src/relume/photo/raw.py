@@ -29,7 +29,7 @@ _LONGEST_ANSWER = 1 << 16
 _START = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from relume.photo.raw import main; main()"
 
 
-def read_raw(data: bytes, path: str, max_pixels: int) -> Photo:
+def read(data: bytes, path: str, max_pixels: int) -> Photo:
     """Develop a camera raw file: the camera's white balance, no brightening, 16-bit sRGB, upright.
 
     LibRaw works in a process of its own: it tells some damage on stderr alone, which is the whole program's.

@@ -7,7 +7,8 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,7 +18,7 @@ import pyvips
 from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, RelumeError, UsageError
 from relume.options import DEFAULT_MAX_PIXELS
 from relume.photo import colour, jpeg, metadata, vips
-from relume.photo.formats import FORMATS, HEAD_BYTES, HEIF, RAW, Format, sniff
+from relume.photo.formats import BMP, GIF, HEAD_BYTES, HEIF, JXL, PNM, RAW, READABLE, Readable, sniff
 from relume.photo.ifd import ORIENTATION, RESOLUTION_UNIT, Directory
 from relume.photo.photo import Metadata, Photo
 from relume.photo.pixels import fill_range, split, upright
@@ -48,7 +49,7 @@ class _Input:
 def read_photo(source: Source, *, max_pixels: int = DEFAULT_MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Photo:
     """Read a photo: upright, with sRGB's curve, at the bit depth of its file.
 
-    JPEG, PNG, WebP, TIFF, AVIF, HEIC and camera raw are told apart by their content, never by their name.
+    The formats (`relume.photo.formats.READABLE`) are told apart by their content, never by their name.
     The limits are checked on the header, before any pixel is decoded.
 
     Args:
@@ -63,7 +64,7 @@ def read_photo(source: Source, *, max_pixels: int = DEFAULT_MAX_PIXELS, max_byte
         InputUnreadable: missing, a folder, a pipe or device, or no permission.
         InputInvalid: not one of the formats, truncated, damaged, or pixels of an unsupported kind.
         InputTooLarge: beyond `max_pixels` or `max_bytes`, or more than memory holds.
-        MissingExtra: HEIC or camera raw, and the optional package that reads it is not installed.
+        MissingExtra: HEIC, JPEG XL or camera raw, and the optional package that reads it is not installed.
         UsageError: neither a path nor bytes.
     """
     with _opened(source) as opened:
@@ -80,26 +81,37 @@ def read_photo(source: Source, *, max_pixels: int = DEFAULT_MAX_PIXELS, max_byte
             raise no_memory(opened.path) from None
 
 
+# The formats whose whole file a module of its own reads, and which needs a package that is loaded only then.
+_READERS = {
+    HEIF.name: "relume.photo.heif",
+    JXL.name: "relume.photo.jxl",
+    BMP.name: "relume.photo.bmp",
+    PNM.name: "relume.photo.pnm",
+    RAW.name: "relume.photo.raw",
+}
+
+
 def _read(opened: _Input, kind: str, max_pixels: int) -> Photo:
-    """Read a photo of a kind from `sniff`; modules with optional dependencies load only when needed."""
-    if kind == HEIF:
-        from relume.photo.heif import read_heif
-
-        return read_heif(opened.read_at(0, opened.size), opened.path, max_pixels)
+    """Read a photo of a kind from `sniff`."""
     directory = metadata.tiff_directory(opened.read_at) if kind == "tiff" else Directory()
-    if kind == RAW or metadata.is_raw(directory):
-        from relume.photo.raw import read_raw
+    if metadata.is_raw(directory):
+        kind = RAW.name
+    if kind not in _READERS:
+        return _read_by_vips(opened, READABLE[kind], directory, max_pixels)
+    read = import_module(_READERS[kind]).read
+    photo: Photo | bytes = read(opened.read_at(0, opened.size), opened.path, max_pixels)
+    if isinstance(photo, Photo):
+        return photo
+    inside = replace(_in_memory(photo), path=opened.path)
+    return replace(_read(inside, sniff(photo[:HEAD_BYTES], opened.path), max_pixels), stored="")
 
-        return read_raw(opened.read_at(0, opened.size), opened.path, max_pixels)
-    return _read_by_vips(opened, FORMATS[kind], directory, max_pixels)
 
-
-def _read_by_vips(opened: _Input, form: Format, directory: Directory, max_pixels: int) -> Photo:
+def _read_by_vips(opened: _Input, form: Readable, directory: Directory, max_pixels: int) -> Photo:
     with vips.calls(lambda said: _damaged(said, form, opened.path)):
         return _decoded(opened, form, directory, max_pixels)
 
 
-def _decoded(opened: _Input, form: Format, directory: Directory, max_pixels: int) -> Photo:
+def _decoded(opened: _Input, form: Readable, directory: Directory, max_pixels: int) -> Photo:
     _check_own_form(opened, form)
     for width, height in _declared_sizes(opened, form, directory):
         check_size(width, height, opened.path, max_pixels)
@@ -123,7 +135,7 @@ def _decoded(opened: _Input, form: Format, directory: Directory, max_pixels: int
     rgb, alpha, grey = split(upright(pixels, orientation))
     notes += [*colour_notes, *decode_notes]
     depth = 8 if header.format == "uchar" and rgb.dtype == np.uint16 else 0
-    return Photo(rgb, alpha, grey, about, form.name, tuple(notes), form.name, tuple(dropped), depth)
+    return Photo(rgb, alpha, grey, about, form.written, tuple(notes), form.stored, tuple(dropped), depth)
 
 
 # Opening
@@ -203,7 +215,7 @@ def _unreadable(error: OSError | ValueError | OverflowError, path: str) -> Input
     return InputUnreadable(reason, remedy, path=path)
 
 
-def _open_image(opened: _Input, form: Format, fail_on: str, page: int = 0) -> pyvips.Image:
+def _open_image(opened: _Input, form: Readable, fail_on: str, page: int = 0) -> pyvips.Image:
     """The image of a file, of which only the header has been read."""
     loader = "heifload_source" if form.name == "avif" else f"{form.name}load_source"
     pages = {"page": page} if page else {}
@@ -212,7 +224,7 @@ def _open_image(opened: _Input, form: Format, fail_on: str, page: int = 0) -> py
     return image if page or not primary else _open_image(opened, form, fail_on, primary)
 
 
-def _damaged(said: str, form: Format, path: str) -> RelumeError:
+def _damaged(said: str, form: Readable, path: str) -> RelumeError:
     if "out of memory" in said or "unable to allocate" in said.lower():
         return no_memory(path)
     what = "cut off" if _is_cut_off(said) else "damaged, cut off, or of an unsupported kind"
@@ -226,7 +238,7 @@ def _is_cut_off(said: str) -> bool:
 # What the header says
 
 
-def _declared_sizes(opened: _Input, form: Format, directory: Directory) -> list[tuple[int, int]]:
+def _declared_sizes(opened: _Input, form: Readable, directory: Directory) -> list[tuple[int, int]]:
     """Widths and heights in a header, of the formats whose headers can state more than libvips allows.
 
     libvips would print on stderr for such a size.
@@ -234,6 +246,8 @@ def _declared_sizes(opened: _Input, form: Format, directory: Directory) -> list[
     if form.name == "tiff":
         return [(directory.number(256), directory.number(257))]
     head = opened.read_at(0, HEAD_BYTES)
+    if form is GIF:
+        return [(int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little"))]
     starts = [16] if form.name == "png" else []
     if form.name == "avif":
         starts = [found.end() + 4 for found in re.finditer(b"ispe", head)]
@@ -241,7 +255,7 @@ def _declared_sizes(opened: _Input, form: Format, directory: Directory) -> list[
     return [(int.from_bytes(one[:4], "big"), int.from_bytes(one[4:], "big")) for one in sides]
 
 
-def _check_own_form(opened: _Input, form: Format) -> None:
+def _check_own_form(opened: _Input, form: Readable) -> None:
     """Raise for a form of a format that nobody else reads, and that libvips would call damaged."""
     if form.name == "png" and opened.read_at(12, 4) == b"CgBI":
         raise InputInvalid(
@@ -270,7 +284,7 @@ def _check_kind(image: pyvips.Image, path: str) -> None:
 
 
 def _metadata(
-    image: pyvips.Image, form: Format, directory: Directory, beside: Extras
+    image: pyvips.Image, form: Readable, directory: Directory, beside: Extras
 ) -> tuple[Metadata, int, list[str]]:
     """The metadata made upright, the orientation 1..8 still to be applied, and what is dropped."""
     dropped = list(beside.dropped)
@@ -313,7 +327,7 @@ def _holds_video(beside: Extras) -> bool:
     return any(part.key == b"" for part in beside.parts)
 
 
-def _states_dpi(image: pyvips.Image, form: Format, directory: Directory, beside: Extras) -> bool:
+def _states_dpi(image: pyvips.Image, form: Readable, directory: Directory, beside: Extras) -> bool:
     """Whether the file states a resolution; libvips has one for every file."""
     if form.name in ("jpeg", "png"):
         return beside.resolution or metadata.states_resolution(vips.blob(image, "exif-data") or b"")
@@ -359,7 +373,7 @@ def _header_notes(image: pyvips.Image, directory: Directory) -> list[str]:
 
 
 def _decode(
-    opened: _Input, form: Format, to_srgb: Callable[[pyvips.Image], pyvips.Image]
+    opened: _Input, form: Readable, to_srgb: Callable[[pyvips.Image], pyvips.Image]
 ) -> tuple[npt.NDArray[Any], list[str]]:
     """The pixels (H x W x C) after their way to sRGB, and notes."""
     if form.name == "avif":
@@ -370,7 +384,7 @@ def _decode(
 
 
 def _decode_jpeg(
-    opened: _Input, form: Format, to_srgb: Callable[[pyvips.Image], pyvips.Image]
+    opened: _Input, form: Readable, to_srgb: Callable[[pyvips.Image], pyvips.Image]
 ) -> tuple[npt.NDArray[Any], list[str]]:
     """The same of a JPEG file: libjpeg only warns of most damage, so warnings count; some are harmless."""
 
@@ -388,7 +402,7 @@ def _decode_jpeg(
         raise _damaged(first if _is_cut_off(first) else str(failed), form, opened.path) from failed
 
 
-def _decode_avif(opened: _Input, form: Format) -> npt.NDArray[Any]:
+def _decode_avif(opened: _Input, form: Readable) -> npt.NDArray[Any]:
     """The pixels (H x W x C) of an AVIF file, over the whole range of 8 or 16 bits."""
     image = _open_image(opened, form, "error")
     pixels = vips.pixels(image)

@@ -20,7 +20,7 @@ _LEFT_ALONE = "left as it is"
 _DONE_BEFORE = f"{_LEFT_ALONE}: enhanced in place before (--strength 1 does it again)"
 _PIXELS_LEFT_ALONE = "pixels left as they are"
 
-_NOT_WRITTEN = "HEIC and camera raw are read, not written"
+_NOT_WRITTEN = "files of this format are read, not written"
 _ELSEWHERE = "Leave out --in-place, and name another place with -o."
 
 

@@ -1,0 +1,118 @@
+"""JPEG XL, read through the optional package `pillow-jxl-plugin` (libjxl)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from relume.errors import MissingExtra
+from relume.photo import colour, metadata, vips
+from relume.photo.heif import boxes
+from relume.photo.photo import Metadata, Photo
+from relume.photo.pixels import split
+from relume.photo.refusals import check_size, damaged
+from relume.photo.scan import CLAIMS
+
+_START = b"\xff\x0a"
+# Bits of a side's length, by the two bits before them; and widths by height (ISO/IEC 18181-1, annex A).
+_LENGTHS = (9, 13, 18, 30)
+_LOST = {b"jhgm": metadata.GAIN_MAP, b"jumb": CLAIMS}
+_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+
+
+def read(data: bytes, path: str, max_pixels: int) -> Photo | bytes:
+    """Read a JPEG XL file, which libjxl itself turns upright.
+
+    Args:
+        data: the whole file.
+        path: its name for messages.
+        max_pixels: most pixels to accept, checked before any is decoded.
+
+    Returns:
+        The photo; the bytes of the JPEG file that it was made from, where it holds one.
+
+    Raises:
+        InputInvalid: truncated or damaged, or of floating-point pixels.
+        InputTooLarge: beyond `max_pixels`, or more than memory holds.
+        MissingExtra: `pillow-jxl-plugin` is not installed.
+    """
+    try:
+        from pillow_jxl import Decoder
+    except ImportError:
+        reason, remedy = "JPEG XL needs pillow-jxl-plugin", "Run: pip install 'relume[jxl]'"
+        raise MissingExtra(reason, remedy, path=path) from None
+    try:
+        check_size(*_size(_codestream(data)), path, max_pixels)
+        rebuilt, info, decoded, icc, found = Decoder(num_threads=1)(data)
+    except (ValueError, RuntimeError) as error:
+        raise _failed(path) from error
+    if rebuilt:
+        return decoded
+    pixels = _pixels(decoded, info)
+    if pixels is None:
+        raise damaged("JPEG XL", "of an unsupported kind", "floating-point pixels", path)
+    about, dropped = _metadata({box.box_type: box.data for box in found}, icc)
+    with vips.calls(lambda said: _failed(path)):
+        about, change, notes = colour.plan(vips.wrap(pixels), about)
+        rgb, alpha, grey = split(colour.applied(change, pixels))
+    depth = 8 if pixels.dtype == np.uint8 and rgb.dtype == np.uint16 else 0
+    said = (*dropped, *notes)
+    return Photo(rgb, alpha, grey, about, "jpeg", said, dropped=tuple(dropped), depth=depth)
+
+
+def _failed(path: str) -> Exception:
+    return damaged("JPEG XL", "damaged, cut off, or of an unsupported kind", "", path)
+
+
+def _codestream(data: bytes) -> bytes:
+    """The first bytes of the compressed picture."""
+    if data.startswith(_START):
+        return data[:16]
+    for name, start, end in boxes(data, 0, len(data)):
+        if name in (b"jxlc", b"jxlp"):
+            start += 4 if name == b"jxlp" else 0
+            return data[start : min(end, start + 16)]
+    raise ValueError("no picture")
+
+
+def _size(head: bytes) -> tuple[int, int]:
+    """Width and height by a picture's first bytes."""
+    bits, at = int.from_bytes(head[2:], "little"), 0
+
+    def take(count: int) -> int:
+        nonlocal at
+        at += count
+        return bits >> (at - count) & ((1 << count) - 1)
+
+    def side(small: int) -> int:
+        return 8 * (1 + take(5)) if small else 1 + take(_LENGTHS[take(2)])
+
+    small = take(1)
+    height = side(small)
+    ratio = take(3)
+    if ratio:
+        across, down = _RATIOS[ratio - 1]
+        return height * across // down, height
+    return side(small), height
+
+
+def _pixels(decoded: bytes, info: Any) -> npt.NDArray[Any] | None:
+    """The pixels, H x W x C; None where they are no integers."""
+    height, width = info.height, info.width
+    bits = len(decoded) // (width * height * info.num_channels) * 8
+    if info.mode.startswith("F") or bits not in (8, 16):
+        return None
+    kept = np.uint8 if bits == 8 else np.uint16
+    return np.frombuffer(decoded, kept).reshape(height, width, -1).copy()
+
+
+def _metadata(found: dict[bytes, bytes], icc: bytes | None) -> tuple[Metadata, list[str]]:
+    """The metadata made upright, and what is dropped."""
+    exif = found.get(b"Exif", b"")
+    if exif[:2] not in (b"II", b"MM"):  # the offset of the header, which libjxl may have left out
+        exif = exif[4 + int.from_bytes(exif[:4], "big") :]
+    exif, xmp, dropped = metadata.cleaned(exif, found.get(b"xml "))
+    dropped += [note for name, note in _LOST.items() if name in found and note not in dropped]
+    return Metadata(exif=exif, xmp=xmp, icc=icc or None), dropped
