@@ -72,6 +72,7 @@ def read(file: Path) -> list[Measured]:
                 1 / float(row["light"].removeprefix("1/")),
                 int(row["images"]),
                 *(float(row[key]) for key in ("score", "low", "high")),
+                *(float(row[key]) if row[key] else None for key in ("gain", "gain_low", "gain_high")),
             )
             for row in csv.DictReader(lines)
         ]

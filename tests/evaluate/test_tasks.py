@@ -19,7 +19,8 @@ from relume.errors import DataError, ExitCode, MissingExtra, UsageError
 from relume.evaluate.metrics import mean_luma
 from relume.evaluate.tasks import Item, Task, make_task, readers, run_task
 from relume.evaluate.tasks.items import items_of
-from relume.evaluate.tasks.protocol import CLEAN, interval, match_brightness
+from relume.evaluate.tasks.protocol import CLEAN, interval, match_brightness, measure
+from relume.evaluate.tasks.report import task_table
 from relume.evaluate.tasks.scenes import rendered, rendered_boxes
 from relume.evaluate.tasks.scores import (
     Errors,
@@ -173,6 +174,19 @@ def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
     assert 50 <= covered <= 60
 
 
+def test_a_small_gain_on_every_picture_counts_though_pictures_differ_more() -> None:
+    """Picture by picture the gain is certain; the intervals of both scores overlap."""
+    base = [Errors(wrong, 100) for wrong in (10, 90, 20, 80, 30, 70)]
+    better = [Errors(each.wrong - 5, 100) for each in base]
+    measured = measure(READER, "better", 0.5, better, base)
+    alone = measure(READER, "input", 0.5, base)
+    assert alone.low < measured.score < alone.high
+    assert (measured.gain, measured.gain_low, measured.gain_high) == pytest.approx((-0.05, -0.05, -0.05))
+    assert "0.450* [" in task_table([measure(READER, CLEAN, 1.0, base), alone, measured])
+    same = measure(READER, "same", 0.5, base[::-1], base)
+    assert "0.500 [" in task_table([measure(READER, CLEAN, 1.0, base), alone, same])
+
+
 @pytest.mark.parametrize("factor", [0.02, 0.2, 0.9])
 def test_the_control_has_the_brightness_of_the_clean_picture(factor: float) -> None:
     clean = np.random.default_rng(0).integers(60, 200, (20, 30, 3), dtype=np.uint8)
@@ -207,6 +221,9 @@ def test_the_protocol_scores_every_method_at_every_darkness() -> None:
         ("perfect", 0.1): 0.0,
     }
     assert all(each.images == 3 for each in measured)
+    gains = {(each.method, each.exposure): each.gain for each in measured}
+    assert gains[CLEAN, 1.0] is gains["input", 0.5] is None
+    assert gains["perfect", 0.1] == pytest.approx(-0.9)
     assert seen[-1] == (15, 15)
 
 

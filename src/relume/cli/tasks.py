@@ -120,7 +120,8 @@ def evaluate_task(
     if outputs.picture is not None:
         lend_folder_to_matplotlib()
         picture = task_picture(task, measured, outputs.picture.suffix)
-    heading = f"{task.score}, {'higher' if task.higher_is_better else 'lower'} is better; {task.reader}\n"
+    way = "higher" if task.higher_is_better else "lower"
+    heading = f"{task.score}, {way} is better; * differs from input; {task.reader}\n"
     outputs.write(
         heading + task_table(measured),
         task_table(measured, markdown=True),

@@ -8,7 +8,7 @@ by bootstrap over pictures (Efron, "Bootstrap Methods", Annals of Statistics 7(1
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +26,9 @@ Method: TypeAlias = Callable[[str, Pixels, Pixels], npt.NDArray[Any]]
 """Takes an item's name, the dark picture and the clean one; only controls may look at the clean one."""
 
 RESAMPLES = 1000
+INPUT = "input"
+"""The method that does nothing; others are compared with it."""
+
 CLEAN = "clean"
 """What tables call the reader's score on the well-lit picture itself: more cannot be hoped for."""
 
@@ -80,6 +83,8 @@ class Measured:
         images: number of pictures.
         score: of all of them.
         low, high: ends of its 95 % interval.
+        gain: how much more it is than the score of the dark pictures themselves; None for those.
+        gain_low, gain_high: ends of the gain's 95 % interval, picture by picture.
     """
 
     method: str
@@ -88,6 +93,9 @@ class Measured:
     score: float
     low: float
     high: float
+    gain: float | None = None
+    gain_low: float | None = None
+    gain_high: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -137,19 +145,35 @@ def run_task(
     measured = [measure(task, CLEAN, 1.0, [outcome(item, item.clean_HWC) for item in items])]
     for exposure in exposures:
         dark = [darken(item, exposure) for item in items]
-        for label, method in methods.items():
-            outcomes = [
+        outcomes = {
+            label: [
                 outcome(item, method(item.name, dark_HWC, item.clean_HWC))
                 for item, dark_HWC in zip(items, dark, strict=True)
             ]
-            measured.append(measure(task, label, exposure, outcomes))
+            for label, method in methods.items()
+        }
+        base = outcomes.get(INPUT)
+        measured += [
+            measure(task, label, exposure, own, None if label == INPUT else base)
+            for label, own in outcomes.items()
+        ]
     return measured
 
 
-def measure(task: Task, method: str, exposure: float, outcomes: Sequence[Any]) -> Measured:
-    """The score of outcomes with its interval."""
-    low, high = interval(task.total, outcomes)
-    return Measured(method, exposure, len(outcomes), task.total(outcomes), low, high)
+def measure(
+    task: Task, method: str, exposure: float, outcomes: Sequence[Any], base: Sequence[Any] | None = None
+) -> Measured:
+    """The score of outcomes with its interval, and what is gained over others of the same pictures."""
+    plain = Measured(method, exposure, len(outcomes), task.total(outcomes), *interval(task.total, outcomes))
+    if base is None:
+        return plain
+    both = list(zip(outcomes, base, strict=True))
+
+    def gain(pairs: Sequence[tuple[Any, Any]]) -> float:
+        return task.total([own for own, _ in pairs]) - task.total([other for _, other in pairs])
+
+    low, high = interval(gain, both)
+    return replace(plain, gain=gain(both), gain_low=low, gain_high=high)
 
 
 def interval(

@@ -17,7 +17,10 @@ def fraction(exposure: float) -> str:
 
 
 def task_table(measured: Sequence[Measured], *, markdown: bool = False) -> str:
-    """One row a method, one column a darkness; each score with its 95 % interval."""
+    """One row a method, one column a darkness; each score with its 95 % interval.
+
+    A * stands where the interval of the gain over the input, picture by picture, leaves 0 out.
+    """
     exposures = list(dict.fromkeys(each.exposure for each in measured if each.method != CLEAN))
     by_place = {(each.method, each.exposure): each for each in measured}
     rows = [["method", *(f"light {fraction(exposure)}" for exposure in exposures)]]
@@ -32,16 +35,26 @@ def task_table(measured: Sequence[Measured], *, markdown: bool = False) -> str:
 def _cell(measured: Measured | None) -> str:
     if measured is None:
         return ABSENT
-    return f"{measured.score:.3f} [{measured.low:.3f}, {measured.high:.3f}]"
+    mark = "*" if _differs(measured) else ""
+    return f"{measured.score:.3f}{mark} [{measured.low:.3f}, {measured.high:.3f}]"
+
+
+def _differs(measured: Measured) -> bool:
+    low, high = measured.gain_low, measured.gain_high
+    return low is not None and high is not None and not low <= 0 <= high
+
+
+_NUMBERS = ("score", "low", "high", "gain", "gain_low", "gain_high")
 
 
 def task_csv(task: Task, measured: Iterable[Measured]) -> str:
     """One line a method and darkness."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["task", "reader", "measure", "method", "light", "images", "score", "low", "high"])
+    writer.writerow(["task", "reader", "measure", "method", "light", "images", *_NUMBERS])
     for each in measured:
-        scores = (f"{value:.4f}" for value in (each.score, each.low, each.high))
+        values = [getattr(each, name) for name in _NUMBERS]
+        scores = ["" if value is None else f"{value:.4f}" for value in values]
         writer.writerow(
             [task.name, task.reader, task.score, each.method, fraction(each.exposure), each.images, *scores]
         )
@@ -69,8 +82,8 @@ def task_picture(task: Task, measured: Sequence[Measured], suffix: str) -> bytes
     exposures = sorted({each.exposure for each in measured if each.method != CLEAN}, reverse=True)
     axes.set_xticks([1 / exposure for exposure in exposures], [fraction(exposure) for exposure in exposures])
     axes.set_xlabel("light")
-    axes.set_ylabel(f"{task.score} ({'higher' if task.higher_is_better else 'lower'} is better)")
-    axes.set_title(f"{task.reader}, {clean.images} pictures", fontsize=10)
+    axes.set_ylabel(f"score, {'higher' if task.higher_is_better else 'lower'} is better")
+    axes.set_title(f"{task.score}\n{task.reader}, {clean.images} pictures", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return encoded(figure, suffix)
