@@ -138,7 +138,7 @@ def test_any_size_comes_back_in_range_with_features(
         again, more = network(image), network.features(image)
     assert output.shape == (2, 3, *size)
     assert 0 <= output.min() <= output.max() <= 1
-    assert network.feature_channels == (16, 16)
+    assert network.capabilities.features == (16, 16)
     assert [level.shape for level in features] == [(2, 16, *size)] * 2
     assert torch.equal(output, again)
     assert all(torch.equal(one, other) for one, other in zip(features, more, strict=True))

@@ -59,7 +59,7 @@ def test_shapes_of_every_level() -> None:
     assert [tuple(level.shape[1:]) for level in maps] == [
         (512, 2, 3), (1024, 4, 6), (512, 8, 12), (256, 16, 24), (128, 32, 48),
     ]  # fmt: skip
-    assert network.map_channels == (512, 1024, 512, 256, 128)
+    assert network.capabilities.maps == (512, 1024, 512, 256, 128)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 90), (33, 64), (64, 64)])

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from relume.errors import UsageError
+from relume.lab.capabilities import Capabilities, Network
 from relume.lab.data.batch import Batch, overview_shape
 from relume.lab.data.draws import ASPECTS, Plan, Sample, Window
 from relume.lab.data.paired import LoadedPair, PairedCrops, to_tensor
@@ -128,14 +129,12 @@ def test_a_gpu_cuts_the_same() -> None:
             torch.testing.assert_close(getattr(one, name), getattr(other, name), atol=1 / 255, rtol=0)
 
 
-class Looks(torch.nn.Module):
+class Looks(Network):
     """Takes thumbnails of a size."""
 
-    def __init__(self, overview_size: int, thumbnail_size: int | None = None) -> None:
+    def __init__(self, overview: int, square: int = 0) -> None:
         super().__init__()
-        self.overview_size = overview_size
-        if thumbnail_size:
-            self.thumbnail_size = thumbnail_size
+        self.capabilities = Capabilities(overview, square)
 
 
 def test_a_network_gets_the_inputs_it_looks_at() -> None:
@@ -148,7 +147,7 @@ def test_a_network_gets_the_inputs_it_looks_at() -> None:
     assert window is batch.window_B4
     smaller = batch.inputs(Looks(32))[1]
     assert smaller.shape[-2:] == overview_shape(rows, columns, 32)
-    assert [x.shape[-2:] for x in batch.inputs(Looks(40, thumbnail_size=16))] == [(24, 24), (16, 16)]
+    assert [x.shape[-2:] for x in batch.inputs(Looks(40, square=16))] == [(24, 24), (16, 16)]
     with pytest.raises(UsageError, match="thumbnails have"):
         batch.inputs(Looks(128))
     whole = replace(batch, thumbnail_BCST=None, window_B4=None)

@@ -15,15 +15,35 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from relume.colour import LUMINANCE_REC709
 
-Range = tuple[float, float]
+Ends = tuple[float, float]
+
+
+def _rising(ends: Ends) -> Ends:
+    if not -math.inf < ends[0] <= ends[1] < math.inf:
+        raise ValueError(f"a range goes from a lower to a higher number, not from {ends[0]} to {ends[1]}")
+    return ends
+
+
+def _positive(ends: Ends) -> Ends:
+    if ends[0] <= 0:
+        raise ValueError(f"what is drawn log-uniformly starts above 0, not at {ends[0]}")
+    return ends
+
+
+Range = Annotated[Ends, AfterValidator(_rising)]
+Factors = Annotated[Ends, AfterValidator(_rising), AfterValidator(_positive)]
+"""A range that is drawn from log-uniformly."""
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Colour = tuple[float, float, float]
 Grid = tuple[tuple[float, ...], ...]
 
@@ -92,43 +112,43 @@ class Darkness:
             below, it goes to black, above, it soon is complete. What 8 bits have lost cannot be asked for.
     """
 
-    exposure: Range = (1 / 64, 1 / 2)
-    electrons: Range = (150.0, 6_000.0)
-    read_noise: Range = (1.0, 5.0)
+    exposure: Factors = (1 / 64, 1 / 2)
+    electrons: Factors = (150.0, 6_000.0)
+    read_noise: Factors = (1.0, 5.0)
     row_noise: Range = (0.0, 0.4)
     chroma_noise: Range = (0.0, 0.35)
     chroma_size: Range = (4.0, 16.0)
-    black_error: float = 3.0
+    black_error: Size = 3.0
     correlation: Range = (0.0, 0.3)
     red_gain: Range = (1.6, 2.8)
     blue_gain: Range = (1.3, 2.2)
     colour_matrix: Range = (1.0, 1.5)
-    white_balance: float = 0.15
-    mixed: float = 0.3
-    mixed_colour: float = 0.3
+    white_balance: Size = 0.15
+    mixed: Probability = 0.3
+    mixed_colour: Size = 0.3
     mixed_stops: Range = (0.0, 2.0)
-    coloured: float = 0.1
+    coloured: Probability = 0.1
     coloured_strength: Range = (0.2, 0.8)
-    vignetting: float = 0.3
+    vignetting: Probability = 0.3
     vignette: Range = (0.2, 0.7)
-    uneven: float = 0.35
+    uneven: Probability = 0.35
     uneven_stops: Range = (1.0, 4.0)
-    back_lit: float = 0.15
-    back_lit_exposure: Range = (0.35, 0.9)
+    back_lit: Probability = 0.15
+    back_lit_exposure: Factors = (0.35, 0.9)
     back_lit_stops: Range = (2.0, 5.5)
-    lamps: float = 0.2
-    lamp_peak: Range = (1.0, 30.0)
-    lamp_size: Range = (0.015, 0.1)
-    lamp_glow: Range = (0.002, 0.06)
-    lamp_pool: Range = (0.01, 0.4)
-    gamma: Range = (0.85, 1.2)
+    lamps: Probability = 0.2
+    lamp_peak: Factors = (1.0, 30.0)
+    lamp_size: Factors = (0.015, 0.1)
+    lamp_glow: Factors = (0.002, 0.06)
+    lamp_pool: Factors = (0.01, 0.4)
+    gamma: Factors = (0.85, 1.2)
     contrast: Range = (0.0, 0.3)
-    phone: float = 0.3
-    phone_flatten: Range = (0.004, 0.03)
+    phone: Probability = 0.3
+    phone_flatten: Factors = (0.004, 0.03)
     phone_sharpen: Range = (0.0, 1.2)
-    jpeg: float = 0.5
+    jpeg: Probability = 0.5
     jpeg_quality: Range = (60.0, 98.0)
-    jpeg_again: float = 0.3
+    jpeg_again: Probability = 0.3
     lost: Range = (0.0, 0.5)
 
 

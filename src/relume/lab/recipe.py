@@ -27,6 +27,15 @@ Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 
 
+def _plain(name: str) -> str:
+    if not name or name.startswith(".") or {"/", "\\", "\0"} & set(name):
+        raise ValueError("a name goes without slashes or a dot before it")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_plain)]
+
+
 def _with_weight(losses: dict[str, float]) -> dict[str, float]:
     if not any(losses.values()):
         raise ValueError("no loss has a weight")
@@ -169,7 +178,7 @@ class Recipe:
     """A training run.
 
     Attributes:
-        name: name of the recipe.
+        name: name of the recipe, and of its run folder: without slashes, or a dot before it.
         network, network_options: key of `relume.lab.networks.NETWORKS` and its keyword arguments.
         start: folder of a finished run, or file of weights (see `load_weights`), that the network starts
             from; random weights by default.
@@ -187,7 +196,7 @@ class Recipe:
         validation_images: how many held-out images a validation during training looks at, at most (0: all).
     """
 
-    name: str
+    name: Name
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     epochs: Count = 0
     network: str = "two-pass"

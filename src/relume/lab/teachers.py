@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from relume.engine import OnnxEngine
 from relume.errors import ModelError, UsageError
+from relume.lab.capabilities import capabilities
 from relume.lab.data.paired import Batch
 from relume.lab.networks import build
 from relume.lab.run import load_run
@@ -56,9 +57,9 @@ class NetworkTeacher(Teacher):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network.requires_grad_(False)
-        channels = getattr(network, "feature_channels", getattr(network, "map_channels", ()))
-        self.feature_channels = tuple(channels)
-        self.overview_size = getattr(network, "overview_size", 0)
+        offered = capabilities(network)
+        self.feature_channels = offered.features or offered.maps
+        self.overview_size = offered.overview
         self.eval()
 
     @torch.no_grad()
@@ -68,7 +69,7 @@ class NetworkTeacher(Teacher):
     @torch.no_grad()
     def features(self, batch: Batch) -> list[Tensor]:
         network: Any = self.network
-        if hasattr(network, "feature_channels"):
+        if capabilities(network).features:
             return network.features(batch.low_BCHW)
         return network.decode(network.encode(*batch.inputs(network)))
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from relume.errors import UsageError
+from relume.lab.capabilities import capabilities
 from relume.lab.darkness import Degradation
 
 
@@ -36,22 +37,22 @@ class Batch:
     def inputs(self, network: nn.Module) -> tuple[Tensor, ...]:
         """What a network takes: the dark crop, and its thumbnail and window where the network looks at them.
 
-        A network with an `overview_size` gets thumbnails of that long side. One with a `thumbnail_size` gets
-        squares of that side instead, and no window.
+        A network with an `overview` among its capabilities gets thumbnails of that long side. One with a
+        `square` gets squares of that side instead, and no window.
 
         Raises:
             UsageError: the thumbnails are smaller than the network's.
         """
-        size = getattr(network, "overview_size", 0)
+        offered = capabilities(network)
+        size, square = offered.overview, offered.square
         if not size or self.thumbnail_BCST is None:
             return (self.low_BCHW,)
-        square = getattr(network, "thumbnail_size", None)
         rows, columns = self.thumbnail_BCST.shape[-2:]
         wanted = (square, square) if square else overview_shape(rows, columns, size)
         if rows < wanted[0] or columns < wanted[1]:
             raise UsageError(
                 f"the thumbnails have {columns} x {rows} pixels, the network takes {wanted[1]} x {wanted[0]}",
-                "Make the batches with the largest overview_size of all networks.",
+                "Make the batches with the largest overview of all networks.",
             )
         small = self.thumbnail_BCST
         if wanted != (rows, columns):

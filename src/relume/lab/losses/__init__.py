@@ -46,18 +46,24 @@ def weighted_losses(
     Raises:
         UsageError: a name that is no loss term.
     """
-    unknown = set(weights) - set(terms)
-    if unknown:
-        raise UsageError(f"no loss is called {sorted(unknown)}", f"Choose from: {', '.join(sorted(terms))}.")
+    check_losses(weights, terms)
     with torch.autocast(prediction_BCHW.device.type, enabled=False):
         prediction_BCHW, target_BCHW = prediction_BCHW.float(), target_BCHW.float()
         return {name: weight * terms[name](prediction_BCHW, target_BCHW) for name, weight in weights.items()}
+
+
+def check_losses(weights: Mapping[str, float], terms: Mapping[str, Loss] = LOSSES) -> None:
+    """Raises UsageError for a weight of a name that is no loss term."""
+    unknown = set(weights) - set(terms)
+    if unknown:
+        raise UsageError(f"no loss is called {sorted(unknown)}", f"Choose from: {', '.join(sorted(terms))}.")
 
 
 __all__ = [
     "LOSSES",
     "Loss",
     "charbonnier",
+    "check_losses",
     "frequency_loss",
     "gradient_loss",
     "ms_ssim",

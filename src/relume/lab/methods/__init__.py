@@ -8,11 +8,13 @@ from typing import Any
 from torch import nn
 
 from relume.errors import UsageError
+from relume.lab.losses import check_losses
 from relume.lab.methods.base import Method
 from relume.lab.methods.mirror import Mirror
 from relume.lab.methods.multi_teacher import MultiTeacher
 from relume.lab.methods.supervised import Supervised
 from relume.lab.methods.zero_reference import ZeroReference
+from relume.lab.options import checked_options
 
 METHODS: Mapping[str, Callable[..., Method]] = {
     "mirror": Mirror,
@@ -22,6 +24,8 @@ METHODS: Mapping[str, Callable[..., Method]] = {
 }
 """Every method by the name that recipes use."""
 
+_GIVEN = ("network", "losses")
+
 
 def build_method(
     name: str, network: nn.Module, losses: Mapping[str, float], options: Mapping[str, Any]
@@ -29,13 +33,15 @@ def build_method(
     """A method that trains a network by weighted losses.
 
     Raises:
-        UsageError: no method of that name, or options it does not have.
+        UsageError: no method or loss of that name, or options that it does not have or of another type.
     """
     if name not in METHODS:
         raise UsageError(f"no method is called '{name}'", f"Choose one of: {', '.join(sorted(METHODS))}.")
+    what = f"method_options of method '{name}'"
+    chosen = checked_options(METHODS[name], options, what, _GIVEN)
     try:
-        return METHODS[name](network, losses, **options)
-    except TypeError as error:
-        raise UsageError(
-            f"method '{name}' does not take these method_options: {error}", "See its docstring."
-        ) from error
+        method = METHODS[name](network, losses, **chosen)
+    except TypeError as error:  # within nested options
+        raise UsageError(f"{what} do not fit ({error})", "See its docstring.") from error
+    check_losses(method.paired_weights, method.paired_terms)
+    return method

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from relume.lab.capabilities import capabilities
 from relume.lab.data.paired import Batch, PairedCrops
 from relume.lab.losses import LOSSES, Loss, weighted_losses
 
@@ -39,7 +40,7 @@ class Method(nn.Module):
     @property
     def overview_size(self) -> int:
         """Long side of the thumbnails that batches must bring: the largest that any of its networks takes."""
-        return getattr(self.network, "overview_size", 0)
+        return capabilities(self.network).overview
 
     def prepare(self, data: PairedCrops) -> None:
         """Called once before training, with what batches are made from; nothing by default."""

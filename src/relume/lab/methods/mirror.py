@@ -1,8 +1,8 @@
 """The mirror method of IAML: a moving-average decoder that sees the clean image teaches the student's.
 
 The encoder is shared: the clean image goes through the student's own encoder, without gradient, then
-through the teacher's decoder. It works with every network that offers `encode`, `decode`, `render` and
-`map_channels`. Nothing of the teacher is needed for inference.
+through the teacher's decoder. It works with every network whose capabilities name the decoder's `maps`.
+Nothing of the teacher is needed for inference.
 
 In evaluation mode, as IAML is published, the clean image is normalised by the statistics of dark ones, far
 outside of which it lies: its maps are then noise to the student. Two options bring it back: statistics of
@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_map
 
 from relume.errors import UsageError
 from relume.lab.average import follow
+from relume.lab.capabilities import capabilities
 from relume.lab.data.paired import Batch
 from relume.lab.losses.mirror import STANDARDISATIONS, dimmed, illumination_weight, mirror_losses
 from relume.lab.methods.base import Method
@@ -33,8 +34,6 @@ CLEAN_STATISTICS = ("running", "batch")
 
 class EncoderDecoder(Protocol):
     """What the mirror method asks of a network; the encoding is the network's own affair."""
-
-    map_channels: Sequence[int]
 
     def encode(self, *inputs: Tensor) -> Any: ...
     def decode(self, encoding: Any) -> list[Tensor]: ...
@@ -80,7 +79,7 @@ class Mirror(Method):
         fade: bool = False,
     ) -> None:
         super().__init__()
-        channels = tuple(getattr(network, "map_channels", ()))[first_map:]
+        channels = capabilities(network).maps[first_map:]
         if len(channels) < len(projections):
             raise UsageError(
                 f"the network offers {len(channels)} decoder maps for {len(projections)} projections",
@@ -109,7 +108,7 @@ class Mirror(Method):
             UsageError: crops that the network's levels do not divide.
         """
         network = cast(EncoderDecoder, self.network)
-        multiple = getattr(network, "size_multiple", 1)
+        multiple = capabilities(self.network).multiple
         if any(size % multiple for size in batch.low_BCHW.shape[-2:]):
             raise UsageError(f"the network takes crops of multiples of {multiple}", "Change phases.N.crop.")
         encoding = network.encode(*batch.inputs(self.network))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from relume.errors import UsageError
+from relume.lab.capabilities import capabilities
 from relume.lab.data.paired import Batch, PairedCrops
 from relume.lab.losses import LOSSES, Loss, charbonnier
 from relume.lab.losses.adversarial import get_adversarial
@@ -92,9 +93,7 @@ class MultiTeacher(Method):
             Contrast(network, self.teachers, **(contrastive or {})) if self.contrastive_weight else None
         )
         self.feature_terms = (
-            FeatureTerms(
-                getattr(network, "feature_channels", ()), self.teachers, feature_weights, **features or {}
-            )
+            FeatureTerms(capabilities(network).features, self.teachers, feature_weights, **features or {})
             if feature_weights
             else None
         )
@@ -145,7 +144,7 @@ class MultiTeacher(Method):
         network: Any = self.network
         inputs = batch.inputs(network)
         if self.fusion:
-            inputs = (*inputs, self.teachers[self.fusion].features(batch)[network.attention_fusion - 1])
+            inputs = (*inputs, self.teachers[self.fusion].features(batch)[capabilities(network).fusion - 1])
         if self.contrast is None and self.feature_terms is None:
             return network(*inputs), []
         return network.output_and_features(*inputs)
@@ -179,7 +178,7 @@ class Contrast(nn.Module):
         cache: str = "",
     ) -> None:
         super().__init__()
-        channels = getattr(network, "feature_channels", ())
+        channels = capabilities(network).features
         theirs = teachers[teacher].feature_channels
         check_features(channels, teachers[teacher], teacher, student_feature, teacher_feature, "contrastive")
         self.student_feature, self.temperature = student_feature, temperature
@@ -206,7 +205,7 @@ def _signed(loss: Loss) -> Loss:
 
 def _check_fusion(network: nn.Module, teacher: Teacher | None, name: str) -> None:
     """Attention Fusion needs a student that has it and a teacher with features of the right width."""
-    group = getattr(network, "attention_fusion", 0)
+    group = capabilities(network).fusion
     if bool(group) != bool(name):
         raise UsageError(
             "only one of the student and the method has Attention Fusion",

@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from relume.errors import UsageError
+from relume.lab.capabilities import capabilities
 from relume.lab.data.paired import Batch
 from relume.lab.losses.brightening import brightening
 from relume.lab.methods.base import Method
-from relume.lab.networks.two_pass import TwoPass
 
 BRIGHTENING = "brightening"
 """A loss of this name is on the two-pass network's exposure curve instead of its output."""
@@ -21,7 +21,7 @@ class Supervised(Method):
     """Pixel-wise supervision.
 
     Args:
-        network: takes a dark image and, where it has an `overview_size`, the thumbnail of its surroundings.
+        network: takes a dark image and, if its capabilities say so, the thumbnail of its surroundings.
         losses: weight of each named loss term; `brightening` is for the two-pass network only.
 
     Raises:
@@ -33,7 +33,7 @@ class Supervised(Method):
         self.network = network
         self.paired_weights = {name: weight for name, weight in losses.items() if name != BRIGHTENING}
         self.brightening_weight = losses.get(BRIGHTENING, 0.0)
-        if self.brightening_weight and not isinstance(network, TwoPass):
+        if self.brightening_weight and not capabilities(network).brightens:
             raise UsageError(
                 "the network has no exposure curve", "Choose two-pass, or set losses.brightening=0."
             )

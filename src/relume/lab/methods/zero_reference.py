@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from relume.errors import UsageError
+from relume.lab.capabilities import capabilities
 from relume.lab.data.paired import Batch
 from relume.lab.losses.zero_reference import (
     colour_constancy,
@@ -51,7 +52,7 @@ class ZeroReference(Method):
         exposure_region: int = 16,
     ) -> None:
         super().__init__()
-        if not hasattr(network, "curves"):
+        if not capabilities(network).curves:
             raise UsageError("the network estimates no curves", "Choose zero-dce, or another method.")
         unknown = set(losses) - set(TERMS)
         if unknown:

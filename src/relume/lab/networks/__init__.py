@@ -15,6 +15,7 @@ from relume.lab.networks.mirnet_v2 import MIRNetV2
 from relume.lab.networks.patchgan import PatchGAN
 from relume.lab.networks.two_pass import TwoPass
 from relume.lab.networks.zero_dce import ZeroDCE
+from relume.lab.options import checked_options
 
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
     "compact-clarity": CompactClarity,
@@ -31,15 +32,17 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:
     """Build a network with freshly initialised weights.
 
     Raises:
-        ModelError: no network of that name, or options it does not have.
+        ModelError: no network of that name, or options that it does not have, of another type, or that do not
+            fit together.
     """
     if name not in NETWORKS:
         raise ModelError(f"no network is called '{name}'", f"Choose one of: {', '.join(sorted(NETWORKS))}.")
+    chosen = checked_options(NETWORKS[name], options or {}, f"options of network '{name}'", error=ModelError)
     try:
-        return NETWORKS[name](**(options or {}))
-    except TypeError as error:
+        return NETWORKS[name](**chosen)
+    except (TypeError, ValueError, IndexError, ArithmeticError, RuntimeError) as error:
         raise ModelError(
-            f"network '{name}' does not take these options: {error}", "See its docstring."
+            f"network '{name}' cannot be built with these options ({error})", "See its docstring."
         ) from error
 
 

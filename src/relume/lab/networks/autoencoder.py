@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from relume.lab.capabilities import Capabilities, Network
 from relume.lab.networks.layers import mean_and_peak, reflected
+from relume.lab.options import Positive, Widths
 
 
 class CBAM(nn.Module):
@@ -52,7 +54,7 @@ def _up(before: int, after: int) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU())
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(Network):
     """Five levels down, four up, concatenating skips, a full-resolution head and a global residual.
 
     Args:
@@ -62,7 +64,7 @@ class Autoencoder(nn.Module):
 
     size_multiple = 32
 
-    def __init__(self, widths: tuple[int, ...] = (64, 128, 256, 512, 512), head: int = 32) -> None:
+    def __init__(self, widths: Widths = (64, 128, 256, 512, 512), head: Positive = 32) -> None:
         super().__init__()
         widths = tuple(widths)
         self.encoder = nn.ModuleList(
@@ -77,7 +79,8 @@ class Autoencoder(nn.Module):
         self.head = nn.Sequential(
             nn.Conv2d(head + 3, head, 3, padding=1), nn.ReLU(), nn.Conv2d(head, 3, 3, padding=1)
         )
-        self.map_channels = (widths[-1], *(2 * skip for skip in skips))
+        maps = (widths[-1], *(2 * skip for skip in skips))
+        self.capabilities = Capabilities(multiple=self.size_multiple, maps=maps)
 
     def encode(self, x_BCHW: Tensor) -> list[Tensor]:
         """The image and its levels from 1/2 to 1/32; its sizes must be multiples of 32."""

@@ -34,9 +34,11 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from relume.errors import ModelError
+from relume.lab.capabilities import Capabilities, Network
 from relume.lab.losses.gradient import sobel
 from relume.lab.networks.layers import channel_and_position, keep_layout, mean_and_peak, repeated, zeroed
 from relume.lab.networks.mirnet_v2 import GROUPS, RCB, RRG, SLOPE
+from relume.lab.options import Positive, Widths
 
 SMALL: dict[str, Any] = {"width": 32, "blocks": 1, "checkpointing": False}
 """Options of a network that two processor cores can train."""
@@ -259,7 +261,7 @@ class AttentionFusion(nn.Module):
         return student_BCHW + self.out(_joined(attended_BYXNC))
 
 
-class CompactClarity(nn.Module):
+class CompactClarity(Network):
     """Residual groups of multi-scale blocks, after blocks for contrast, frequencies and gradients.
 
     In and out in [0, 1]. A switch adds or removes its own parameters and nothing else. Normalisation, Fourier
@@ -282,9 +284,9 @@ class CompactClarity(nn.Module):
 
     def __init__(
         self,
-        width: int = 80,
-        groups: tuple[int, ...] = GROUPS,
-        blocks: int = 3,
+        width: Positive = 80,
+        groups: Widths = GROUPS,
+        blocks: Positive = 3,
         stretch: bool = True,
         frequency: bool = True,
         gradient: bool = True,
@@ -309,7 +311,9 @@ class CompactClarity(nn.Module):
         )
         self.fusion = AttentionFusion(width, teacher_width) if attention_fusion else None
         self.conv_out = zeroed(_conv3(width, 3))
-        self.feature_channels = (width,) * len(groups)
+        self.capabilities = Capabilities(
+            multiple=self.size_multiple, features=(width,) * len(groups), fusion=attention_fusion
+        )
 
     def _group(self, index: int, x_BCHW: Tensor) -> Tensor:
         if self.checkpointing and self.training and torch.is_grad_enabled():

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from relume.errors import ModelError
+from relume.lab.capabilities import Capabilities, Network
 from relume.lab.networks.layers import reflected
 
 SLOPE = 0.2
@@ -143,7 +144,7 @@ class RRG(nn.Module):
         return x_BCHW + self.body(x_BCHW)
 
 
-class MIRNetV2(nn.Module):
+class MIRNetV2(Network):
     """Four residual groups of multi-scale blocks at full resolution, and a global residual.
 
     Options have the published names and the published values for enhancement. In and out in [0, 1].
@@ -190,7 +191,7 @@ class MIRNetV2(nn.Module):
             )
         )
         self.conv_out = nn.Conv2d(n_feat, out_channels, 3, padding=1, bias=bias)
-        self.feature_channels = (n_feat,) * n_RRG
+        self.capabilities = Capabilities(multiple=self.size_multiple, features=(n_feat,) * n_RRG)
 
     def output_and_features(self, x_BCHW: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What `forward` and `features` return, from one pass.

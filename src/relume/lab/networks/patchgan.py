@@ -10,12 +10,15 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from relume.lab.capabilities import Network
+from relume.lab.options import Positive
+
 
 def _convolution(before: int, after: int, stride: int) -> nn.Module:
     return spectral_norm(nn.Conv2d(before, after, 4, stride, padding=1))
 
 
-class PatchGAN(nn.Module):
+class PatchGAN(Network):
     """Five 4x4 convolutions, three of them of stride 2: logits of being real, one a patch of 70 x 70.
 
     Spectral norm (Miyato et al., ICLR 2018) bounds every convolution, in place of the paper's batch norm.
@@ -24,7 +27,7 @@ class PatchGAN(nn.Module):
         width: channels of the first convolution; they double at each of the next three.
     """
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: Positive = 64) -> None:
         super().__init__()
         widths = [3, width, 2 * width, 4 * width, 8 * width]
         layers: list[nn.Module] = []

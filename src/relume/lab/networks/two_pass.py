@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from relume.lab.capabilities import Capabilities, Network
 from relume.lab.networks.layers import repeated, zeroed
 from relume.steps.curve import exposure_curve
 from relume.steps.thumbnail import thumbnail
@@ -231,7 +232,7 @@ class LocalPass(nn.Module):
         return enhanced if self.training else enhanced.clamp(0, 1)
 
 
-class TwoPass(nn.Module):
+class TwoPass(Network):
     """Both passes as one network: photo in, enhanced photo out.
 
     Args:
@@ -257,7 +258,13 @@ class TwoPass(nn.Module):
         self.thumbnail_size = thumbnail_size
         self.global_pass = GlobalPass(condition, global_width, dropout)
         self.local_pass = LocalPass(tuple(widths), tuple(depths), condition, modulated_from)
-        self.map_channels = tuple(widths)[::-1]
+        self.capabilities = Capabilities(
+            overview=self.overview_size,
+            square=thumbnail_size,
+            multiple=self.local_pass.size_multiple,
+            maps=tuple(widths)[::-1],
+            brightens=True,
+        )
 
     @property
     def overview_size(self) -> int:

@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from relume.lab.capabilities import Capabilities, Network
+from relume.lab.options import Positive
 
-class ZeroDCE(nn.Module):
+
+class ZeroDCE(Network):
     """Seven 3x3 convolutions with skip connections estimate eight curves a pixel and channel.
 
     Args:
@@ -19,7 +22,9 @@ class ZeroDCE(nn.Module):
         iterations: how many curves are applied, one after another.
     """
 
-    def __init__(self, width: int = 32, iterations: int = 8) -> None:
+    capabilities = Capabilities(curves=True)
+
+    def __init__(self, width: Positive = 32, iterations: Positive = 8) -> None:
         super().__init__()
         self.iterations = iterations
         self.e_conv1 = nn.Conv2d(3, width, 3, padding=1)
