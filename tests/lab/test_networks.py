@@ -90,7 +90,7 @@ def test_every_network_is_described() -> None:
 def test_unknown_networks_and_options_are_refused() -> None:
     with pytest.raises(ModelError, match="no network is called 'nothing'"):
         build("nothing")
-    with pytest.raises(ModelError, match="does not take these options"):
+    with pytest.raises(ModelError, match="have no 'colour'"):
         build("two-pass", {"colour": "blue"})
 
 
