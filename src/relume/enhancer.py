@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy.typing as npt
 
 from relume.engine import OnnxEngine
-from relume.errors import naming_exhaustion
+from relume.errors import UsageError, naming_exhaustion
 from relume.images import as_photo
 from relume.look.decide import decide
 from relume.look.look import Look
@@ -66,6 +67,8 @@ class Enhancer:
         self._model = Model(self.card, engines[0] if first else None, engines[-1])
         if not is_shipped(self.options.model):
             try_model(self._model, engines)
+        self._pool = ThreadPoolExecutor(self.options.threads or available())
+        self._process = os.getpid()
 
     def _load(self, file_name: str) -> OnnxEngine:
         graph = load_graph(self.options.model, self.card, file_name)
@@ -119,7 +122,8 @@ class Enhancer:
                 0, given or found by `auto`, the photo itself is returned.
 
         Raises:
-            UsageError: an option out of range, or something that is no image.
+            UsageError: an option out of range, something that is no image, or a process that was forked after
+                this was loaded.
             InputTooLarge: more than memory holds.
             OutOfResources: no more threads can be started.
             RelumeError: what `read_photo` refuses.
@@ -131,11 +135,20 @@ class Enhancer:
             after = self._enhance(before, controls)
             return given if after is before else back(after)
 
+    def _check_process(self) -> None:
+        """Raise where a fork has left the threads behind, for which everything would wait without end."""
+        if os.getpid() != self._process:
+            raise UsageError(
+                "this Enhancer was loaded before the process was forked, which leaves its threads behind",
+                "Load one in each process, or start processes by the method 'spawn'.",
+            )
+
     def _enhance(self, photo: Photo, controls: Controls) -> Photo:
         return self.render(photo, self.decide(photo, controls))
 
     def decide(self, photo: Photo, controls: Controls = _AS_BY_DEFAULT) -> Look:
         """Find out what a photo needs, without doing it; see `relume.look.decide`."""
+        self._check_process()
         return decide(photo, self._model, controls, self.options.downsample)
 
     def render(self, photo: Photo, look: Look) -> Photo:
@@ -144,9 +157,8 @@ class Enhancer:
         Raises:
             InputTooLarge: more than memory holds.
         """
-        return render(
-            photo, self._model, look, tile=self.options.tile, threads=self.options.threads or available()
-        )
+        self._check_process()
+        return render(photo, self._model, look, self._pool, tile=self.options.tile)
 
 
 def load_enhancer(options: EnhanceOptions) -> Enhancer:

@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -273,3 +274,34 @@ def test_an_enhancer_pickles_by_its_options(
         monkeypatch.chdir(tmp_path)
         assert copy.options.tile == enhancer.options.tile
         np.testing.assert_array_equal(copy.enhance(dark(), strength=1), enhancer.enhance(dark(), strength=1))
+
+
+FORKED = """
+import os, sys
+import numpy as np
+from relume import Enhancer
+from relume.errors import UsageError
+enhancer, image = Enhancer(threads=2), np.full((30, 40, 3), 20, np.uint8)
+enhancer.enhance(image)
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+try:
+    enhancer.enhance(image)
+except UsageError as error:
+    os._exit(7 if "spawn" in str(error) else 8)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_a_forked_enhancer_says_so_at_once() -> None:
+    """Its threads stay with the parent, so it would wait for them for ever."""
+    assert subprocess.run([sys.executable, "-c", FORKED], timeout=60).returncode == 7
+
+
+def test_one_enhancer_keeps_one_pool() -> None:
+    enhancer = Enhancer("lol", threads=2)
+    enhancer.enhance(dark(300, 40), strength=1)
+    before = {thread.ident for thread in threading.enumerate()}
+    for _ in range(3):
+        enhancer.enhance(dark(300, 40), strength=1)
+    assert {thread.ident for thread in threading.enumerate()} <= before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from relume.photo import Photo
 from relume.steps.controls import Adjustment, adjust
 from relume.steps.guided_filter import REACH, area_mean, fit, interleaved, transfer
 from relume.steps.tiles import Tile, tiles
+from relume.threads import available
 from relume.zoo import Card
 
 WHOLE_LIMIT = 16_000_000
@@ -42,23 +42,27 @@ def enhance_photo(
 ) -> Photo:
     """Decide what a photo needs and carry it out; arguments as for `decide` and `render`.
 
+    Args:
+        threads: CPU threads of what surrounds the network, 0 for as many as the process may use.
+
     Raises:
         InputTooLarge: as `render`.
     """
     look = decide(photo, model, controls, downsample)
-    return render(photo, model, look, tile=tile, threads=threads)
+    with ThreadPoolExecutor(threads or available()) as pool:
+        return render(photo, model, look, pool, tile=tile)
 
 
-def render(photo: Photo, model: Model, look: Look, *, tile: int = 0, threads: int = 0) -> Photo:
+def render(photo: Photo, model: Model, look: Look, pool: Executor, *, tile: int = 0) -> Photo:
     """Carry out a look; size, depth and everything but the photo's colours stay.
 
     Args:
         photo: what to enhance; its arrays are not changed.
         model: the model that the look was decided with.
         look: from `decide`; one that leaves the photo alone returns the photo itself.
+        pool: its threads do what surrounds the network.
         tile: side of a tile in pixels of the local pass, 0 for the whole photo at once; changes memory, not
             the result. Models without a `halo` always take the whole photo.
-        threads: CPU threads of what surrounds the network, 0 for all.
 
     Raises:
         InputTooLarge: the photo must be taken whole, and is too large for that.
@@ -67,14 +71,13 @@ def render(photo: Photo, model: Model, look: Look, *, tile: int = 0, threads: in
         return photo
     result = np.empty_like(photo.rgb_HWC)
     finish = _Finish(look.adjustment, photo.grey, result)
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        for where in _parts(photo, model.card, tile, look.factor):
-            part = _Part(photo.rgb_HWC, where, look.factor)
-            image = np.empty((1, 3, *part.shape), np.float32)
-            _in_strips(pool, where.rows.outer, partial(part.read, image[0]))
-            enhanced = model.local(image, look.arrays)
-            write = partial(part.write, image[0], enhanced[0], finish)
-            _in_strips(pool, where.rows.inner, write)
+    for where in _parts(photo, model.card, tile, look.factor):
+        part = _Part(photo.rgb_HWC, where, look.factor)
+        image = np.empty((1, 3, *part.shape), np.float32)
+        _in_strips(pool, where.rows.outer, partial(part.read, image[0]))
+        enhanced = model.local(image, look.arrays)
+        write = partial(part.write, image[0], enhanced[0], finish)
+        _in_strips(pool, where.rows.inner, write)
     return photo.with_pixels(result)
 
 
