@@ -83,3 +83,9 @@ def test_the_readme_starts_with_its_two_commands() -> None:
         if line[:4] == "    "
     ]
     assert code[:2] == ["make enhance", "make test"]
+
+
+def test_no_text_installs_a_package_that_is_not_ours() -> None:
+    """The name is open to anyone on the index until relume is published."""
+    for path in [*DOCUMENTS, *(ROOT / "src").rglob("*.py")]:
+        assert not re.search(r"pip install ['\"]?relume\b", path.read_text()), path

@@ -16,6 +16,14 @@ DEBUG_VARIABLE = "RELUME_DEBUG"
 """The environment variable that makes the command line show where a fault arose."""
 
 
+def install(extra: str) -> str:
+    """The remedy that installs an extra.
+
+    There is no package of relume on the index yet, and its name is open to anyone there: hence from a clone.
+    """
+    return f"Run in a clone of relume: pip install '.[{extra}]'"
+
+
 class ExitCode(IntEnum):
     """Exit codes of the command line; the values never change once released."""
 

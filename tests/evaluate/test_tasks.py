@@ -265,7 +265,7 @@ def test_an_absent_reader_is_an_error_and_never_a_zero(
     result = relume("evaluate", tmp_path, "--task", task, "--classical", "input", "--json", "-")
     assert result.code == ExitCode.MISSING_EXTRA
     assert result.out == b""
-    assert "relume[tasks]" in result.err
+    assert "'.[tasks]'" in result.err
 
 
 @needs_rapidocr

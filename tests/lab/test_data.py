@@ -333,7 +333,7 @@ def test_without_the_decoder_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(unpacking, "find_spec", lambda _: None)
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "1.jxl").touch()
-    with pytest.raises(MissingExtra, match=r"pip install 'relume\[lab\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install '\.\[lab\]'"):
         unpack(tmp_path / "source", tmp_path / "target")
 
 

@@ -214,5 +214,5 @@ def test_naming_weights_without_the_package_is_an_error(
     monkeypatch.setattr("relume.cli.evaluate.find_spec", lambda name: None if name == "lpips" else name)
     result = relume("evaluate", *pairs, "--classical", "input", "--lpips", "any.pth")
     assert result.code == ExitCode.MISSING_EXTRA
-    assert "relume[metrics]" in result.err
+    assert "'.[metrics]'" in result.err
     assert "lpips" not in _report(relume, pairs)

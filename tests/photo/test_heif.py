@@ -204,7 +204,7 @@ def test_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path.write_bytes(JUNK)
     with pytest.raises(MissingExtra) as caught:
         read_photo(path)
-    assert str(caught.value) == f"{path}: HEIC needs pi-heif. Run: pip install 'relume[heif]'"
+    assert str(caught.value) == f"{path}: HEIC needs pi-heif. Run in a clone of relume: pip install '.[heif]'"
     assert caught.value.exit_code == ExitCode.MISSING_EXTRA
 
 

@@ -232,4 +232,6 @@ def test_missing_package_is_named(name: str, tmp_path: Path, monkeypatch: pytest
     path.write_bytes(dng(mosaic()) if name == "photo.dng" else b"FUJIFILMCCD-RAW 0201" + bytes(60))
     with pytest.raises(MissingExtra) as caught:
         read_photo(path)
-    assert str(caught.value).startswith(f"{path}: camera raw needs rawpy. Run: pip install 'relume[raw]'")
+    assert str(caught.value).startswith(
+        f"{path}: camera raw needs rawpy. Run in a clone of relume: pip install '.[raw]'"
+    )

@@ -41,7 +41,7 @@ from relume.cli.tasks import (
     TaskOption,
     evaluate_task,
 )
-from relume.errors import MissingExtra, UsageError
+from relume.errors import MissingExtra, UsageError, install
 from relume.files import check_target, write_file
 from relume.options import MODEL_ALONE
 
@@ -217,7 +217,7 @@ def _perceptual(weights: Path | None) -> Perceptual | None:
 
         return load_lpips(weights)
     if weights is not None:
-        raise MissingExtra(f"LPIPS needs {', '.join(missing)}", "Run: pip install 'relume[metrics]'")
+        raise MissingExtra(f"LPIPS needs {', '.join(missing)}", install("metrics"))
     return None
 
 

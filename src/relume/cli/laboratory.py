@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relume.errors import DataError, MissingExtra
+from relume.errors import DataError, MissingExtra, install
 
 if TYPE_CHECKING:
     from relume.lab.recipe import Recipe
@@ -30,7 +30,7 @@ def require_laboratory() -> None:
     """Raises MissingExtra unless the laboratory's dependencies are installed."""
     missing = [name for name in ("torch", "safetensors", "pydantic") if find_spec(name) is None]
     if missing:
-        raise MissingExtra(f"the laboratory needs {', '.join(missing)}", "Run: pip install 'relume[lab]'")
+        raise MissingExtra(f"the laboratory needs {', '.join(missing)}", install("lab"))
 
 
 def data_root(given: Path | None) -> Path:

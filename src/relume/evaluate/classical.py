@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relume.colour import LUMA_REC601
-from relume.errors import MissingExtra
+from relume.errors import MissingExtra, install
 from relume.evaluate.metrics import Image, as_unit
 
 Unit = npt.NDArray[np.float64]
@@ -44,7 +44,7 @@ def clahe(rgb_HWC: Unit) -> Unit:
     try:
         from skimage import color, exposure
     except ImportError as error:
-        raise MissingExtra("CLAHE needs scikit-image", "Run: pip install 'relume[lab]'") from error
+        raise MissingExtra("CLAHE needs scikit-image", install("lab")) from error
     lab_HWC = color.rgb2lab(rgb_HWC)
     lab_HWC[..., 0] = 100 * exposure.equalize_adapthist(lab_HWC[..., 0] / 100)
     return np.clip(color.lab2rgb(lab_HWC), 0, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from relume.errors import MissingExtra
+from relume.errors import MissingExtra, install
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ def new_figure(width: float, height: float) -> Figure:
     try:
         import matplotlib as mpl
     except ImportError as error:
-        raise MissingExtra("a picture needs matplotlib", "Run: pip install 'relume[lab]'") from error
+        raise MissingExtra("a picture needs matplotlib", install("lab")) from error
     mpl.use("agg")
     from matplotlib.figure import Figure
 

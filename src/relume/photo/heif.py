@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relume.errors import MissingExtra, RelumeError
+from relume.errors import MissingExtra, RelumeError, install
 from relume.photo import colour, metadata, vips
 from relume.photo.photo import Metadata, Photo
 from relume.photo.pixels import fill_range, split
@@ -36,7 +36,7 @@ def read(data: bytes, path: str, max_pixels: int) -> Photo:
     try:
         import pi_heif
     except ImportError:
-        raise MissingExtra("HEIC needs pi-heif", "Run: pip install 'relume[heif]'", path=path) from None
+        raise MissingExtra("HEIC needs pi-heif", install("heif"), path=path) from None
     try:
         _check_items(data)
         file = pi_heif.open_heif(data, convert_hdr_to_8bit=False)

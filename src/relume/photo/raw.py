@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relume.errors import InputInvalid, MissingExtra
+from relume.errors import InputInvalid, MissingExtra, install
 from relume.photo import metadata
 from relume.photo.ifd import EXIF_IFD, Directory
 from relume.photo.photo import Metadata, Photo
@@ -47,7 +47,7 @@ def read(data: bytes, path: str, max_pixels: int) -> Photo:
     try:
         import rawpy
     except ImportError:
-        reason, remedy = "camera raw needs rawpy", "Run: pip install 'relume[raw]'"
+        reason, remedy = "camera raw needs rawpy", install("raw")
         raise MissingExtra(reason, remedy, path=path) from None
     del rawpy  # the process that develops imports it again
     rgb, alpha, grey = split(_developed(data, path, max_pixels))

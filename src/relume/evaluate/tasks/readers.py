@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from relume.errors import MissingExtra, UsageError
+from relume.errors import MissingExtra, UsageError, install
 from relume.evaluate.tasks.protocol import Pixels, Task
 from relume.evaluate.tasks.scores import (
     Found,
@@ -139,7 +139,7 @@ def _module(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise MissingExtra(f"this task needs {name}", "Run: pip install 'relume[tasks]'") from error
+        raise MissingExtra(f"this task needs {name}", install("tasks")) from error
 
 
 def _bgr(rgb_HWC: Pixels) -> Pixels:

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from relume.datasets.pairs import find_pairs
-from relume.errors import DataError, InputInvalid, MissingExtra, UsageError
+from relume.errors import DataError, InputInvalid, MissingExtra, UsageError, install
 from relume.files import make_folder, replacing
 from relume.photo.write import copy_photo
 
@@ -78,7 +78,7 @@ def unpack(
 def require_jpeg_xl() -> None:
     """Raises MissingExtra unless JPEG XL can be decoded."""
     if find_spec("pillow_jxl") is None:
-        raise MissingExtra("JPEG XL needs pillow-jxl-plugin", "Run: pip install 'relume[lab]'")
+        raise MissingExtra("JPEG XL needs pillow-jxl-plugin", install("lab"))
 
 
 def _check_folders(source: Path, target: Path) -> None:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from relume.errors import MissingExtra, ModelError
+from relume.errors import MissingExtra, ModelError, install
 from relume.evaluate.perceptual import Perceptual
 from relume.lab.losses.perceptual import read_tensors, vgg
 
@@ -125,7 +125,7 @@ def load_lpips(file: Path | None = None) -> Perceptual | None:
     folder = _package()
     if folder is None:
         if file is not None:
-            raise MissingExtra("LPIPS needs the lpips package", "Run: pip install 'relume[metrics]'")
+            raise MissingExtra("LPIPS needs the lpips package", install("metrics"))
         return None
     found = file or _kept()
     if found is None:
