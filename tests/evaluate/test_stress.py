@@ -160,3 +160,16 @@ def test_stress_takes_no_targets(relume: Run, tmp_path: Path) -> None:
     result = relume("evaluate", tmp_path, tmp_path, "--stress", "--classical", "input")
     assert result.code == ExitCode.USAGE
     assert "HIGH" in result.err
+
+
+def test_a_task_and_stress_are_two_runs(relume: Run) -> None:
+    result = relume("evaluate", "--stress", "--task", "ocr", "--classical", "input")
+    assert result.code == ExitCode.USAGE
+
+
+def test_photographs_are_not_replaced_by_what_is_measured_on_them(relume: Run, tmp_path: Path) -> None:
+    write_photo(Photo(_picture()), tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    result = relume("evaluate", tmp_path, "--stress", "--classical", "input", "--picture", tmp_path / "a.png")
+    assert result.code != 0
+    assert (tmp_path / "a.png").read_bytes() == before

@@ -134,10 +134,12 @@ def evaluate(
     factor = downsample_factor(downsample)
     named = (models, runs, networks, pred, classical)
     if task is not None or stress:
-        _refuse({"HIGH": high, "--pred": pred, "--layout": layout, "--only": only, "--lpips": lpips})
+        other = {"HIGH": high, "--pred": pred, "--layout": layout, "--only": only, "--lpips": lpips}
+        _refuse({**other, "each other": task if stress else None})
         found = candidates(*named, controls=chosen, downsample=factor, threads=threads)
         outputs = Outputs(as_json, table, picture)
-        outputs.check([file for candidate in found for file in candidate.files])
+        photos = [] if low is None else [low, *low.rglob("*")]
+        outputs.check([*photos, *(file for candidate in found for file in candidate.files)])
         if task is None:
             evaluate_stress(low, found, outputs, limit=limit)
             return
