@@ -19,7 +19,7 @@ from relume.colour import to_linear, to_srgb
 from relume.datasets.pairs import list_pairs
 from relume.datasets.splits import read_split
 from relume.errors import DataError, UsageError
-from relume.lab.darkness import Darkness
+from relume.lab.darkness import NIGHT, SMOOTH, Darkness
 from relume.lab.data.agreement import USABLE, agreement
 from relume.lab.data.paired import PairedCrops, load_pairs, read_8_bits, training_and_validation
 from relume.lab.data.samples import COLUMNS, sample_rows
@@ -338,3 +338,29 @@ def test_skipped_pairs_of_sice_are_reproduced() -> None:
         if agreement(read_8_bits(pair.low), read_8_bits(pair.high)) < USABLE
     ]
     assert tuple(unusable) == photo().data.sources[1].skip
+
+
+def test_pictures_made_by_formula_are_a_source(mixed_root: Path) -> None:
+    data = Data(
+        sources=(
+            Source("nights", "nights", "", 0.5, "", darkness=NIGHT),
+            Source("gradients", "gradients", "", 0.5, "", darkness=SMOOTH),
+        ),
+        limit=3,
+    )
+    training, validation = training_and_validation(mixed_root, data)
+    assert len(training) == len(validation) == 6
+    assert not {pair.low for pair in training} & {pair.low for pair in validation}
+    loaded = load_pairs(validation)
+    assert all(not np.array_equal(pair.low_HWC, pair.high_HWC) for pair in loaded)
+    batches = PairedCrops(load_pairs(training), data, 0, 8)
+    batch = batches.batch(0, Phase(1, 64, 16))
+    assert torch.equal(batch.low_BCHW, batches.batch(0, Phase(1, 64, 16)).low_BCHW)
+    for name, low, high in zip(batch.names, batch.low_BCHW, batch.high_BCHW, strict=True):
+        if name.startswith("nights"):
+            assert 0.7 * high.mean() - 0.005 < low.mean()
+        else:
+            assert low.mean() < 0.95 * high.mean()
+    assert all(how is not None for how in batch.degradations)
+    again = from_json(to_json(Recipe("made", phases=(PHASE,), data=data)))
+    assert again.data == data

@@ -77,9 +77,11 @@ class Source:
     Attributes:
         name: under which validation scores it (`psnr_<name>`); sources of one name are scored together.
         kind: `pairs` as photographed; `darkened`, well-lit frames made dark by `darkness`; `identity`,
-            well-lit frames as both input and target.
+            well-lit frames as both input and target; `nights` and `gradients`, pictures made by formula, to
+            which `darkness` is done, too: for nights that is `relume.lab.darkness.NIGHT`, which leaves them
+            as dark as they are, for gradients `SMOOTH`.
         path: folder below the data root, with `low/` and `high/` or with `pairs.csv` and `frames/`; or a part
-            of a layout, such as `lol-v2-real/train`.
+            of a layout, such as `lol-v2-real/train`; empty for what is made by formula.
         share: weight of the probability that a sample comes from here.
         split: a scene split that comes with relume, by name, or the `.json` file of one; empty where the
             list's own column `split` says `held_out`.
@@ -89,11 +91,11 @@ class Source:
         longest: larger images are shrunk, when read, to a long side of so many pixels; 0 leaves them.
         skip: names of pairs that are left out.
         least_mean: leave out pairs whose well-lit frame has a lower mean, in [0, 1].
-        darkness: what is drawn for `darkened`.
+        darkness: what is drawn for each sample, but for `pairs` and `identity`.
     """
 
     name: str
-    kind: Literal["pairs", "darkened", "identity"]
+    kind: Literal["pairs", "darkened", "identity", "nights", "gradients"]
     path: str
     share: float
     split: str
@@ -106,6 +108,16 @@ class Source:
     def __post_init__(self) -> None:
         if self.share <= 0:
             raise ValueError("the share of a source must be above 0")
+
+    @property
+    def is_made(self) -> bool:
+        """Whether its pictures are made by formula and lie in no folder."""
+        return self.kind in ("nights", "gradients")
+
+    @property
+    def is_darkened(self) -> bool:
+        """Whether `darkness` is done to its pictures."""
+        return self.kind == "darkened" or self.is_made
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)

@@ -175,7 +175,7 @@ class Draws:
         exposure = (1 + self.data.exposure_jitter) ** random.uniform(-1, 1)
         colours = (1 + self.data.colour_jitter) ** random.uniform(-1, 1, 3)
         degradation = None
-        if subject.source is not None and kind == "darkened":
+        if subject.source is not None and subject.source.is_darkened:
             degradation = draw(subject.source.darkness, random)
         placed = (position, whole, region, window, turns, mirrored)
         if kind != "pairs":

@@ -21,6 +21,7 @@ from relume.evaluate.protocol import to_8_bits
 from relume.lab.darkness import draw
 from relume.lab.data.batch import Batch
 from relume.lab.data.draws import Draws, Plan, Sample, Subject, Window
+from relume.lab.data.nights import made
 from relume.lab.data.sources import SourcedPair, mixed_sources
 from relume.lab.data.store import Store, to_device
 from relume.lab.data.synthesis import Area, degrade, degrade_thumbnails
@@ -63,6 +64,14 @@ class _Files:
 
     def __init__(self) -> None:
         self.pixels = cache(read_8_bits)
+        self.made = cache(lambda path: made(path.parent.name, int(path.name)))
+
+    def of(self, pair: Pair, source: Source | None) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Both sides of a pair."""
+        if source is not None and source.is_made:
+            return self.made(pair.low), self.made(pair.high)
+        longest = source.longest if source else 0
+        return self.pixels(pair.low, longest), self.pixels(pair.high, longest)
 
 
 def load_pair(pair: Pair, files: _Files | None = None) -> LoadedPair:
@@ -73,14 +82,14 @@ def load_pair(pair: Pair, files: _Files | None = None) -> LoadedPair:
     """
     files = files or _Files()
     source = pair.source if isinstance(pair, SourcedPair) else None
-    low, high = (files.pixels(path, source.longest if source else 0) for path in (pair.low, pair.high))
+    low, high = files.of(pair, source)
     if low.shape != high.shape:
         raise DataError(
             f"its shape is {low.shape}, but that of its partner {pair.high} is {high.shape}",
             "Pairs must show the same pixels.",
             path=pair.low,
         )
-    if isinstance(pair, SourcedPair) and pair.held_out and pair.source.kind == "darkened":
+    if isinstance(pair, SourcedPair) and pair.held_out and pair.source.is_darkened:
         random = np.random.default_rng(zlib.crc32(pair.name.encode()))
         darkened = degrade(to_tensor(high), [draw(pair.source.darkness, random)])
         low, high = ((side[0].permute(1, 2, 0) * 255).round().byte().numpy() for side in darkened)

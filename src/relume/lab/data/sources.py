@@ -16,9 +16,15 @@ from relume.lab.recipe import Data, Source
 Row = Mapping[str, str]
 
 
+MADE, MADE_HELD_OUT = 200, 8
+"""Pictures of a source that is made by formula: to train on, and held out."""
+
+
 @dataclass(frozen=True)
 class SourcedPair(Pair):
     """A pair with its source; where frames are darkened or left alone, both sides are the well-lit frame.
+
+    The path of a picture made by formula is its kind and number, and no file.
 
     Attributes:
         source: of the recipe.
@@ -67,6 +73,8 @@ def _nothing(root: Path, source: Source, purpose: str) -> DataError:
 
 
 def _of_source(root: Path, source: Source) -> list[SourcedPair]:
+    if source.is_made:
+        return _made(source)
     pairs, held_out = _listed(root, source)
     if source.split:
         held_out = set(read_split(source.split))
@@ -81,6 +89,15 @@ def _of_source(root: Path, source: Source) -> list[SourcedPair]:
             pair.name in held_out,
         )
         for pair in wanted
+    ]
+
+
+def _made(source: Source) -> list[SourcedPair]:
+    """Pictures made by formula, called by number; the last ones are held out."""
+    numbers = [(Path(source.kind, f"{number:03d}"), number >= MADE) for number in range(MADE + MADE_HELD_OUT)]
+    return [
+        SourcedPair(f"{source.name}: {path.name}", path, path, source, is_held_out)
+        for path, is_held_out in numbers
     ]
 
 
