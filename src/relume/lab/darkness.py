@@ -194,10 +194,10 @@ SMOOTH = Darkness(
     uneven=0.0,
     back_lit=0.0,
     lamps=0.1,
-    lost=(0.0, 0.0),
+    lost=(1.5, 4.0),
 )
 """Gradients and walls: often so little noise that 8 bits leave bands. Their own slopes are to stay, so light
-seldom adds another."""
+seldom adds another; and where the dark frame is next to black, so is the target."""
 
 
 @plain_dataclass(frozen=True)

@@ -56,7 +56,7 @@ def read_8_bits(path: Path, longest: int = 0) -> npt.NDArray[np.uint8]:
     if scale >= 1:
         return image_HWC
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(Image.fromarray(image_HWC).resize(size, Image.Resampling.LANCZOS))
+    return np.array(Image.fromarray(image_HWC).resize(size, Image.Resampling.LANCZOS))
 
 
 class _Files:
