@@ -69,6 +69,14 @@ def describe(
     terms: Annotated[str, typer.Option(help="Terms under which it may be used; a layout has some.")] = "",
     title: Annotated[str, typer.Option(help="What it is, in a line.")] = "",
     source: Annotated[str, typer.Option(help="Where it comes from.")] = "",
+    near: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="A folder in it of copies that went through a lossy format, told by what they look like, "
+            "since decoders differ by a level; may be repeated.",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A .json file; stdout otherwise.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -92,7 +100,9 @@ def describe(
     if not (name and terms):
         raise UsageError("a manifest needs --name and --terms", "Give both, or name a --layout.")
     with counting("files", quiet=quiet) as progress:
-        manifest = describe_folder(folder, name, terms, title=title, source=source, progress=progress)
+        manifest = describe_folder(
+            folder, name, terms, title=title, source=source, near=near or (), progress=progress
+        )
     _emit(manifest.to_json(), out)
 
 

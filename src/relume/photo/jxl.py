@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relume.errors import MissingExtra
+from relume.errors import MissingExtra, install
 from relume.photo import colour, metadata, vips
 from relume.photo.heif import boxes
 from relume.photo.photo import Metadata, Photo
@@ -41,7 +41,7 @@ def read(data: bytes, path: str, max_pixels: int) -> Photo | bytes:
     try:
         from pillow_jxl import Decoder
     except ImportError:
-        reason, remedy = "JPEG XL needs pillow-jxl-plugin", "Run: pip install 'relume[jxl]'"
+        reason, remedy = "JPEG XL needs pillow-jxl-plugin", install("jxl")
         raise MissingExtra(reason, remedy, path=path) from None
     try:
         check_size(*_size(_codestream(data)), path, max_pixels)
