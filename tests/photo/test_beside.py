@@ -192,6 +192,21 @@ def test_apples_own_png_is_refused_in_true_words() -> None:
 # TIFF
 
 
+@pytest.mark.parametrize(("bits", "photometric"), [(8, 8), (8, 9), (16, 9), (8, 10)])
+def test_cielab_of_other_kinds_is_refused_in_true_words(bits: int, photometric: int) -> None:
+    with pytest.raises(InputInvalid, match="CIELAB"):
+        read_photo(tiff(bits=bits, photometric=photometric))
+
+
+def test_planes_in_tiles_are_refused_in_true_words() -> None:
+    data = tiff()
+    planes, rows = struct.pack("<HHIHH", 284, 3, 1, 1, 0), struct.pack("<HH", 278, 4)
+    assert planes in data
+    changed = data.replace(planes, struct.pack("<HHIHH", 284, 3, 1, 2, 0))
+    with pytest.raises(InputInvalid, match="tiles"):
+        read_photo(changed.replace(rows, struct.pack("<HH", 322, 4)))
+
+
 def big_tiff(**tags: object) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(samples.ramp()).save(stream, "TIFF", big_tiff=True, **tags)

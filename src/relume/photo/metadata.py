@@ -40,7 +40,9 @@ _RESOURCES = 34377
 _MOST_TIFF_BYTES = 64 << 20
 
 # Kind of picture, size, compression, photometry, further directories, DNG version: what kind of file it is.
-_KIND = (254, 256, 257, 259, 262, 330, 50706)
+_BITS, _PHOTOMETRY, _PLANES, _TILE = 258, 262, 284, 322
+_KIND = (254, 256, 257, _BITS, 259, _PHOTOMETRY, _PLANES, _TILE, 330, 50706)
+_CIELAB, _LABS = 8, (9, 10)
 # Colour filter array and linear raw; the compressions of Sony, Nikon and Pentax.
 _RAW_PHOTOMETRIES = (32803, 34892)
 _RAW_COMPRESSIONS = (32767, 34713, 65535)
@@ -269,9 +271,19 @@ def is_raw(directory: Directory) -> bool:
     return (
         50706 in directory.tags
         or (preview and 330 in directory.tags)
-        or directory.number(262) in _RAW_PHOTOMETRIES
+        or directory.number(_PHOTOMETRY) in _RAW_PHOTOMETRIES
         or directory.number(259) in _RAW_COMPRESSIONS
     )
+
+
+def unsupported_tiff(directory: Directory) -> str:
+    """What kind of TIFF file libvips would take for another; "" for the rest."""
+    photometry = directory.number(_PHOTOMETRY)
+    if photometry in _LABS or (photometry == _CIELAB and directory.number(_BITS) == 8):
+        return "TIFF files of 8-bit CIELAB, or of CIELAB in the manner of ICC or fax"
+    if directory.number(_PLANES) == 2 and _TILE in directory.tags:
+        return "TIFF files whose channels stand apart in tiles"
+    return ""
 
 
 def exif_of_tiff(directory: Directory) -> bytes | None:

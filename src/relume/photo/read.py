@@ -112,7 +112,7 @@ def _read_by_vips(opened: _Input, form: Readable, directory: Directory, max_pixe
 
 
 def _decoded(opened: _Input, form: Readable, directory: Directory, max_pixels: int) -> Photo:
-    _check_own_form(opened, form)
+    _check_form(opened, form, directory)
     for width, height in _declared_sizes(opened, form, directory):
         check_size(width, height, opened.path, max_pixels)
     header = _open_image(opened, form, "error")
@@ -255,14 +255,14 @@ def _declared_sizes(opened: _Input, form: Readable, directory: Directory) -> lis
     return [(int.from_bytes(one[:4], "big"), int.from_bytes(one[4:], "big")) for one in sides]
 
 
-def _check_own_form(opened: _Input, form: Readable) -> None:
-    """Raise for a form of a format that nobody else reads, and that libvips would call damaged."""
+def _check_form(opened: _Input, form: Readable, directory: Directory) -> None:
+    """Raise for forms of a format that libvips takes for others, or calls damaged."""
+    what, remedy = metadata.unsupported_tiff(directory), "Save it as RGB, in one plane, first."
     if form.name == "png" and opened.read_at(12, 4) == b"CgBI":
-        raise InputInvalid(
-            "this is a PNG in the form of Apple's apps (CgBI)",
-            "Convert it to an ordinary PNG first, for example with pngdefry.",
-            path=opened.path,
-        )
+        what = "PNG in the form of Apple's apps (CgBI)"
+        remedy = "Convert it to an ordinary PNG first, for example with pngdefry."
+    if what:
+        raise InputInvalid(f"relume does not read {what}", remedy, path=opened.path)
 
 
 def _check_kind(image: pyvips.Image, path: str) -> None:
