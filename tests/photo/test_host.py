@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from relume.errors import RelumeError
+from relume.photo import FORMATS, Metadata, Photo, encode_photo, read_photo
+from shared import CASES
 
 from . import samples
 
@@ -81,6 +86,31 @@ def test_a_forked_child_works_or_says_why_not(action: str, tmp_path: Path) -> No
         assert "forked" in first
         assert "spawn" in first
         assert second in ("24", "9")
+
+
+def test_warnings_that_are_no_text_are_logged_and_not_printed(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.suppress(RelumeError):
+        read_photo(CASES / "words_no_text.png")
+    assert any("\ufffd" in said for said in caplog.messages)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_resolution_beyond_reason_is_no_noise(capfd: pytest.CaptureFixture[str]) -> None:
+    about = Metadata(dpi=(1e12, 1e12))
+    for form in FORMATS:
+        encode_photo(Photo(samples.ramp(), metadata=about), format=form)
+    assert capfd.readouterr().err == ""
+
+
+def test_mutated_files_of_every_format_do_no_harm() -> None:
+    """A little of what `benchmarks/fuzz.py` does with twenty thousand files."""
+    script = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
+    formats = "jpeg,png,webp,tiff,avif,heif,jxl,gif,bmp,pnm"
+    command = [sys.executable, str(script), "--count", "400", "--seed", "7", "--formats", formats]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 
 @pytest.mark.parametrize("size", [1 << 20])

@@ -6,7 +6,7 @@ except OSError as error:
     raise ImportError(f"pyvips: {error}", name="pyvips") from error
 
 from relume.photo.formats import FORMATS, READABLE_SUFFIXES, Format
-from relume.photo.photo import Metadata, Photo, Pixels
+from relume.photo.photo import Metadata, Part, Photo, Pixels
 from relume.photo.read import read_photo
 from relume.photo.write import encode_photo, write_photo
 
@@ -15,6 +15,7 @@ __all__ = [
     "READABLE_SUFFIXES",
     "Format",
     "Metadata",
+    "Part",
     "Photo",
     "Pixels",
     "encode_photo",

@@ -10,7 +10,7 @@ from PIL import BmpImagePlugin
 
 from relume.photo.photo import Metadata, Photo
 from relume.photo.pixels import split
-from relume.photo.refusals import check_size, damaged
+from relume.photo.refusals import MOST_DPI, check_size, damaged
 
 # What Pillow raises for files that it cannot read.
 _ERRORS = (ValueError, EOFError, SyntaxError, OSError, KeyError, IndexError, OverflowError, struct.error)
@@ -41,7 +41,7 @@ def read(data: bytes, path: str, max_pixels: int) -> Photo:
     rgb, alpha, grey = split(pixels.reshape(*pixels.shape[:2], -1))
     notes = () if image.mode in ("L", "RGB", "RGBA") else ("palette expanded to full colours",)
     dpi = image.info.get("dpi", (0, 0))
-    about = Metadata(dpi=dpi if min(dpi) > 1 else None)
+    about = Metadata(dpi=dpi if 1 < min(dpi) <= max(dpi) < MOST_DPI else None)
     return Photo(rgb, alpha, grey, about, "png", notes)
 
 

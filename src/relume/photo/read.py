@@ -22,7 +22,7 @@ from relume.photo.formats import BMP, GIF, HEAD_BYTES, HEIF, JXL, PNM, RAW, READ
 from relume.photo.ifd import ORIENTATION, RESOLUTION_UNIT, Directory
 from relume.photo.photo import Metadata, Photo
 from relume.photo.pixels import fill_range, split, upright
-from relume.photo.refusals import check_size, damaged, no_memory
+from relume.photo.refusals import MOST_DPI, check_size, damaged, no_memory
 from relume.photo.scan import Extras, extras
 
 MAX_BYTES = 512 << 20
@@ -32,8 +32,6 @@ Source: TypeAlias = os.PathLike[str] | str | bytes | bytearray | memoryview
 
 # How the decoders say that a file ends too soon.
 _CUT_OFF = ("premature end of JPEG", "Read error", "Unexpected end of file")
-# More dots an inch than that are damage.
-_MOST_DPI = 1e6
 
 
 @dataclass(frozen=True)
@@ -336,7 +334,7 @@ def _states_dpi(image: pyvips.Image, form: Readable, directory: Directory, besid
 
 def _dpi(image: pyvips.Image, *, stated: bool, turned: bool) -> tuple[float, float] | None:
     across, down = round(image.xres * 25.4, 2), round(image.yres * 25.4, 2)
-    if not stated or not all(0 < dots < _MOST_DPI for dots in (across, down)):
+    if not stated or not all(0 < dots < MOST_DPI for dots in (across, down)):
         return None
     return (down, across) if turned else (across, down)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from relume.errors import InputInvalid, InputTooLarge
 
+MOST_DPI = 1e6
+"""More dots an inch than that are damage."""
+
 # No picture is wider for libvips, whatever its height.
 _LONGEST_SIDE = 100_000_000
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -29,6 +31,10 @@ _NOISE = (
     "libpng read error",
     "Success",
 )
+
+
+# All of GLib's levels, with those of what is fatal and of messages within messages.
+_ALL_LEVELS = 0xFF
 
 
 class Failed(Exception):
@@ -77,7 +83,8 @@ def calls(failed: Callable[[str], BaseException] = Failed) -> Iterator[None]:
         )
     pyvips.vips_lib.vips_error_clear()
     try:
-        yield
+        with _listening:
+            yield
     except Failed as error:  # of a block inside this one
         raise failed(str(error)) from error
     except (pyvips.Error, UnicodeDecodeError) as error:
@@ -87,6 +94,41 @@ def calls(failed: Callable[[str], BaseException] = Failed) -> Iterator[None]:
         raise failed(short_reason(str(detail))) from error
     finally:
         pyvips.vips_lib.vips_error_clear()
+
+
+class _Listening:
+    """Passes libvips' warnings on to the log, in the place of pyvips while any `calls` is open.
+
+    pyvips prints a traceback on stderr where a file puts bytes that are no text into one.
+    """
+
+    def __init__(self) -> None:
+        self._open = 0
+        self._lock = threading.Lock()
+        self._handler = 0
+        self._callback = pyvips.ffi.callback("GLogFunc", self._heard)
+
+    @staticmethod
+    def _heard(domain: Any, level: int, message: Any, data: Any) -> None:
+        said = pyvips.ffi.string(message).decode(errors="replace")
+        pyvips.logger.log(pyvips.GLogLevelFlags.LEVEL_TO_LOGGER.get(level, logging.WARNING), f"VIPS: {said}")
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._open += 1
+            if self._open == 1:
+                self._handler = pyvips.glib_lib.g_log_set_handler(
+                    b"VIPS", _ALL_LEVELS, self._callback, pyvips.ffi.NULL
+                )
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._open -= 1
+            if not self._open:
+                pyvips.glib_lib.g_log_remove_handler(b"VIPS", self._handler)
+
+
+_listening = _Listening()
 
 
 def _left_text() -> str:

@@ -21,6 +21,7 @@ from relume.photo.colour import Profile
 from relume.photo.formats import TITLES, Format, parse_format
 from relume.photo.photo import Metadata, Part, Photo
 from relume.photo.read import open_file
+from relume.photo.refusals import MOST_DPI
 
 _ROWS = 256
 _MOST_NAMED = 4
@@ -279,7 +280,8 @@ def _to_8_bits(image: pyvips.Image) -> pyvips.Image:
 
 def _with_resolution(image: pyvips.Image, dpi: tuple[float, float] | None) -> pyvips.Image:
     across, down = dpi or (72.0, 72.0)
-    return image.copy(xres=across / 25.4, yres=down / 25.4)
+    most = MOST_DPI / 25.4
+    return image.copy(xres=min(across / 25.4, most), yres=min(down / 25.4, most))
 
 
 def _save(
