@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from photo import samples
+from photo.broken import chunk, tiff
+from photo.test_read import items, jpeg_with, png_with, xmp
+from photo.test_read import segment as segment_of
 from relume.errors import ExitCode
 from relume.photo import jpeg, read_photo
-from shared import CASES, Result, digest
+from shared import CASES, Result, dark, digest
 
 Run = Callable[..., Result]
 UPRIGHT = (150, 100, 3)
@@ -154,15 +158,61 @@ def test_a_damaged_profile_is_noted(relume: Run, case: Callable[[str], Path], tm
     assert "damaged colour profile ignored" in result.err
 
 
-def test_twenty_files_that_hold_something_that_cannot_be_kept(
-    relume: Run, case: Callable[[str], Path], tmp_path: Path
-) -> None:
-    data = (CASES / "c2pa.jpg").read_bytes()
+def unkeepable() -> dict[str, bytes]:
+    """Files that hold something that relume cannot keep, each something else."""
+
+    def several(form: str, **options: object) -> bytes:
+        stream = io.BytesIO()
+        pages = [Image.fromarray(dark(seed=seed)) for seed in range(2)]
+        pages[0].save(stream, form, save_all=True, append_images=pages[1:], **options)
+        return stream.getvalue()
+
+    def one(form: str, **options: object) -> bytes:
+        return samples.pillow_file(dark(), form, **options)
+
+    def said(properties: bytes, inside: bytes = b"") -> bytes:
+        return segment_of(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp(properties, inside))
+
+    webp = one("WEBP") + b"C2PA\x04\0\0\0jumb"
+    ends = png_with(chunk(b"acTL", bytes(8)))
+    return {
+        "credentials.jpg": (CASES / "c2pa.jpg").read_bytes(),
+        "credentials.png": png_with(chunk(b"caBX", b"jumb")),
+        "credentials.webp": webp[:4] + (len(webp) - 8).to_bytes(4, "little") + webp[8:],
+        "pictures.jpg": several("MPO"),
+        "pages.tif": several("TIFF"),
+        "moving.png": several("PNG"),
+        "moving.webp": several("WEBP"),
+        "claims.png": ends,
+        "gain.jpg": jpeg_with(segment_of(0xE2, b"urn:iso:std:iso:ts:21496:-1\0" + bytes(4))),
+        "gain-xmp.jpg": jpeg_with(said(b' hdrgm:Version="1.0"')),
+        "depth.jpg": jpeg_with(said(b"", items(b"Primary", b"Depth"))),
+        "lost-video.jpg": jpeg_with(said(b' GCamera:MotionPhoto="1"')),
+        "long-xmp.jpg": jpeg_with(segment_of(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(60))),
+        "two-exif.jpg": jpeg_with(*[segment_of(0xE1, samples.exif())] * 2),
+        "bad-exif.jpg": jpeg_with(segment_of(0xE1, b"Exif\0\0nonsense")),
+        "bad-resources.jpg": jpeg_with(segment_of(0xED, b"Photoshop 3.0\x008BIM\x07\xd0\0\0\0\0\0\x40")),
+        "preview.png": png_with(chunk(b"prVW", b"as it was")),
+        "raw-profile.png": png_with(chunk(b"zTXt", b"Raw profile type exif\0\0junk")),
+        "layers.tif": one("TIFF", tiffinfo={37724: b"layers"}),
+        "turned-place.tif": one("TIFF", tiffinfo={33550: (1.0, 1.0, 0.0), 274: 6}),
+        "channel.tif": tiff(2, 2, channels=4, extra=0, data=bytes(range(16))),
+    }
+
+
+def test_files_that_hold_something_that_cannot_be_kept(relume: Run, tmp_path: Path) -> None:
+    files = unkeepable()
+    assert len(set(files.values())) > 20
     folder = tmp_path / "in"
     folder.mkdir()
-    for index in range(20):
-        (folder / f"{index}.jpg").write_bytes(data)
-    result = relume("enhance", folder, "--in-place", "--json")
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    result = relume("enhance", folder, "--in-place", "--strength", "1", "--json")
     assert result.code == ExitCode.BATCH_PARTLY_FAILED
-    assert {line["error"]["code"] for line in result.lines} == {ExitCode.OUTPUT_UNWRITABLE}
-    assert {path.read_bytes() for path in folder.iterdir()} == {data}
+    assert {line["input"]: line.get("error", {}).get("code") for line in result.lines} == dict.fromkeys(
+        (str(folder / name) for name in files), ExitCode.OUTPUT_UNWRITABLE
+    )
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+    elsewhere = relume("enhance", folder, "-o", tmp_path / "out", "--strength", "1", "--json")
+    assert elsewhere.code == 0
+    assert all(line["notes"] for line in elsewhere.lines)
