@@ -158,6 +158,12 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def path_of(file: BinaryIO) -> Path:
+    """A path under which this process can open a file of `replacing` once more, for what writes by name."""
+    name: Any = file.name
+    return _DESCRIPTORS / str(name) if isinstance(name, int) else Path(name)
+
+
 def _take_over(file: BinaryIO, old: Path) -> None:
     """Give a file another's permissions and, where allowed, its owner and extended attributes."""
     status = old.stat()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from relume.cli import ablate, compare, data, doctor, enhance, evaluate, export, models, plot, train
+from relume.cli import ablate, compare, data, doctor, enhance, evaluate, export, models, plot, train, video
 from relume.version import __version__
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ def _options(
 
 
 app.command("enhance")(enhance.enhance)
+app.command("video")(video.video)
 app.command("models")(models.models)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)

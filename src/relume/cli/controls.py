@@ -39,6 +39,17 @@ DownsampleOption = Annotated[
     ),
 ]
 
+ModelOption = Annotated[str, typer.Option(help="Model to use; `relume models` lists them.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, coreml or directml.")]
+ThreadsOption = Annotated[int, typer.Option(help="CPU threads; 0 takes all that the process may use.")]
+TileOption = Annotated[
+    int, typer.Option(help="Side of the tiles; smaller: less memory, the same picture; 0: none.")
+]
+RecursiveOption = Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders of folders.")]
+SkipOption = Annotated[bool, typer.Option("--skip-existing", help="Leave results alone that exist.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Report errors only.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show where in the program an input failed.")]
+
 
 def controls(
     strength: str, denoise: float, exposure: float | None, highlight_guard: float, colour_guard: float

@@ -27,6 +27,7 @@ EXTRAS = {
     # Of the package itself only files are read: its code needs torchvision, which need not be there.
     "metrics": {"lpips": "relume.lab.losses.lpips", "safetensors": "safetensors", "torch": "torch"},
     "tasks": {"dlib-bin": "dlib", "rapidocr": "rapidocr"},
+    "video": {"av": "av"},
     "lab": {
         "torch": "torch",
         "safetensors": "safetensors",
@@ -35,6 +36,7 @@ EXTRAS = {
         "onnxscript": "onnxscript",
         "scikit-image": "skimage",
         "matplotlib": "matplotlib",
+        "opencv-python-headless": "cv2",
         "tensorboard": "tensorboard",
         "pillow-jxl-plugin": "pillow_jxl",
     },

@@ -17,10 +17,18 @@ import typer
 from relume.cli.controls import (
     ColourOption,
     DenoiseOption,
+    DeviceOption,
     DownsampleOption,
     ExposureOption,
     HighlightOption,
+    ModelOption,
+    QuietOption,
+    RecursiveOption,
+    SkipOption,
     StrengthOption,
+    ThreadsOption,
+    TileOption,
+    VerboseOption,
     controls,
     downsample_factor,
 )
@@ -63,7 +71,7 @@ def enhance(
             "Without it: NAME.relume.EXT beside each photo. Earlier results are replaced.",
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="Model to use; `relume models` lists them.")] = DEFAULT_MODEL,
+    model: ModelOption = DEFAULT_MODEL,
     strength: StrengthOption = "auto",
     denoise: DenoiseOption = Controls.denoise,
     exposure: ExposureOption = Controls.exposure,
@@ -73,29 +81,20 @@ def enhance(
     quality: Annotated[
         int | None, typer.Option(help="1 to 100; without it JPEG 95, WebP 90, AVIF 80.")
     ] = None,
-    recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Look into folders of folders.")
-    ] = False,
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave results alone that exist.")
-    ] = False,
+    recursive: RecursiveOption = False,
+    skip_existing: SkipOption = False,
     in_place: Annotated[bool, typer.Option("--in-place", help="Replace the photos themselves.")] = False,
     strip: Annotated[
         bool, typer.Option("--strip", help="Leave out EXIF, GPS, XMP, IPTC, comments and profiles.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, coreml or directml.")] = "auto",
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all that the process may use.")] = 0,
-    tile: Annotated[
-        int,
-        typer.Option(help="Side of the tiles; smaller: less memory, the same picture; 0: none."),
-    ] = DEFAULT_TILE,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+    tile: TileOption = DEFAULT_TILE,
     downsample: DownsampleOption = "auto",
     max_pixels: Annotated[int, typer.Option(help="Refuse photos with more pixels.")] = DEFAULT_MAX_PIXELS,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a photo on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report errors only.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Show where in the program a photo failed.")
-    ] = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Enhance dark photos. Inputs are never overwritten unless you say --in-place.
 
@@ -216,7 +215,7 @@ def _batch(
         _announce(inputs, results, output)
     enhancer = load_enhancer(options)
     outcomes: list[Outcome] = []
-    lines = _Lines(as_json)
+    lines = Lines(as_json)
     total = len(errors) + len(jobs)
     with progress(total, quiet=quiet or total == 1) as advance:
         for outcome in chain(
@@ -225,7 +224,7 @@ def _batch(
         ):
             outcomes.append(outcome)
             lines.add(outcome)
-            _report(outcome, quiet)
+            report(outcome, quiet)
             advance()
     if not quiet:
         _summarise(outcomes, others, perf_counter() - started)
@@ -266,14 +265,15 @@ def _summarise(outcomes: Sequence[Outcome], others: Sequence[Path], seconds: flo
     say(f"{', '.join(f'{count} {name}' for name, count in counts.items())}; {seconds:.1f} s")
 
 
-class _Lines:
-    """JSON lines on stdout; one that cannot be written is told at the end, when the photos are done."""
+class Lines:
+    """JSON lines on stdout; one that cannot be written is told at the end, when the work is done."""
 
     def __init__(self, wanted: bool) -> None:
         self._wanted = wanted
         self._error: OutputUnwritable | None = None
 
     def add(self, outcome: Outcome) -> None:
+        """Print a line."""
         from relume.cli.console import emit
 
         if not self._wanted or self._error is not None:
@@ -289,7 +289,8 @@ class _Lines:
             raise self._error
 
 
-def _report(outcome: Outcome, quiet: bool) -> None:
+def report(outcome: Outcome, quiet: bool) -> None:
+    """Tell on stderr what became of an input."""
     from relume.cli.console import say, say_where
 
     if outcome.error is not None:
@@ -298,4 +299,6 @@ def _report(outcome: Outcome, quiet: bool) -> None:
     elif not quiet:
         arrow = f"{outcome.job.source} -> {outcome.job.target}"
         detail = "exists, skipped" if outcome.status == "skipped" else f"{outcome.seconds:.2f} s"
+        if outcome.frames is not None and outcome.seconds > 0:
+            detail += f", {outcome.frames} pictures, {outcome.frames / outcome.seconds:.1f} per second"
         say("; ".join((f"{arrow}  {detail}", *outcome.notes)))

@@ -99,6 +99,9 @@ def evaluate(
     camera: CameraOption = "phone",
     limit: LimitOption = 0,
     picture: PictureOption = None,
+    smooth: Annotated[
+        float, typer.Option(help="Of clips: seconds over which brightness is smoothed; 0: not at all.")
+    ] = 1.0,
 ) -> None:
     """Score results against targets: full resolution, 8 bits, plain PSNR and SSIM first.
 
@@ -124,6 +127,9 @@ def evaluate(
 
     [bold]relume evaluate photos --strength auto[/bold] has no targets: it prints exposure, clipping, colour
     cast and noise before and after.
+
+    [bold]relume evaluate dark.mp4 bright.mp4 --strength auto[/bold] measures a clip: flicker, errors along
+    motion, and fidelity where there is a bright original. --pred scores a finished clip.
     """
     from relume.photo.vips import set_limits
 
@@ -147,6 +153,23 @@ def evaluate(
         return
     if low is None:
         raise UsageError("no photos are named", "Name a folder of dark photos, a --task, or --stress.")
+    if _is_clip(low):
+        from relume.cli.clips import evaluate_clip
+
+        other = {"--run": runs, "--network": networks, "--layout": layout, "--only": only, "--lpips": lpips}
+        _refuse(other, "a clip takes")
+        evaluate_clip(
+            low,
+            high,
+            models=models,
+            pred=pred,
+            controls=chosen,
+            smooth=smooth,
+            downsample=factor,
+            threads=threads,
+            json_file=as_json,
+        )
+        return
     selected = select(low, high, only, layout)
     found = candidates(*named, controls=chosen, downsample=factor, threads=threads)
     output = _Output(as_json, table, images)
@@ -154,11 +177,11 @@ def evaluate(
     _compare_with_targets(selected, found, output, lpips)
 
 
-def _refuse(options: Mapping[str, object]) -> None:
-    """Options that darkened pictures have no use for."""
+def _refuse(options: Mapping[str, object], what: str = "--task and --stress take") -> None:
+    """Refuse options that darkened pictures, or a clip, have no use for."""
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise UsageError(f"--task and --stress take no {', '.join(given)}", "Leave it out.")
+        raise UsageError(f"{what} no {', '.join(given)}", "Leave it out.")
 
 
 def _compare_with_targets(
@@ -172,6 +195,12 @@ def _compare_with_targets(
         _describe(selected.photos, found, output)
     else:
         _score(selected.pairs, found, output, _perceptual(lpips))
+
+
+def _is_clip(path: Path) -> bool:
+    from relume.video.plan import CLIPS
+
+    return path.suffix.lower() in CLIPS.suffixes and path.is_file()
 
 
 @dataclass(frozen=True)

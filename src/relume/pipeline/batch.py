@@ -31,9 +31,10 @@ class Outcome:
     Attributes:
         status: `ok`, `skipped` or `failed`.
         seconds: from reading to the finished file.
-        width, height, bits: of the photo if `ok`; not its pixels, for a batch keeps all outcomes.
+        width, height, bits: of the photo or clip if `ok`; not its pixels, for a batch keeps all outcomes.
         notes: what reading or writing had to change.
         error: why it failed.
+        frames: pictures of a clip; None of a photo.
     """
 
     job: Job
@@ -44,6 +45,7 @@ class Outcome:
     bits: int = 0
     notes: tuple[str, ...] = ()
     error: RelumeError | None = None
+    frames: int | None = None
 
     @property
     def left_alone(self) -> bool:
@@ -60,6 +62,8 @@ class Outcome:
         }
         if self.status == "ok":
             record |= {"width": self.width, "height": self.height, "bits": self.bits}
+            if self.frames is not None:
+                record["frames"] = self.frames
             record["notes"] = list(self.notes)
         if self.error is not None:
             record["error"] = {
@@ -152,43 +156,76 @@ def not_found(error: InputUnreadable) -> Outcome:
     return Outcome(Job(path, path), "failed", error=error)
 
 
-def run_batch(
-    jobs: Sequence[Job],
-    output: Output,
-    enhance: Callable[[Photo], Photo],
-    clock: Callable[[], float] = time.perf_counter,
-) -> Iterator[Outcome]:
-    """Enhance one job after another; one that fails, in whatever way, does not stop the rest.
+@dataclass(frozen=True)
+class Done:
+    """What was written; attributes as of `Outcome`."""
+
+    width: int
+    height: int
+    bits: int
+    notes: tuple[str, ...]
+    frames: int | None = None
+
+
+def run_batch(jobs: Sequence[Job], output: Output, enhance: Callable[[Photo], Photo]) -> Iterator[Outcome]:
+    """Enhance one photo after another; one that fails does not stop the rest.
 
     Args:
         jobs: from `plan`.
         output: as for `plan`.
         enhance: what to do with each photo.
     """
+    return run_jobs(jobs, lambda job: _run(job, output, enhance), skip_existing=output.skip_existing)
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    work: Callable[[Job], Done],
+    *,
+    skip_existing: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Outcome]:
+    """Do one job after another; one that fails, in whatever way, does not stop the rest.
+
+    Args:
+        jobs: what to do.
+        work: does one of them.
+        skip_existing: leave results alone that are there already.
+    """
     for job in jobs:
-        if output.skip_existing and os.path.isfile(job.target):  # noqa: PTH113 - any name
+        if skip_existing and os.path.isfile(job.target):  # noqa: PTH113 - any name
             yield Outcome(job, "skipped")
             continue
         started = clock()
         try:
-            photo, notes = _run(job, output, enhance)
-        except Exception as error:  # noqa: BLE001 - an unknown fault is one failed photo
+            done = work(job)
+        except Exception as error:  # noqa: BLE001 - an unknown fault is one failed input
             yield Outcome(job, "failed", clock() - started, error=as_failure(error, job.source))
         else:
-            yield Outcome(job, "ok", clock() - started, photo.width, photo.height, photo.bits, notes)
+            yield Outcome(
+                job,
+                "ok",
+                clock() - started,
+                done.width,
+                done.height,
+                done.bits,
+                done.notes,
+                frames=done.frames,
+            )
 
 
-def _run(job: Job, output: Output, enhance: Callable[[Photo], Photo]) -> tuple[Photo, tuple[str, ...]]:
+def _run(job: Job, output: Output, enhance: Callable[[Photo], Photo]) -> Done:
     if job.target.suffix.lower() in READ_ONLY:
         remedy = _ELSEWHERE if output.in_place else "Choose another format or output."
         raise OutputUnwritable(_NOT_WRITTEN, remedy, path=job.target)
     photo = read_photo(job.source, max_pixels=output.max_pixels)
     if output.in_place and not output.again and is_stamped(photo):
-        return photo, (_DONE_BEFORE,)
+        return Done(photo.width, photo.height, photo.bits, (_DONE_BEFORE,))
     enhanced = enhance(photo)
     by_source = output.in_place or job.target.suffix.lower() not in WRITABLE_SUFFIXES
     format_name = output.format or (photo.format if by_source else "")
-    return enhanced, Result(photo, enhanced, job.source, output).write(job.target, format_name)
+    notes = Result(photo, enhanced, job.source, output).write(job.target, format_name)
+    return Done(enhanced.width, enhanced.height, enhanced.bits, notes)
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:

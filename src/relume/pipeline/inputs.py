@@ -6,7 +6,8 @@ import glob
 import itertools
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +17,24 @@ from relume.photo.formats import IMAGE_SUFFIXES
 
 MARK = ".relume"
 """Stands before the suffix of a result that lies beside its input: `night.jpg` -> `night.relume.jpg`."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a command looks for.
+
+    Attributes:
+        noun: what messages call it.
+        suffixes: of its files, in lower case.
+        unread: those of files that are like them, but that relume does not read.
+    """
+
+    noun: str
+    suffixes: Collection[str]
+    unread: Collection[str] = ()
+
+
+PHOTOS = Kind("photo", READABLE_SUFFIXES, IMAGE_SUFFIXES.difference(READABLE_SUFFIXES))
 
 OnError = Callable[[InputUnreadable], object]
 OnImage = Callable[[Path], object]
@@ -36,6 +55,7 @@ def find_inputs(
     results: Path | None = None,
     on_error: OnError = _raise,
     on_image: OnImage = _ignore,
+    kind: Kind = PHOTOS,
 ) -> list[tuple[Path, Path]]:
     """Expand files, folders and glob patterns to photos, each with the folder that its place is relative to.
 
@@ -45,6 +65,7 @@ def find_inputs(
     pattern with `**` finds is relative to the folder in which the pattern begins.
 
     Args:
+        kind: what to look for in place of photos.
         on_error: takes what goes wrong with a path, while the others go on; raises it by default.
         on_image: takes each image of a folder that is passed over, as relume reads no such files.
 
@@ -56,13 +77,13 @@ def find_inputs(
     for pattern in patterns:
         path = Path(pattern)
         if not pattern:
-            raise UsageError("a path is empty", "Name a photo or a folder; . is the current folder.")
+            raise UsageError("a path is empty", f"Name a {kind.noun} or a folder; . is the current folder.")
         if is_folder(path):
-            photos = _photos_in(path, recursive, results, on_error, on_image)
+            photos = _photos_in(path, recursive, results, on_error, on_image, kind)
             matches = [(photo, path) for photo in photos]
         elif glob.has_magic(pattern) and not os.path.lexists(path):
             base = _start(path)
-            matches = [(photo, base or photo.parent) for photo in _photos_like(pattern, on_error)]
+            matches = [(photo, base or photo.parent) for photo in _photos_like(pattern, on_error, kind)]
         else:
             matches = [(path, path.parent)]
         for photo, base in matches:
@@ -82,37 +103,43 @@ def _start(pattern: Path) -> Path | None:
     return Path(*fixed)
 
 
-def _photos_like(pattern: str, on_error: OnError) -> list[Path]:
+def _photos_like(pattern: str, on_error: OnError, kind: Kind) -> list[Path]:
     names = (Path(name) for name in sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207
     photos = [path for path in names if _is_file(path) and not path.stem.endswith(MARK)]
     if not photos:
         remedy = "Check the pattern; results of earlier runs do not count."
-        on_error(InputUnreadable("no photo matches the pattern", remedy, path=pattern))
+        on_error(InputUnreadable(f"no {kind.noun} matches the pattern", remedy, path=pattern))
     return photos
 
 
 def _photos_in(
-    folder: Path, recursive: bool, results: Path | None, on_error: OnError, on_image: OnImage
+    folder: Path,
+    recursive: bool,
+    results: Path | None,
+    on_error: OnError,
+    on_image: OnImage,
+    kind: Kind,
 ) -> list[Path]:
     failed: list[InputUnreadable] = []
     apart = None if results is None else Path(identity(results))
     if apart is not None and Path(identity(folder)) not in apart.parents:
         apart = None
+    known = {*kind.suffixes, *kind.unread}
     images = [
         path
         for path in _files_in(folder, recursive, failed.append)
-        if path.suffix.lower() in IMAGE_SUFFIXES
+        if path.suffix.lower() in known
         and _is_file(path)
         and not path.stem.endswith(MARK)
         and apart not in Path(identity(path)).parents
     ]
-    photos = [path for path in images if path.suffix.lower() in READABLE_SUFFIXES]
+    photos = [path for path in images if path.suffix.lower() in kind.suffixes]
     for path in sorted(set(images).difference(photos)):
         on_image(path)
     if not photos and not failed:
         hint = "" if recursive else " Add --recursive to look into its folders."
-        remedy = f"Name a folder with photos.{hint}"
-        failed.append(InputUnreadable("the folder holds no photo", remedy, path=folder))
+        remedy = f"Name a folder with {kind.noun}s.{hint}"
+        failed.append(InputUnreadable(f"the folder holds no {kind.noun}", remedy, path=folder))
     for error in failed:
         on_error(error)
     return sorted(photos)

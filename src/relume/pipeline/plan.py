@@ -83,7 +83,7 @@ def plan(inputs: Sequence[tuple[Path, Path]], output: Output) -> list[Job]:
         for source, base in inputs
     ]
     jobs = _once(jobs) if output.in_place else _apart(jobs)
-    _check_targets(jobs, output)
+    check_targets(jobs, in_place=output.in_place)
     return jobs
 
 
@@ -152,12 +152,17 @@ def _once(jobs: Iterable[Job]) -> list[Job]:
     return list(kept.values())
 
 
-def _check_targets(jobs: Iterable[Job], output: Output) -> None:
+def check_targets(jobs: Iterable[Job], *, in_place: bool = False) -> None:
+    """Refuse to write over inputs, or twice into one file.
+
+    Raises:
+        OutputExists: a target is an input, which `in_place` allows, or the target of two inputs.
+    """
     sources = {key for job in jobs for key in (identity(job.source), _on_disk(job.source)) if key}
     targets: dict[str, Job] = {}
     for job in jobs:
         target = identity(job.target)
-        if not output.in_place and (target in sources or _on_disk(job.target) in sources):
+        if not in_place and (target in sources or _on_disk(job.target) in sources):
             raise OutputExists(
                 "would be overwritten, but is an input", "Name another output folder.", path=job.target
             )

@@ -1,0 +1,226 @@
+"""Clips darkened by the laboratory's physical model, enhanced picture by picture and smoothed over time.
+
+    python benchmarks/video.py DATA/video            # into results/video.csv
+    python benchmarks/video.py DATA/video --speed    # into results/video_speed.csv
+
+The first says what flickers, and how near each clip comes to its bright original; the second, what a
+picture of 1080p costs and on what.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import av
+import machine
+import numpy as np
+
+from relume.enhancer import Enhancer
+from relume.evaluate.clips import ClipScores, measure_clip
+from relume.lab.darkness import Degradation
+from relume.lab.data.clips import LIGHTS, darken_pictures
+from relume.options import Controls
+from relume.video.clip import automatic_factor, pictures, sights
+from relume.video.coding import Converter
+from relume.video.frames import Moment, open_clip
+from relume.video.smooth import DEFAULT_SECONDS, Smoother
+
+NIGHT = Degradation(
+    exposure=1 / 12,
+    shot=1 / 6_000,
+    read=(2 / 6_000) ** 2,
+    gains=(2.0, 1.0, 1.6),
+    saturation=1.2,
+    noise_seed=7,
+)
+"""A dark evening: a twelfth of the light, 500 electrons of a white pixel, read noise of two electrons."""
+
+NIGHTS = {"evening": NIGHT, "night": replace(NIGHT, exposure=1 / 48)}
+"""The same, and two stops darker: 125 electrons, which no brightness of the result can make up for."""
+
+DARKER = 0.4
+"""How much less light the second scene of a cut has."""
+
+WAYS = {"picture by picture": 0.0, "smoothed": DEFAULT_SECONDS}
+
+Timed = list[tuple[float, np.ndarray]]
+
+
+def bright(path: Path, seconds: float, width: int) -> Timed:
+    """The first seconds of a clip, reduced."""
+    timed: Timed = []
+    with open_clip(path) as source:
+        height = round(width * source.height / source.width / 2) * 2
+        for item in source.items():
+            if isinstance(item, Moment):
+                if item.seconds >= seconds:
+                    break
+                small = item.frame.reformat(width, height, format="rgb24", interpolation="AREA")
+                timed.append((item.seconds, small.to_ndarray()))
+    return timed
+
+
+def darkened(timed: Timed, how: Degradation, light: str) -> Timed:
+    dark = darken_pictures(timed, how, LIGHTS[light])
+    return [(seconds, rgb) for (seconds, _), rgb in zip(timed, dark, strict=True)]
+
+
+def joined(how: Degradation, first: Timed, second: Timed) -> tuple[Timed, Timed]:
+    """A cut from one scene to another, which is darker still: dark, and bright original."""
+    end = first[-1][0] + 0.1
+    later = [(end + seconds, rgb) for seconds, rgb in second]
+    darker = replace(how, exposure=how.exposure * DARKER, noise_seed=10_007)
+    dark = list(darken_pictures(second, darker))
+    return (
+        [*darkened(first, how, "steady"), *((at, rgb) for (at, _), rgb in zip(later, dark, strict=True))],
+        [*first, *later],
+    )
+
+
+def keep(path: Path, timed: Timed) -> None:
+    """Write pictures without loss."""
+    with av.open(str(path), "w") as out:
+        video: Any = out.add_stream("ffv1", rate=30)
+        video.height, video.width = timed[0][1].shape[:2]
+        video.pix_fmt = "bgr0"
+        video.codec_context.time_base = Fraction(1, 1000)
+        for seconds, rgb in timed:
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="bgr0")
+            frame.pts, frame.time_base = round(seconds * 1000), Fraction(1, 1000)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+
+
+def enhanced(path: Path, enhancer: Enhancer, smooth: float) -> Iterator[np.ndarray]:
+    with open_clip(path) as source:
+        seen = sights(source, enhancer, Controls())
+        for item in pictures(seen, Smoother(smooth), enhancer, Converter(source.coding)):
+            if isinstance(item, tuple):
+                yield item[2].rgb_HWC
+
+
+def scenes(how: Degradation, clips: dict[str, Timed]) -> Iterator[tuple[str, str, Timed, Timed]]:
+    """Name, light, dark clip and its bright original."""
+    for (name, timed), light in itertools.product(clips.items(), LIGHTS):
+        yield name, light, darkened(timed, how, light), timed
+    (first, one), (second, other), *_ = clips.items()
+    half = len(one) // 2, len(other) // 2
+    yield f"{first} + {second}", "cut", *joined(how, one[: half[0]], other[: half[1]])
+
+
+def followed(means: dict[str, list[float]], cut: int) -> int:
+    """Pictures after a cut until the smoothed clip is as bright as the other, within 2 % of the range."""
+    for late, (one, other) in enumerate(zip(*(each[cut:] for each in means.values()), strict=True)):
+        if abs(one - other) < 0.02:
+            return late
+    return -1
+
+
+def flicker(folder: Path, seconds: float, width: int, threads: int) -> None:
+    clips = {path.stem: bright(path, seconds, width) for path in sorted(folder.glob("*.mp4"))}
+    enhancer = Enhancer(downsample=1, threads=threads)
+    rows: list[dict[str, Any]] = []
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch) / "dark.mkv"
+        for night, how in NIGHTS.items():
+            for name, light, dark, original in scenes(how, clips):
+                keep(path, dark)
+                here = {"clip": name, "darkness": night, "light": light}
+                found = list(compared(path, original, enhancer))
+                if light == "cut":
+                    means = {way: [float(rgb.mean()) / 255 for rgb in results] for way, results, _ in found}
+                    here["followed_after"] = followed(means, len(clips[name.split(" + ")[0]]) // 2)
+                else:
+                    here["followed_after"] = ""
+                rows += [{**here, "way": way, **scores.to_json()} for way, _, scores in found]
+                print(*rows[-len(WAYS) :], sep="\n", flush=True)
+    print(machine.store("video", rows))
+
+
+def compared(
+    path: Path, original: Timed, enhancer: Enhancer
+) -> Iterator[tuple[str, list[np.ndarray], ClipScores]]:
+    """Each way, its results and their scores."""
+    for way, smooth in WAYS.items():
+        results = list(enhanced(path, enhancer, smooth))
+        pairs = ((seconds, result, rgb) for result, (seconds, rgb) in zip(results, original, strict=True))
+        yield way, results, measure_clip(pairs, has_target=True)
+
+
+def speed(folder: Path, threads: int, count: int) -> None:
+    """Seconds per picture of 1080p, and of its parts, one after another."""
+    timed = [(at, rgb) for at, rgb in bright(sorted(folder.glob("*.mp4"))[0], 2.0, 1920)][:count]
+    rows: list[dict[str, Any]] = []
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch) / "dark.mkv"
+        keep(path, darkened(timed, NIGHT, "steady"))
+        with open_clip(path) as source:
+            factor = automatic_factor(source.width, source.height)
+            enhancer = Enhancer(downsample=factor, threads=threads)
+            converter = Converter(source.coding)
+            moments = [item for item in source.items() if isinstance(item, Moment)]
+        out = av.codec.CodecContext.create("libx264", "w")
+        out.width, out.height, out.pix_fmt, out.time_base = (
+            1920,
+            moments[0].frame.height,
+            "yuv420p",
+            Fraction(1, 1000),
+        )
+        out.options, out.thread_count = {"crf": "18", "preset": "medium"}, threads
+        spent = dict.fromkeys(("overview_and_decide", "to_rgb", "render", "to_yuv", "encode"), 0.0)
+        for moment in moments:
+            start = time.perf_counter()
+            small = converter.overview(moment.frame, 512)
+            look = enhancer.decide(small, Controls())
+            looked = time.perf_counter()
+            photo = converter.photo(moment.frame)
+            read = time.perf_counter()
+            after = enhancer.render(photo, look)
+            made = time.perf_counter()
+            frame = converter.frame(after, "yuv420p", False)
+            written = time.perf_counter()
+            frame.pts = moment.frame.pts
+            out.encode(frame)
+            done = time.perf_counter()
+            ends = (start, looked, read, made, written, done)
+            for part, (begin, end) in zip(spent, itertools.pairwise(ends), strict=True):
+                spent[part] += end - begin
+    rows.append(
+        {
+            "width": 1920,
+            "height": moments[0].frame.height,
+            "downsample": factor,
+            "threads": threads,
+            "pictures": len(moments),
+            **{part: round(seconds / len(moments), 4) for part, seconds in spent.items()},
+        }
+    )
+    print(rows)
+    print(machine.store("video_speed", rows))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seconds", type=float, default=2.5)
+    parser.add_argument("--width", type=int, default=384)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--pictures", type=int, default=6)
+    given = parser.parse_args()
+    if given.speed:
+        speed(given.folder, given.threads, given.pictures)
+    else:
+        flicker(given.folder, given.seconds, given.width, given.threads)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Clips: read, enhanced without flicker, and written with all that they hold beside their pictures."""

@@ -1,0 +1,106 @@
+"""Which files are clips, and where the result of each goes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from relume.errors import OutputUnwritable, UsageError
+from relume.pipeline.inputs import MARK, Kind, is_folder
+from relume.pipeline.plan import Job, check_targets
+
+WRITABLE = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
+"""Suffixes of clips that are written; `relume.video.encode` says how."""
+
+FORMATS = ("mp4", "mov", "mkv", "webm")
+"""Containers that can be asked for."""
+
+CLIPS = Kind(
+    "clip",
+    frozenset(
+        {
+            *WRITABLE,
+            *(
+                ".3g2",
+                ".3gp",
+                ".asf",
+                ".avi",
+                ".divx",
+                ".dv",
+                ".f4v",
+                ".flv",
+                ".h264",
+                ".h265",
+                ".hevc",
+            ),
+            *(
+                ".ivf",
+                ".m1v",
+                ".m2ts",
+                ".m2v",
+                ".mjpeg",
+                ".mjpg",
+                ".mpe",
+                ".mpeg",
+                ".mpg",
+                ".mts",
+                ".mxf",
+                ".nut",
+            ),
+            *(".ogm", ".ogv", ".rm", ".rmvb", ".ts", ".vob", ".wmv", ".y4m"),
+        }
+    ),
+)
+"""What is looked for in folders; any other clip can be named outright."""
+
+_PREVIEW = ".preview"
+
+
+def plan_clips(
+    inputs: Sequence[tuple[Path, Path]], output: Path | None, format_name: str = "", *, preview: bool = False
+) -> list[Job]:
+    """Decide every target before anything is read; folders are mirrored below the output folder.
+
+    Args:
+        inputs: clips, each with the folder that its place is relative to.
+        output: a file for one clip, else a folder; None puts `NAME.relume.EXT` beside each.
+        format_name: one of `FORMATS`; "" keeps each input's container where it is one of them, else MP4.
+        preview: name results beside their clips `NAME.preview.relume.EXT`.
+
+    Raises:
+        OutputExists: a target is an input, or the target of two inputs.
+        OutputUnwritable: a file where a folder is needed.
+        UsageError: no such format, or one that contradicts the output's name.
+    """
+    if format_name and format_name not in FORMATS:
+        raise UsageError(f"no container is called '{format_name}'", f"Choose from: {', '.join(FORMATS)}.")
+    single = output if output is not None and _names_file(inputs, output) else None
+    if single is not None and format_name and single.suffix.lower() != f".{format_name}":
+        raise UsageError(
+            f"--format {format_name} contradicts the output's name", "Change one of them.", path=single
+        )
+    if output is not None and single is None and os.path.lexists(output) and not is_folder(output):
+        raise OutputUnwritable("this is no folder", "Name a folder for the results.", path=output)
+    mark = f"{_PREVIEW if preview else ''}{MARK}"
+    jobs = [
+        Job(source, single or _target(source, base, output, format_name, mark)) for source, base in inputs
+    ]
+    check_targets(jobs)
+    return jobs
+
+
+def _names_file(inputs: Sequence[tuple[Path, Path]], output: Path) -> bool:
+    """`-o` names a file when the one clip was named as a file and `-o` looks like a clip."""
+    if len(inputs) != 1 or is_folder(output):
+        return False
+    source, base = inputs[0]
+    return source.parent == base and output.suffix.lower() in CLIPS.suffixes
+
+
+def _target(source: Path, base: Path, folder: Path | None, format_name: str, mark: str) -> Path:
+    own = source.suffix if source.suffix.lower() in WRITABLE else ".mp4"
+    suffix = f".{format_name}" if format_name else own
+    if folder is None:
+        return source.with_name(f"{source.stem}{mark}{suffix}")
+    return folder / source.relative_to(base).with_suffix(suffix)

@@ -1,0 +1,475 @@
+"""Clips: every picture, packet and time comes out again; formats of all kinds; damage; nothing half-done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av")
+
+import av
+
+from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, OutputUnwritable, UsageError
+from relume.look.look import Look
+from relume.options import Controls
+from relume.photo import Photo
+from relume.steps.controls import Adjustment
+from relume.video.clip import ClipOptions, Made, automatic_factor, enhance_clip
+from relume.video.encode import Encoding
+from relume.video.frames import Span, open_clip
+from video.clips import LIMITED_709, RATE, make_clip
+
+
+@dataclass
+class Doubler:
+    """Stands for an enhancer: doubles what is dark."""
+
+    dark_below: float = 1.0
+    rendered: list[int] = field(default_factory=list)
+
+    def decide(self, photo: Photo, controls: Controls = Controls()) -> Look:  # noqa: B008
+        mean = photo.rgb_HWC.mean() / np.iinfo(photo.rgb_HWC.dtype).max
+        return Look({}, Adjustment(1.0, 1.0, 0.0, np.full(3, 2.0))) if mean < self.dark_below else Look()
+
+    def render(self, photo: Photo, look: Look) -> Photo:
+        if look.adjustment is None:
+            return photo
+        self.rendered.append(photo.bits)
+        top = np.iinfo(photo.rgb_HWC.dtype).max
+        doubled = np.minimum(photo.rgb_HWC.astype(np.int64) * 2, top).astype(photo.rgb_HWC.dtype)
+        return photo.with_pixels(doubled)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a player sees of a clip, beside its pixels."""
+
+    times: list[Fraction]
+    durations: list[Fraction]
+    tags: tuple[int, int, int, int]
+    rotation: int
+    aspect: Fraction | None
+    pixel_format: str
+    codec: str
+    size: tuple[int, int]
+    seconds: int | None
+    packets: list[tuple[int, Fraction, bytes]]
+    streams: list[tuple[str, str | None, int]]
+    metadata: dict[str, str]
+    chapters: list[Any]
+    means: list[float]
+
+
+def facts(path: Path) -> Facts:
+    with av.open(str(path)) as clip:
+        packets = sorted(
+            (packet.stream_index, packet.pts * packet.time_base, bytes(packet))
+            for packet in clip.demux([each for each in clip.streams if each.type in ("audio", "subtitle")])
+            if packet.dts is not None and packet.pts is not None
+        )
+    with av.open(str(path)) as clip:
+        stream = clip.streams.video[0]
+        frames = list(clip.decode(stream))
+        first = frames[0]
+        return Facts(
+            times=[frame.pts * frame.time_base for frame in frames],
+            durations=[frame.duration * frame.time_base for frame in frames],
+            tags=(first.color_range, first.colorspace, first.color_primaries, first.color_trc),
+            rotation=first.rotation,
+            aspect=stream.sample_aspect_ratio,
+            pixel_format=first.format.name,
+            codec=stream.codec_context.name,
+            size=(first.width, first.height),
+            seconds=clip.duration,
+            packets=packets,
+            streams=[
+                (each.type, each.metadata.get("language"), int(each.disposition))
+                for each in clip.streams
+                if each.type != "data"
+            ],
+            metadata=clip.metadata,
+            chapters=clip.chapters(),
+            means=[float(frame.to_ndarray(format="rgb24").mean()) for frame in frames],
+        )
+
+
+def enhance(path: Path, target: Path, enhancer: Any = None, **options: Any) -> Made:
+    stub = enhancer or Doubler()
+    return enhance_clip(path, target, lambda factor: stub, Controls(), ClipOptions(**options))
+
+
+def test_a_clip_keeps_its_times_sound_turn_aspect_tags_chapters_and_words(tmp_path: Path) -> None:
+    path = make_clip(
+        tmp_path / "a.mp4",
+        audio=2,
+        rotation=90,
+        aspect=Fraction(4, 3),
+        tags=LIMITED_709,
+        chapters=True,
+        metadata=(("title", "night"), ("comment", "dark")),
+    )
+    made = enhance(path, tmp_path / "b.mp4")
+    before, after = facts(path), facts(tmp_path / "b.mp4")
+    assert made.frames == len(before.times) == 12
+    for name in (
+        "times",
+        "durations",
+        "seconds",
+        "tags",
+        "rotation",
+        "aspect",
+        "size",
+        "streams",
+        "chapters",
+    ):
+        assert getattr(after, name) == getattr(before, name), name
+    assert len(before.packets) > 100
+    assert after.packets == before.packets  # bit for bit
+    assert (after.metadata["title"], after.metadata["comment"]) == ("night", "dark")
+    assert made.notes == ()
+    assert np.mean(after.means) == pytest.approx(2 * np.mean(before.means), rel=0.05)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_every_turn_is_kept(tmp_path: Path, degrees: int) -> None:
+    path = make_clip(tmp_path / "a.mp4", rotation=degrees, frames=2)
+    enhance(path, tmp_path / "b.mp4")
+    assert facts(tmp_path / "b.mp4").rotation == facts(path).rotation != 0
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pixel_format", "tags", "to_codec", "to_format"),
+    [
+        (".mp4", "libx264", "yuv420p", LIMITED_709, "h264", "yuv420p"),
+        (".mp4", "libx264", "yuv420p", (2, 6, 6, 6), "h264", "yuvj420p"),
+        (".mp4", "libx264", "yuv420p", (1, 9, 9, 14), "h264", "yuv420p"),
+        (".mp4", "libx264", "yuv422p", LIMITED_709, "h264", "yuv420p"),
+        (".mp4", "libx264", "yuv444p", LIMITED_709, "h264", "yuv420p"),
+        (".mp4", "libx264", "yuv420p10le", LIMITED_709, "h264", "yuv420p10le"),
+        (".mp4", "libx265", "yuv420p10le", (1, 9, 9, 14), "hevc", "yuv420p10le"),
+        (".mkv", "ffv1", "gray", None, "ffv1", "yuv444p"),
+        (".mkv", "ffv1", "gray10le", None, "ffv1", "yuv444p10le"),
+        (".mkv", "ffv1", "bgr0", None, "ffv1", "yuv444p"),
+        (".mov", "prores_ks", "yuv422p10le", LIMITED_709, "prores", "yuv422p10le"),
+        (".webm", "libvpx-vp9", "yuv420p", LIMITED_709, "vp9", "yuv420p"),
+        (".avi", "mpeg4", "yuv420p", None, "h264", "yuv420p"),
+        (".avi", "mjpeg", "yuvj420p", None, "h264", "yuvj420p"),
+        (".gif", "gif", "rgb8", None, "h264", "yuv420p"),
+    ],
+)
+def test_formats(
+    tmp_path: Path, suffix: str, codec: str, pixel_format: str, tags: Any, to_codec: str, to_format: str
+) -> None:
+    path = make_clip(tmp_path / f"a{suffix}", codec=codec, pixel_format=pixel_format, tags=tags, frames=3)
+    target = tmp_path / ("b" + (suffix if suffix in (".mkv", ".mov", ".webm") else ".mp4"))
+    made = enhance(path, target, smooth=0.0)
+    before, after = facts(path), facts(target)
+    assert (after.codec, after.pixel_format, after.size) == (to_codec, to_format, before.size)
+    assert after.times == before.times
+    if tags is not None:
+        assert after.tags == tags
+    assert made.bits == (10 if "10" in to_format else 8)
+    assert np.mean(after.means) == pytest.approx(2 * np.mean(before.means), rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pixel_format"), [(".mp4", "libx264", "yuv444p"), (".webm", "libvpx-vp9", "yuv420p")]
+)
+def test_odd_sizes_stay(tmp_path: Path, suffix: str, codec: str, pixel_format: str) -> None:
+    path = make_clip(tmp_path / f"a{suffix}", size=(63, 47), codec=codec, pixel_format=pixel_format, frames=3)
+    enhance(path, tmp_path / f"b{suffix}")
+    assert facts(tmp_path / f"b{suffix}").size == (63, 47)
+
+
+def test_a_variable_rate_is_kept(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", seconds=lambda n: (n * n + 3) / 50, audio=1)
+    enhance(path, tmp_path / "b.mp4")
+    before, after = facts(path), facts(tmp_path / "b.mp4")
+    assert (after.times, after.durations, after.packets) == (before.times, before.durations, before.packets)
+    assert len(set(before.durations)) > 5
+
+
+def test_one_picture_is_a_clip_and_none_is_not(tmp_path: Path) -> None:
+    one = make_clip(tmp_path / "one.mp4", frames=1)
+    assert enhance(one, tmp_path / "b.mp4").frames == 1
+    none = make_clip(tmp_path / "none.mp4", frames=0, audio=1)
+    with pytest.raises(InputInvalid, match="no moving picture"):
+        enhance(none, tmp_path / "c.mp4")
+    header = make_clip(tmp_path / "cut.mkv", frames=12)
+    header.write_bytes(header.read_bytes()[:700])
+    with pytest.raises(InputInvalid):
+        enhance(header, tmp_path / "d.mkv", salvage=True)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["b.mp4", "cut.mkv", "none.mp4", "one.mp4"]
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
+def test_high_dynamic_range_is_refused_by_name(tmp_path: Path, transfer: int, name: str) -> None:
+    path = make_clip(
+        tmp_path / "a.mp4", codec="libx264", pixel_format="yuv420p10le", tags=(1, 9, 9, transfer), frames=2
+    )
+    with pytest.raises(InputInvalid, match=name):
+        enhance(path, tmp_path / "b.mp4")
+    assert not (tmp_path / "b.mp4").exists()
+
+
+def test_pictures_left_alone_are_not_touched(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mkv", codec="ffv1", pixel_format="yuv444p", light=lambda n: 0.5, frames=4)
+    enhance(path, tmp_path / "b.mkv", Doubler(dark_below=0.0))
+    assert facts(tmp_path / "b.mkv").means == facts(path).means
+
+
+def test_a_part_begins_at_zero_and_has_its_sound(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", audio=1, frames=30)
+    made = enhance(path, tmp_path / "b.mp4", span=Span(1.0, 1.5))
+    before, after = facts(path), facts(tmp_path / "b.mp4")
+    assert made.frames == 15
+    assert after.times == [Fraction(n, RATE) for n in range(15)]
+    wanted = [data for _, at, data in before.packets if 1 <= at < 2.5]
+    assert [data for _, _, data in after.packets] == wanted
+    assert abs(after.packets[0][1]) < 0.03
+
+
+def test_a_part_beyond_the_end_holds_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputInvalid, match="in the part that is wanted"):
+        enhance(make_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4", span=Span(60.0))
+
+
+@pytest.mark.parametrize(
+    ("rotation", "size"), [(0, (128, 48)), (90, (64, 96)), (180, (128, 48)), (270, (64, 96))]
+)
+def test_before_is_on_the_left_as_players_show_it(
+    tmp_path: Path, rotation: int, size: tuple[int, int]
+) -> None:
+    path = make_clip(tmp_path / "a.mp4", rotation=rotation, frames=3)
+    enhance(path, tmp_path / "b.mp4", beside=True)
+    with av.open(str(tmp_path / "b.mp4")) as clip:
+        frame = next(clip.decode(video=0))
+    assert (frame.width, frame.height) == size
+    shown = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+    left, right = np.split(shown, 2, axis=1)
+    assert right.mean() > 1.8 * left.mean()
+
+
+def cut_short(path: Path, share: float) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+def faststart(path: Path) -> Path:
+    """The clip with its index in front, so that what is missing is pictures."""
+    enhance(path, path.with_name(f"fast-{path.name}"), Doubler(dark_below=0.0))
+    return path.with_name(f"fast-{path.name}")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_a_clip_cut_short_is_one_error_or_what_can_be_saved(tmp_path: Path, suffix: str) -> None:
+    codec = "libvpx-vp9" if suffix == ".webm" else "libx264"
+    path = make_clip(tmp_path / f"a{suffix}", codec=codec, frames=60)
+    path = cut_short(faststart(path) if suffix == ".mp4" else path, 0.6)
+    with pytest.raises(InputInvalid, match="damaged or cut short") as raised:
+        enhance(path, tmp_path / f"b{suffix}")
+    assert "--salvage" in str(raised.value)
+    assert not (tmp_path / f"b{suffix}").exists()
+    made = enhance(path, tmp_path / f"b{suffix}", salvage=True)
+    assert 10 < made.frames < 60
+    assert any("damaged" in note for note in made.notes)
+    assert len(facts(tmp_path / f"b{suffix}").times) == made.frames
+
+
+def test_damage_in_the_middle_is_one_error_or_passed_over(tmp_path: Path) -> None:
+    path = faststart(make_clip(tmp_path / "a.mp4", frames=60))
+    data = bytearray(path.read_bytes())
+    begin = data.find(b"mdat")
+    third = (len(data) - begin) // 3
+    data[begin + third : begin + 2 * third] = bytes(third)  # whole packets are gone
+    path.write_bytes(data)
+    with pytest.raises(InputInvalid, match="damaged"):
+        enhance(path, tmp_path / "b.mp4")
+    assert enhance(path, tmp_path / "b.mp4", salvage=True).frames > 10
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a clip at all" * 100, b"\x00" * 5000, b"#EXTM3U\n#EXTINF:1,\na.mp4\n"]
+)
+def test_what_is_no_clip_is_refused(tmp_path: Path, content: bytes) -> None:
+    make_clip(tmp_path / "a.mp4", frames=2)
+    path = tmp_path / "b.mp4"
+    path.write_bytes(content)
+    with pytest.raises(InputInvalid):
+        enhance(path, tmp_path / "c.mp4")
+
+
+def test_a_list_of_other_files_is_not_followed(tmp_path: Path) -> None:
+    make_clip(tmp_path / "a.mp4", frames=2)
+    playlist = tmp_path / "list.ffconcat"
+    playlist.write_text("ffconcat version 1.0\nfile a.mp4\n")
+    with pytest.raises(InputInvalid, match="list of other files"):
+        enhance(playlist, tmp_path / "b.mp4")
+
+
+def test_a_picture_is_none(tmp_path: Path, photo: Callable[..., Path]) -> None:
+    with pytest.raises(InputInvalid, match="picture"):
+        enhance(photo("a.png"), tmp_path / "b.mp4")
+
+
+def test_a_missing_clip_and_a_large_one_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputUnreadable):
+        enhance(tmp_path / "none.mp4", tmp_path / "b.mp4")
+    with pytest.raises(InputTooLarge, match="3072"):
+        enhance(make_clip(tmp_path / "a.mp4", frames=2), tmp_path / "b.mp4", max_pixels=3000)
+
+
+def test_a_container_that_does_not_hold_the_sound_is_refused(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", audio=1)
+    with pytest.raises(OutputUnwritable, match="sound") as raised:
+        enhance(path, tmp_path / "b.webm")
+    assert "mkv" in str(raised.value)
+    assert enhance(path, tmp_path / "b.mkv").frames == 12
+    assert [data for *_, data in facts(tmp_path / "b.mkv").packets] == [
+        data for *_, data in facts(path).packets
+    ]
+
+
+def test_codec_quality_and_speed_can_be_chosen(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4")
+    small = tmp_path / "small.mp4"
+    enhance(path, small, encoding=Encoding("hevc", 50, "ultrafast"))
+    enhance(path, tmp_path / "large.mp4", encoding=Encoding("hevc", 5, "ultrafast"))
+    assert facts(small).codec == "hevc"
+    assert small.stat().st_size < (tmp_path / "large.mp4").stat().st_size
+    with pytest.raises(OutputUnwritable, match="encoded"):
+        enhance(path, tmp_path / "c.mp4", encoding=Encoding("h264", preset="nonsense"))
+    with pytest.raises(UsageError, match="h265"):
+        Encoding("h265")
+    with pytest.raises(UsageError, match="webm"):
+        enhance(path, tmp_path / "d.webm", encoding=Encoding("h264"))
+    assert not any((tmp_path / name).exists() for name in ("c.mp4", "d.webm"))
+
+
+def test_an_mp4_begins_with_its_index_so_that_browsers_start_at_once(tmp_path: Path) -> None:
+    enhance(make_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4")
+    data = (tmp_path / "b.mp4").read_bytes()
+    assert 0 < data.find(b"moov") < data.find(b"mdat")
+
+
+def test_what_fails_while_rendering_leaves_nothing_and_no_thread(tmp_path: Path) -> None:
+    class Failing(Doubler):
+        def render(self, photo: Photo, look: Look) -> Photo:
+            if len(self.rendered) == 4:
+                raise MemoryError
+            return super().render(photo, look)
+
+    path = make_clip(tmp_path / "a.mp4", audio=1, frames=30)
+    threads = threading.active_count()
+    with pytest.raises(MemoryError):
+        enhance(path, tmp_path / "b.mp4", Failing(), smooth=0.0)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.mp4"]
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize(
+    ("size", "factor"), [((1280, 720), 1), ((1920, 1080), 2), ((3840, 2160), 3), ((7680, 4320), 4)]
+)
+def test_large_pictures_are_seen_reduced(size: tuple[int, int], factor: int) -> None:
+    assert automatic_factor(*size) == factor
+
+
+def test_only_pictures_and_streams_that_are_wanted_are_read(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", audio=2, chapters=True)
+    with open_clip(path) as source:
+        assert [each.type for each in source.others] == ["audio", "audio"]
+        assert source.expected == 12
+        assert source.coding.matrix == "BT.601"
+
+
+WORKER = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from video.test_clip import enhance
+print("ready", flush=True)
+while True:
+    enhance(Path(sys.argv[1]), Path(sys.argv[2]), smooth=0.2)
+    print("done", flush=True)
+"""
+
+
+def worker(path: Path, target: Path) -> subprocess.Popen[str]:
+    script = WORKER.format(tests=str(Path(__file__).parents[1]))
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(path), str(target)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def check_kills(tmp_path: Path, kills: int) -> None:
+    """Kill a process that writes one clip again and again; what is there is whole, and nothing else is."""
+    path = make_clip(tmp_path / "in" / "a.mp4", audio=1, frames=10)
+    target = tmp_path / "out" / "b.mp4"
+    target.parent.mkdir()
+    random = np.random.default_rng(0)
+    seen = 0
+    for _ in range(kills):
+        process = worker(path, target)
+        time.sleep(float(random.uniform(0, 0.35)))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert [each.name for each in target.parent.iterdir()] in ([], ["b.mp4"])
+        if target.exists():
+            seen += 1
+            assert len(facts(target).times) == 10
+            if random.random() < 0.5:
+                target.unlink()
+    assert 0 < seen < kills or kills < 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a partial file keeps a hidden name")
+def test_a_killed_process_leaves_no_half_clip(tmp_path: Path) -> None:
+    check_kills(tmp_path, 4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a partial file keeps a hidden name")
+def test_many_killed_processes_leave_no_half_clip(tmp_path: Path) -> None:
+    check_kills(tmp_path, int(os.environ.get("RELUME_KILLS", "60")))
+
+
+PEAK = """
+import resource, sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from video.test_clip import enhance
+enhance(Path(sys.argv[1]), Path(sys.argv[2]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak(path: Path) -> int:
+    script = PEAK.format(tests=str(Path(__file__).parents[1]))
+    command = [sys.executable, "-c", script, str(path), str(path.with_suffix(".out.mp4"))]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss counts otherwise elsewhere")
+def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
+    short, long = (
+        make_clip(tmp_path / f"{seconds}.mp4", size=(320, 240), frames=seconds * RATE, audio=1)
+        for seconds in (10, 60)
+    )
+    assert peak(long) < 1.05 * peak(short)
