@@ -116,7 +116,7 @@ def test_float16_scales_its_gradients(tiny_root: Path, tiny_recipe: Recipe, tmp_
 
 
 def test_wrong_options_and_folders_are_named(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="method 'supervised' does not take"):
+    with pytest.raises(UsageError, match="method 'supervised' have no"):
         train(replace(tiny_recipe, method_options={"x": 1}), tiny_root, tmp_path / "a", quiet=True)
     with pytest.raises(UsageError, match="no method is called 'x'"):
         train(replace(tiny_recipe, method="x"), tiny_root, tmp_path / "b", quiet=True)
