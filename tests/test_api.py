@@ -322,6 +322,12 @@ def test_a_damaged_card_is_refused(weights: Path, text: str) -> None:
         ("params", None),
         ("name", 3),
         ("recipe", []),
+        ("schema", 3),
+        ("schema", "2"),
+        ("graphs", {"image": "photo.onnx"}),
+        ("graphs", {"global": "a.onnx", "local": 3}),
+        ("value_range", [-1, 1]),
+        ("variants", [3]),
     ],
 )
 def test_a_card_of_impossible_values_is_refused(weights: Path, key: str, value: object) -> None:
@@ -329,6 +335,21 @@ def test_a_card_of_impossible_values_is_refused(weights: Path, key: str, value: 
     file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
     with pytest.raises(ModelError, match="damaged"):
         Enhancer()
+
+
+def test_what_a_card_says_beyond_this_version_is_noted_and_ignored(weights: Path) -> None:
+    file = weights / "lol.json"
+    known = load_card("lol")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "colour": "blue", "shape": 3}))
+    with pytest.warns(RuntimeWarning, match="does not know: colour, shape"):
+        assert load_card("lol") == known
+
+
+def test_cards_of_the_first_schema_name_their_graphs_by_the_model(weights: Path) -> None:
+    file = weights / "lol.json"
+    table = json.loads(file.read_text())
+    file.write_text(json.dumps({key: table[key] for key in table if key not in ("schema", "graphs")}))
+    assert load_card("lol").graphs == {"global": "lol.global.onnx", "local": "lol.local.onnx"}
 
 
 def test_damaged_models_are_errors_of_relume(weights: Path) -> None:

@@ -17,7 +17,7 @@ from relume.engine import OnnxEngine
 from relume.errors import DataError, InputTooLarge, ModelError, OutputUnwritable, RelumeError, UsageError
 from relume.lab import export
 from relume.lab.data.paired import to_tensor
-from relume.lab.export import export_graphs, export_run
+from relume.lab.export import PARITY, export_graphs, export_run
 from relume.lab.networks.two_pass import TwoPass
 from relume.lab.recipe import Phase, Recipe
 from relume.lab.run import load_run
@@ -115,12 +115,23 @@ def test_an_export_into_a_file_is_refused(exported: tuple[TwoPass, Card, Path], 
 
 def test_card_tells_the_facts_of_the_network(exported: tuple[TwoPass, Card, Path]) -> None:
     network, card, folder = exported
-    stored = Card(**json.loads((folder / "tiny.json").read_text()))
+    stored = load_card(str(folder / "tiny.json"))
     assert stored.files == card.files
     assert stored.halo == network.local_pass.halo
     assert stored.halo % stored.size_multiple == 0
     assert stored.params == sum(parameter.numel() for parameter in network.parameters())
     assert stored.recipe["name"] == "tiny"
+    assert (stored.schema, stored.graphs) == (2, {"global": "tiny.global.onnx", "local": "tiny.local.onnx"})
+    assert 0 <= stored.variants[0]["largest_difference"] <= PARITY
+
+
+def test_graphs_tell_the_facts_of_their_card(exported: tuple[TwoPass, Card, Path]) -> None:
+    _, card, folder = exported
+    for part, file in card.graphs.items():
+        told = {entry.key: json.loads(entry.value) for entry in onnx.load(folder / file).metadata_props}
+        assert told["relume.graph"] == part
+        for fact in ("name", "network", "thumbnail_size", "size_multiple", "halo"):
+            assert told[f"relume.{fact}"] == getattr(card, fact)
 
 
 def test_graphs_hold_nothing_of_the_machine(exported: tuple[TwoPass, Card, Path]) -> None:

@@ -22,14 +22,14 @@ from relume.lab.networks.cost import count_macs, count_parameters
 from relume.lab.networks.two_pass import TwoPass
 from relume.lab.run import ENVIRONMENT, RECIPE, load_run
 from relume.steps.thumbnail import thumbnail
-from relume.zoo import Card
+from relume.zoo import Card, graph_names
 
 OPSET = 18
 PARITY = 1 / 255
 """Largest difference between graphs and network, whose weights are not rounded to half precision."""
 
 _CHECKED_SIZES = ((64, 64), (75, 130))
-_TEXTS = ("summary", "data", "terms", "limits")
+_TEXTS = ("summary", "data", "terms", "limits", "licence")
 
 
 def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> Card:
@@ -39,8 +39,9 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
         run: run folder with the weights.
         name: name of the model.
         folder: where the files go.
-        about: what only people know: `summary`, `data`, `terms`, `limits`, `metrics`; other keys are left
-            out, so that an earlier card serves. Its `metrics` count only where its graphs were the same.
+        about: what only people know: `summary`, `data`, `terms`, `licence`, `limits`, `metrics`; other keys
+            are left out, so that an earlier card serves. Its `metrics` count only where its graphs were the
+            same.
 
     Raises:
         DataError: `about` holds something else than texts and a table of metrics.
@@ -50,7 +51,13 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
     """
     _check(name, about)
     recipe, network = load_run(run)
-    graphs = {f"{name}{part}.onnx": graph for part, graph in export_graphs(network).items()}
+    two_passes = isinstance(network, TwoPass)
+    names = graph_names(name, two_passes)
+    tiling = _tiling(network)
+    facts = {"name": name, "network": recipe.network, **tiling, "value_range": [0, 1]}
+    exported, difference = _measured_graphs(network)
+    parts = {part.removeprefix(".") or "image": graph for part, graph in exported.items()}
+    graphs = {names[part]: _stamped(graph, {"graph": part, **facts}) for part, graph in parts.items()}
     files = {file_name: hashlib.sha256(graph).hexdigest() for file_name, graph in graphs.items()}
     told = [*_TEXTS, *(["metrics"] if about.get("files", files) == files else [])]
     card = Card(
@@ -58,8 +65,17 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
         network=recipe.network,
         params=count_parameters(network),
         gmacs_256=round(count_macs(network, 256) / 1e9, 3),
-        **_tiling(network),
+        **tiling,
         files=files,
+        graphs=names,
+        variants=[
+            {
+                "engine": "onnxruntime",
+                "precision": "float32, weights stored as float16",
+                "graphs": names,
+                "largest_difference": round(difference, 6),
+            }
+        ],
         recipe=json.loads((run / RECIPE).read_text()),
         environment=json.loads((run / ENVIRONMENT).read_text()),
         **{"summary": "", **{key: about[key] for key in told if key in about}},
@@ -106,6 +122,11 @@ def export_graphs(network: nn.Module) -> dict[str, bytes]:
     Raises:
         ModelError: the graphs, run, differ from the network by more than half-precision weights explain.
     """
+    return _measured_graphs(network)[0]
+
+
+def _measured_graphs(network: nn.Module) -> tuple[dict[str, bytes], float]:
+    """The graphs, and by how much an image of theirs differs from one of the network's."""
     graphs = _graphs(network.eval().cpu())
     difference = max(_difference(network, graphs, size) for size in _CHECKED_SIZES)
     if not difference <= PARITY:
@@ -113,7 +134,7 @@ def export_graphs(network: nn.Module) -> dict[str, bytes]:
             f"the exported graphs differ from the network by up to {difference:.4f}",
             "Check that its weights are finite and within the range of half precision.",
         )
-    return graphs
+    return graphs, difference
 
 
 @torch.inference_mode()
@@ -189,6 +210,13 @@ def _forget_origin(model: onnx.ModelProto) -> None:
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         del part.metadata_props[:]
         part.ClearField("doc_string")
+
+
+def _stamped(graph: bytes, facts: Mapping[str, Any]) -> bytes:
+    """The graph with facts of its card inside, as JSON by names that begin with `relume.`."""
+    model = onnx.load_from_string(graph)
+    helper.set_model_props(model, {f"relume.{name}": json.dumps(fact) for name, fact in facts.items()})
+    return model.SerializeToString()
 
 
 def _halve(model: onnx.ModelProto, smallest: int = 256) -> onnx.ModelProto:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, cast
+
+SCHEMA = 2
+"""Of cards that are written. Cards without a number are of schema 1, whose graphs are named by the model."""
 
 _MOST_PIXELS = 1024
 """A side that a card may name; larger ones would take gigabytes."""
@@ -18,6 +21,7 @@ class Card:
     which takes tiles. A model of one graph takes whole photos only.
 
     Attributes:
+        schema: version of what a card says.
         name: the name that `--model` takes.
         summary: one sentence for lists.
         network: the laboratory's name of the network.
@@ -27,7 +31,12 @@ class Card:
         size_multiple: tiles start at multiples of this.
         halo: how far around a pixel the local pass looks, a multiple of `size_multiple`; None where it looks
             at the whole photo, which is then never cut into tiles.
-        files: sha256 of each graph, by file name.
+        value_range: least and largest value of images that the graphs take and return.
+        graphs: file name of each graph by its part: `global` and `local`, or `image` for the only one.
+        files: sha256 of each file, by its name.
+        variants: files for these parts, the ones above first; each table names its `engine`, its `precision`,
+            its `graphs` as above, and its `largest_difference` from the network itself, as measured.
+        licence: of the weights, as an SPDX expression; "" where nobody said.
         data, terms: what it was trained on, and under which terms.
         recipe: the whole recipe.
         metrics: measured scores by data set, protocol included.
@@ -47,6 +56,11 @@ class Card:
     size_multiple: int
     halo: int | None
     files: Mapping[str, str]
+    graphs: Mapping[str, str] = field(default_factory=dict)
+    value_range: Sequence[float] = (0.0, 1.0)
+    variants: Sequence[Mapping[str, Any]] = ()
+    licence: str = ""
+    schema: int = SCHEMA
     data: str = ""
     terms: str = ""
     limits: str = ""
@@ -69,18 +83,50 @@ class Card:
             raise ValueError(f"it gives no sensible {', '.join(wrong) or 'names and files'}")
         if self.halo is not None and self.halo % self.size_multiple:
             raise ValueError(f"its halo {self.halo} is no multiple of its size_multiple {self.size_multiple}")
-        for part in (self.recipe, self.metrics, self.environment):
+        for part in (self.recipe, self.metrics, self.environment, *self.variants):
             _items(part)
+        if list(self.value_range) != [0, 1]:
+            raise ValueError(f"its value_range is {self.value_range}, but relume gives and takes 0 to 1")
+        if not self.graphs:
+            object.__setattr__(self, "graphs", graph_names(self.name, self.thumbnail_size is not None))
+        parts = {"image"} if self.thumbnail_size is None else {"global", "local"}
+        if set(self.graphs) != parts or not all(isinstance(file, str) for file in self.graphs.values()):
+            raise ValueError(f"its graphs are not {' and '.join(sorted(parts))}")
 
     @property
     def global_graph(self) -> str | None:
-        """File name of the global pass, `thumbnail` -> `conditioning`; None for a model of one graph."""
-        return None if self.thumbnail_size is None else f"{self.name}.global.onnx"
+        """File name of the global pass, which sees a `thumbnail`; None for a model of one graph."""
+        return self.graphs.get("global")
 
     @property
     def local_graph(self) -> str:
-        """File name of the local pass, `image`, `conditioning` -> `enhanced`; or of the one graph."""
-        return f"{self.name}.onnx" if self.thumbnail_size is None else f"{self.name}.local.onnx"
+        """File name of the local pass, which makes `enhanced` of an `image`; or of the only graph."""
+        return self.graphs["image" if self.thumbnail_size is None else "local"]
+
+
+def graph_names(name: str, two_passes: bool) -> dict[str, str]:
+    """What the files of a model's graphs are called, by their parts."""
+    if two_passes:
+        return {part: f"{name}.{part}.onnx" for part in ("global", "local")}
+    return {"image": f"{name}.onnx"}
+
+
+def card_from(table: object) -> tuple[Card, list[str]]:
+    """A card as its JSON says it, and the keys that this version does not know.
+
+    Raises:
+        ValueError: no table, a later schema, or values that no model can have.
+        TypeError: something that a card needs is missing.
+    """
+    _items(table)
+    said = cast("dict[str, Any]", table)
+    schema = said.get("schema", 1)
+    if not _is_count(schema, 1, SCHEMA):
+        raise ValueError(f"it is of schema {schema!r:.20}, this version of relume reads up to {SCHEMA}")
+    known = {each.name for each in fields(Card)}
+    unknown = sorted(str(key) for key in said if key not in known)
+    kept: dict[str, Any] = {key: value for key, value in said.items() if key in known}
+    return Card(**{**kept, "schema": SCHEMA}), unknown
 
 
 def _is_count(value: object, least: int, most: int) -> bool:

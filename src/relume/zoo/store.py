@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from importlib import resources
 from importlib.abc import Traversable
 from pathlib import Path
 
 from relume.errors import ModelError
 from relume.files import read_at_most
-from relume.zoo.card import Card
+from relume.zoo.card import Card, card_from
 
 WEIGHTS = resources.files("relume.zoo") / "weights"
 _REMEDY = "Install relume again, or export the model again."
@@ -43,7 +44,7 @@ def load_card(model: str) -> Card:
             f"Choose one of: {', '.join(list_models())}; or name the .json file of an exported one.",
         )
     try:
-        return Card(**json.loads(_read(folder / f"{name}.json", _MOST_OF_A_CARD).decode()))
+        card, unknown = card_from(json.loads(_read(folder / f"{name}.json", _MOST_OF_A_CARD).decode()))
     except OSError as error:
         said = error.strerror or "it is no file"
         raise ModelError(
@@ -51,6 +52,11 @@ def load_card(model: str) -> Card:
         ) from error
     except (ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"the card of model '{name}' is damaged ({error})", _REMEDY) from error
+    if unknown:
+        more = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        said = f"the card of model '{name}' says what this version of relume does not know: {more}"
+        warnings.warn(said, RuntimeWarning, stacklevel=2)
+    return card
 
 
 def _locate(model: str) -> tuple[Traversable, str]:
