@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,14 +12,20 @@ import pytest
 import torch
 
 from relume.errors import UsageError
-from relume.lab.data.noise import BRIGHTEST, DARKEST, noise_images
-from relume.lab.data.paired import Batch
+from relume.lab.data.batch import Batch
+from relume.lab.data.patterns import BRIGHTEST, DARKEST, noise_images
+from relume.lab.losses import charbonnier
 from relume.lab.losses.attention_transfer import attention_loss
 from relume.lab.losses.relational import relational_loss
 from relume.lab.losses.similarity import similarity_loss
 from relume.lab.methods.feature_terms import FEATURE_LOSSES
 from relume.lab.methods.multi_teacher import MultiTeacher
+from relume.lab.methods.unsupervised import Unsupervised, quartered, quarters
 from relume.lab.networks import build
+from relume.lab.recipe import Phase, Recipe
+from relume.lab.training.checkpoint import load_checkpoint
+from relume.lab.training.loop import train
+from relume.lab.training.tracker import read_metrics
 
 STUDENT = {"width": 16, "groups": [1, 1, 1], "blocks": 1}
 TEACHERS: dict[str, Any] = {
@@ -32,7 +40,7 @@ def maps(seed: int, *shape: int) -> torch.Tensor:
 
 def batch(size: int = 48) -> Batch:
     high = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0))
-    return Batch(high * 0.2, high, high[..., :8, :8] * 0.2)
+    return Batch(high * 0.2, high)
 
 
 def huber(x: float) -> float:
@@ -152,3 +160,91 @@ def test_noise_images_are_dark_and_smooth_as_photographs_are() -> None:
     near, far = ((centred[..., shift:] - centred[..., :-shift]).square().mean() for shift in (1, 32))
     assert near < far / 4
     assert not torch.equal(images, noise_images(64, 64, 96))
+
+
+def unsupervised(losses: dict[str, float], **options: Any) -> Unsupervised:
+    torch.manual_seed(0)
+    return Unsupervised(build("zero-dce"), losses, TEACHERS["illumination"], **options)
+
+
+def test_terms_without_targets_by_hand() -> None:
+    weights = {"imitation": 1.0, "exposures": 0.5, "quarters": 0.25}
+    method, images = unsupervised(weights, exposures=3.0), batch()
+    torch.manual_seed(7)
+    terms = method(images)
+    torch.manual_seed(7)
+    factors = 4 ** (2 * torch.rand(3, 1, 1, 1) - 1)
+    network, low = method.network, images.low_BCHW
+    output = network(low)
+    taught = method.teachers["teacher"].output(images)
+    torch.testing.assert_close(terms["imitation"], charbonnier(output, taught))
+    exposed = network((low * factors).clamp(max=1))
+    torch.testing.assert_close(terms["exposures"], 0.5 * charbonnier(exposed, output))
+    halves = (slice(0, 24), slice(24, 48))
+    places = list(product(halves, halves))
+    parts = [charbonnier(network(low[..., y, x]), output[..., y, x]) for y, x in places]
+    torch.testing.assert_close(terms["quarters"], 0.25 * torch.stack(parts).mean())
+
+
+def test_what_is_followed_gets_no_gradient() -> None:
+    method, images = unsupervised({"quarters": 1.0}), batch()
+    followed = quarters(method.network(images.low_BCHW)).detach()
+    method(images)["quarters"].backward()
+    found = [weight.grad.clone() for weight in method.network.parameters()]
+    method.network.zero_grad()
+    charbonnier(method.network(quarters(images.low_BCHW)), followed).backward()
+    for ours, weight in zip(found, method.network.parameters(), strict=True):
+        torch.testing.assert_close(ours, weight.grad)
+
+
+def test_targets_are_never_looked_at_and_noise_needs_no_photograph() -> None:
+    for inputs in ("photographs", "noise"):
+        method, images = unsupervised({"imitation": 1.0, "quarters": 1.0}, inputs=inputs), batch()
+        found = []
+        for low_scale, high_scale in ((1, 1), (1, 0), (0.5, 1)):
+            torch.manual_seed(3)
+            changed = Batch(images.low_BCHW * low_scale, images.high_BCHW * high_scale)
+            found.append({name: term.item() for name, term in method(changed).items()})
+        assert found[0] == found[1]
+        assert (found[0] == found[2]) == (inputs == "noise")
+
+
+def test_quarters_are_where_the_student_is_told_that_they_are() -> None:
+    network = build(
+        "two-pass", {"widths": [16, 16], "depths": [1, 1], "global_width": 4, "thumbnail_size": 32}
+    )
+    low = torch.rand(2, 3, 16, 24)
+    window = torch.tensor([[0.0, 0.5, 0.2, 0.6], [0.0, 1.0, 0.0, 1.0]])
+    parts = quartered(Batch(low, low, torch.rand(2, 3, 80, 80), window))
+    assert torch.equal(parts.low_BCHW[0], low[0, :, :8, :12])
+    assert torch.equal(parts.low_BCHW[5], low[1, :, 8:, :12])
+    assert parts.thumbnail_BCST is not None
+    assert parts.window_B4 is not None
+    assert torch.equal(parts.thumbnail_BCST[2], parts.thumbnail_BCST[0])
+    expected = [[0, 0.25, 0.2, 0.4], [0, 0.25, 0.4, 0.6], [0.25, 0.5, 0.2, 0.4], [0.25, 0.5, 0.4, 0.6]]
+    torch.testing.assert_close(parts.window_B4[::2], torch.tensor(expected))
+    assert network(*parts.inputs(network)).shape == (8, 3, 8, 12)
+
+
+def test_strange_terms_and_inputs_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"no loss is called \['mse'\]"):
+        unsupervised({"mse": 1.0})
+    with pytest.raises(UsageError, match="cannot see 'x'"):
+        unsupervised({"imitation": 1.0}, inputs="x")
+
+
+def test_a_run_without_targets(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """As any other; the teacher is in no checkpoint."""
+    recipe = replace(
+        tiny_recipe,
+        network="zero-dce",
+        network_options={},
+        method="unsupervised",
+        method_options={"teacher": TEACHERS["illumination"]},
+        losses={"imitation": 1.0, "exposures": 0.5, "quarters": 0.5},
+        phases=(Phase(2, 32, 2),),
+    )
+    train(recipe, tiny_root, tmp_path, device="cpu", quiet=True)
+    rows = [row for row in read_metrics(tmp_path) if row["kind"] == "train"]
+    assert {"imitation", "exposures", "quarters"} <= set(rows[0])
+    assert not any("teacher" in name for name in load_checkpoint(tmp_path)["method"])

@@ -398,7 +398,8 @@ def test_pixel_terms_are_taken_on_images_from_minus_one_to_one(classifier: Path)
 
 
 def test_the_recipe_is_the_thesiss_schedule_epoch_by_epoch() -> None:
-    recipe = get_recipe("compact-clarity")
+    """With all 485 pairs, as there; the recipe itself leaves the held-out scenes out."""
+    recipe = override(get_recipe("compact-clarity"), ["data.subset=all", "data.epoch=485"])
     table: list[tuple[int, int, int, int]] = []
     for step in range(recipe.steps):
         if recipe.ends_epoch(step):

@@ -7,14 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.nn import functional as F
 
 from relume.errors import UsageError
 from relume.lab.capabilities import Capabilities, Network
 from relume.lab.data.batch import Batch, overview_shape
+from relume.lab.data.colours import jitter_colours
 from relume.lab.data.draws import ASPECTS, Plan, Sample, Window
 from relume.lab.data.paired import LoadedPair, PairedCrops, to_tensor
-from relume.lab.recipe import Data, Phase
+from relume.lab.recipe import Colours, Data, Phase, Source
 
 SIZES = ((40, 60), (64, 48), (200, 33), (97, 131))
 
@@ -42,12 +44,16 @@ def cut_by_hand(plan: Plan, known: list[LoadedPair]) -> Batch:
         pair = known[sample.position]
         shape = (plan.crop, plan.crop) if plan.resized else None
         of_low, of_high = (torch.tensor(f)[:, None, None] for f in (sample.low_factors, sample.high_factors))
-        lows.append((turned(part(pair.low_HWC, sample.window, shape)) * of_low).clamp(max=1))
-        highs.append((turned(part(pair.high_HWC, sample.window, shape)) * of_high).clamp(max=1))
+        colours = torch.tensor([sample.colours])
+        dark = (turned(part(pair.low_HWC, sample.window, shape)) * of_low).clamp(max=1)
+        clean = (turned(part(pair.high_HWC, sample.window, shape)) * of_high).clamp(max=1)
+        lows.append(jitter_colours(dark, colours))
+        highs.append(jitter_colours(clean, colours))
         if plan.overview is None:
             continue
         small = plan.overview[::-1] if sample.turns % 2 else plan.overview
-        thumbnails.append((turned(part(pair.low_HWC, sample.region, small)) * of_low).clamp(max=1))
+        around = (turned(part(pair.low_HWC, sample.region, small)) * of_low).clamp(max=1)
+        thumbnails.append(jitter_colours(around, colours))
         # Where the crop lies, as a picture that is turned in the same way.
         mask = torch.zeros(1, 1, len(sample.region.rows), len(sample.region.columns))
         top, left = (mine.start - all_.start for mine, all_ in zip(sample.window, sample.region, strict=True))
@@ -67,6 +73,7 @@ def cut_by_hand(plan: Plan, known: list[LoadedPair]) -> Batch:
         Data(exposure_jitter=0.5, colour_jitter=0.2, context=0.3),
         Data(framing="resize"),
         Data(quarter_turns=False, context=1.0),
+        Data(colours=Colours(0.2, 0.1, 0.3, 0.05), vertical_flips=True, passes=True, exposure_jitter=0.2),
     ],
 )
 @pytest.mark.parametrize("overview", [0, 16, 128])
@@ -152,3 +159,42 @@ def test_a_network_gets_the_inputs_it_looks_at() -> None:
         batch.inputs(Looks(128))
     whole = replace(batch, thumbnail_BCST=None, window_B4=None)
     assert len(whole.inputs(Looks(128))) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
+def test_a_pass_takes_every_image_once(count: int) -> None:
+    known = pairs()
+    draws = PairedCrops(known, Data(passes=True), seed=1).draws
+    plans = [draws.plan(index, Phase(1, 24, count)) for index in range(4 * len(known))]
+    order = [sample.position for plan in plans for sample in plan.samples]
+    passes = [order[start : start + len(known)] for start in range(0, len(order), len(known))]
+    assert all(sorted(each) == list(range(len(known))) for each in passes)
+    assert len({tuple(each) for each in passes}) > 1
+    again = draws.plan(3, Phase(1, 24, count))  # out of order, as after an interruption
+    assert again == plans[3]
+    assert PairedCrops(known, Data(passes=True), seed=2).draws.plan(0, Phase(1, 24, 4)) != plans[0]
+
+
+def test_mixed_sources_have_no_passes() -> None:
+    source = Source("made", "darkened", "clean", 1.0, "")
+    with pytest.raises(ValidationError, match="passes are of one set"):
+        Data(sources=(source,), passes=True)
+
+
+def test_vertical_flips_turn_upside_down_without_quarter_turns() -> None:
+    def seen(**options: bool) -> set[tuple[int, bool]]:
+        draws = PairedCrops(pairs(), Data(quarter_turns=False, **options), seed=1).draws
+        plans = (draws.plan(index, Phase(1, 24, 4)) for index in range(20))
+        return {(sample.turns, sample.mirrored) for plan in plans for sample in plan.samples}
+
+    assert seen() == {(0, False), (0, True)}
+    assert seen(vertical_flips=True) == {(0, False), (0, True), (2, False), (2, True)}
+
+
+def test_colours_are_drawn_within_what_the_recipe_says() -> None:
+    draws = PairedCrops(pairs(), Data(colours=Colours(0.2, 0.1, 0.3, 0.05)), seed=1).draws
+    drawn = np.array(
+        [sample.colours for index in range(50) for sample in draws.plan(index, Phase(1, 24, 4)).samples]
+    )
+    assert np.abs(drawn - (1, 1, 1, 0)).max(0) == pytest.approx((0.2, 0.1, 0.3, 0.05), rel=0.1)
+    assert drawn.mean(0) == pytest.approx((1, 1, 1, 0), abs=0.03)

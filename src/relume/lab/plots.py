@@ -54,6 +54,11 @@ def _loss_ratio(row: Mapping[str, Any], _: str) -> float:
     return row["loss"] / row["discriminator"]
 
 
+_DISTILLATION = (
+    "adversarial", "contrastive", "relational", "attention", "similarity",
+    "imitation", "exposures", "quarters",
+)  # fmt: skip
+
 PANELS = (
     Panel("Training loss", "loss", "train", _among("loss", "discriminator"), log=True),
     Panel(
@@ -67,7 +72,7 @@ PANELS = (
         "Adversarial and distillation terms",
         "loss",
         "train",
-        lambda name: name in ("adversarial", "contrastive") or name.startswith("imitation-"),
+        lambda name: name in _DISTILLATION or name.startswith("imitation-"),
     ),
     Panel("Zero-reference terms", "loss", "train", _among("spatial", "exposure", "colour", "smoothness")),
     Panel(

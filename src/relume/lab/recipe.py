@@ -121,6 +121,21 @@ class Source:
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)
+class Colours:
+    """How far colours are jittered, those of both images of a pair alike.
+
+    Attributes:
+        brightness, contrast, saturation: j; a factor drawn evenly from `[1 - j, 1 + j]`.
+        hue: j; a turn drawn evenly from `[-j, j]`, as a share of the circle.
+    """
+
+    brightness: Share = 0.0
+    contrast: Share = 0.0
+    saturation: Share = 0.0
+    hue: Share = 0.0
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
 class Data:
     """What is trained on.
 
@@ -132,8 +147,12 @@ class Data:
         split: a scene split that comes with relume, by name, or the `.json` file of one.
         exposure_jitter: j; the input is scaled by a factor drawn log-uniformly from `[1 / (1 + j), 1 + j]`.
         colour_jitter: j; each channel of both images is scaled by a factor drawn in the same way.
+        colours: jitter of brightness, contrast, saturation and hue, after the other two.
         framing: `crop` cuts random squares, `resize` shrinks whole images to squares (area average).
         quarter_turns: turn crops by random multiples of 90 degrees; all are mirrored at random.
+        vertical_flips: turn images upside down at random, too.
+        passes: take every image once, in random order, before any comes again; each batch draws anew
+            otherwise.
         epoch: how many images count as an epoch.
         context: smallest size of the random region that a crop's thumbnail shows, as a share of the largest
             one of its aspect in the image; that of a resized image shows all of it.
@@ -146,8 +165,11 @@ class Data:
     split: str = "our485_scenes"
     exposure_jitter: NotNegative = 0.0
     colour_jitter: NotNegative = 0.0
+    colours: Colours = field(default_factory=Colours)
     framing: Literal["crop", "resize"] = "crop"
     quarter_turns: bool = True
+    vertical_flips: bool = False
+    passes: bool = False
     epoch: Positive = 485
     context: Share = 0.7
     limit: Count = 0
@@ -155,6 +177,8 @@ class Data:
     def __post_init__(self) -> None:
         if known := shared_photos([source.path for source in self.sources]):
             raise ValueError(f"two sources must not be mixed: {known}")
+        if self.passes and self.sources:
+            raise ValueError("passes are of one set of pairs; mixed sources are drawn by their shares")
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)

@@ -21,6 +21,9 @@ from relume.lab.recipe import Data, Phase, Source
 ASPECTS = ((1, 1), (3, 2), (2, 3), (4, 3), (3, 4))
 """Width to height of the regions that thumbnails show; each batch has one of them."""
 
+NO_JITTER = (1.0, 1.0, 1.0, 0.0)
+"""Colours as they are."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -60,6 +63,7 @@ class Sample:
         turns: quarter turns, counter-clockwise, of crop and thumbnail.
         mirrored: left and right change places, after turning.
         low_factors, high_factors: on the channels of the dark image and of the target, cut off at 1.
+        colours: factors of brightness, contrast and saturation, and turn of hue, of both images.
         degradation: what darkens the clean image; None for photographed darkness.
     """
 
@@ -71,6 +75,7 @@ class Sample:
     mirrored: bool = False
     low_factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
     high_factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    colours: tuple[float, float, float, float] = NO_JITTER
     degradation: Degradation | None = None
 
     @property
@@ -130,6 +135,7 @@ class Draws:
         self.data = data
         self.seed, self.rank = seed, rank
         self.overview_size = overview_size
+        self._pass: tuple[int, npt.NDArray[np.int64]] | None = None
         self.members: dict[Source, list[int]] = {}
         for position, subject in enumerate(subjects):
             if subject.source is not None:
@@ -150,18 +156,28 @@ class Draws:
         overview = overview_shape(height, width, self.overview_size) if self.overview_size else None
         samples = tuple(
             self._sample(position, phase.crop, aspect, random)
-            for position in self._chosen(phase.batch, random)
+            for position in self._chosen(index, phase.batch, random)
         )
         return Plan(samples, phase.crop, resized, overview)
 
-    def _chosen(self, count: int, random: np.random.Generator) -> list[int]:
+    def _chosen(self, index: int, count: int, random: np.random.Generator) -> list[int]:
         """Positions of a batch's pairs."""
+        if self.data.passes:
+            return [self._passed(index * count + place) for place in range(count)]
         if not self.members:
             return random.choice(len(self.subjects), count, replace=count > len(self.subjects)).tolist()
         shares = np.array([source.share for source in self.members])
         groups = list(self.members.values())
         drawn = random.choice(len(groups), count, p=shares / shares.sum())
         return [groups[group][random.integers(len(groups[group]))] for group in drawn]
+
+    def _passed(self, number: int) -> int:
+        """Position of the sample of that number, where each pass is all pairs in an order of its own."""
+        size = len(self.subjects)
+        if self._pass is None or self._pass[0] != number // size:
+            order = np.random.default_rng((self.seed, self.rank, number // size, size)).permutation(size)
+            self._pass = (number // size, order)
+        return int(self._pass[1][number % size])
 
     def _sample(
         self, position: int, crop: int, aspect: tuple[int, int], random: np.random.Generator
@@ -170,6 +186,8 @@ class Draws:
         kind = subject.source.kind if subject.source else "pairs"
         turns, mirrored = int(random.integers(4)), bool(random.random() < 0.5)
         turns = turns if self.data.quarter_turns else 0
+        if self.data.vertical_flips and random.random() < 0.5:
+            turns, mirrored = (turns + 2) % 4, not mirrored
         whole = Window(range(subject.height), range(subject.width))
         region, window = self._places(subject, crop, (aspect[1], aspect[0]) if turns % 2 else aspect, random)
         exposure = (1 + self.data.exposure_jitter) ** random.uniform(-1, 1)
@@ -180,7 +198,17 @@ class Draws:
         placed = (position, whole, region, window, turns, mirrored)
         if kind != "pairs":
             return Sample(*placed, degradation=degradation)
-        return Sample(*placed, _triple(colours * exposure), _triple(colours))
+        return Sample(*placed, _triple(colours * exposure), _triple(colours), self._colours(random))
+
+    def _colours(self, random: np.random.Generator) -> tuple[float, float, float, float]:
+        how = self.data.colours
+        spread = np.array([how.brightness, how.contrast, how.saturation, how.hue])
+        if not spread.any():
+            return NO_JITTER
+        brightness, contrast, saturation, hue = (
+            np.array(NO_JITTER) + spread * random.uniform(-1, 1, 4)
+        ).tolist()
+        return brightness, contrast, saturation, hue
 
     def _places(
         self, subject: Subject, crop: int, aspect: tuple[int, int], random: np.random.Generator

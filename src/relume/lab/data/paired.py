@@ -20,7 +20,8 @@ from relume.errors import DataError
 from relume.evaluate.protocol import to_8_bits
 from relume.lab.darkness import draw
 from relume.lab.data.batch import Batch
-from relume.lab.data.draws import Draws, Plan, Sample, Subject, Window
+from relume.lab.data.colours import jitter_colours
+from relume.lab.data.draws import NO_JITTER, Draws, Plan, Sample, Subject, Window
 from relume.lab.data.nights import made
 from relume.lab.data.sources import SourcedPair, mixed_sources
 from relume.lab.data.store import Store, to_device
@@ -276,6 +277,9 @@ class PairedCrops:
             of_low, of_high = to_device(factors, self.device)[..., None, None].unbind(1)
             for side, of_side in zip(images, (of_low, of_high, of_low), strict=False):
                 side.mul_(of_side).clamp_(max=1)
+        if any(sample.colours != NO_JITTER for sample in samples):
+            factors_B4 = to_device(torch.tensor([sample.colours for sample in samples]), self.device)
+            images = [jitter_colours(side, factors_B4) for side in images]
         return tuple(images)
 
     def _darkened(self, samples: Sequence[Sample], plan: Plan, shape: Shape | None) -> Images:

@@ -13,6 +13,7 @@ from relume.lab.methods.base import Method
 from relume.lab.methods.mirror import Mirror
 from relume.lab.methods.multi_teacher import MultiTeacher
 from relume.lab.methods.supervised import Supervised
+from relume.lab.methods.unsupervised import Unsupervised
 from relume.lab.methods.zero_reference import ZeroReference
 from relume.lab.options import checked_options
 
@@ -20,6 +21,7 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "mirror": Mirror,
     "multi-teacher": MultiTeacher,
     "supervised": Supervised,
+    "unsupervised": Unsupervised,
     "zero-reference": ZeroReference,
 }
 """Every method by the name that recipes use."""

@@ -5,7 +5,7 @@ Any subset of its terms may be used; what has no weight is neither built nor com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ from relume.lab.losses import LOSSES, Loss, charbonnier
 from relume.lab.losses.adversarial import get_adversarial
 from relume.lab.losses.contrastive import ProjectionHead, info_nce
 from relume.lab.losses.perceptual import Perceptual
-from relume.lab.methods.base import Method
 from relume.lab.methods.feature_terms import FeatureTerms, check_features, split_weights
 from relume.lab.methods.pooled import PooledFeatures
+from relume.lab.methods.taught import Taught
 from relume.lab.networks import build
 from relume.lab.teachers import Teacher, load_teacher
 
@@ -32,7 +32,7 @@ SIGNED = ("charbonnier", "frequency", "gradient")
 """Terms in units of pixel values: the thesis takes them, and gives their weights, on images in [-1, 1]."""
 
 
-class MultiTeacher(Method):
+class MultiTeacher(Taught):
     """The hybrid loss of Compact Clarity (eq. 3.12), and imitation of a teacher's output beside it.
 
     Args:
@@ -79,7 +79,6 @@ class MultiTeacher(Method):
         feature_weights = split_weights(weights)
         self.paired_weights = weights
         self.fusion, self.target = fusion, target
-        # Dictionaries hide frozen modules from the optimiser and from checkpoints.
         asking = [contrastive or {}] * bool(self.contrastive_weight) + [features or {}] * bool(
             feature_weights
         )
@@ -104,16 +103,9 @@ class MultiTeacher(Method):
         self.adversary = build("patchgan", options) if self.adversarial_weight else None
         self._generated = torch.empty(0)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MultiTeacher:
-        """Move the frozen modules too, wherever the method goes."""
-        for module in (*self.teachers.values(), *self.paired_terms.values()):
-            if isinstance(module, nn.Module):
-                module._apply(fn, recurse)
-        return super()._apply(fn, recurse)
-
-    @property
-    def overview_size(self) -> int:
-        return max([super().overview_size, *(teacher.overview_size for teacher in self.teachers.values())])
+    def frozen(self) -> Iterator[nn.Module]:
+        yield from super().frozen()
+        yield from (term for term in self.paired_terms.values() if isinstance(term, nn.Module))
 
     def prepare(self, data: PairedCrops) -> None:
         """Compute the teacher's pooled features once, where a cache is asked for."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from relume.errors import UsageError
 from relume.lab.recipe import Recipe
-from relume.lab.recipes.compact_clarity import compact_clarity, compact_clarity_cpu
+from relume.lab.recipes.compact_clarity import compact_clarity, compact_clarity_cpu, mirnet_v2
 from relume.lab.recipes.iaml import iaml, iaml_cpu
 from relume.lab.recipes.lol import lol, lol_mirror
 from relume.lab.recipes.photo import photo
@@ -19,6 +19,7 @@ RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "iaml-cpu": iaml_cpu,
     "lol": lol,
     "lol-mirror": lol_mirror,
+    "mirnet-v2": mirnet_v2,
     "photo": photo,
     "zero-dce": zero_dce,
 }

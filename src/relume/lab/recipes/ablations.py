@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from relume.errors import UsageError
 from relume.lab.ablation import Grid
@@ -51,6 +52,10 @@ def _small_compact_clarity() -> Recipe:
     )
 
 
+_BEST: dict[str, Any] = {"ensemble": [{"run": "runs/lol"}, {"run": "runs/photo"}]}
+"""The runs of both shipped models."""
+
+
 def _distillation() -> Recipe:
     """The student of the grid `compact-clarity`, with the terms that need neither classifier nor adversary.
 
@@ -59,10 +64,7 @@ def _distillation() -> Recipe:
     gets as many steps more.
     """
     recipe = _small_compact_clarity()
-    teachers = {
-        "best": {"ensemble": [{"run": "runs/lol"}, {"run": "runs/photo"}]},
-        "lol": {"run": "runs/lol"},
-    }
+    teachers = {"best": _BEST, "lol": {"run": "runs/lol"}}
     features = {"teacher": "lol", "student_feature": 2, "teacher_feature": 0}
     return replace(
         recipe,
@@ -74,6 +76,18 @@ def _distillation() -> Recipe:
 def _losses(*names: str) -> str:
     return "losses=" + json.dumps({name: LOSSES[name] for name in names})
 
+
+def _without_targets(inputs: str = "photographs", **losses: float) -> list[str]:
+    options = {"teacher": _BEST, "inputs": inputs}
+    return [
+        "method=unsupervised",
+        "method_options=" + json.dumps(options),
+        "losses=" + json.dumps(losses),
+    ]
+
+
+_A_THIRD = ("phases.0.steps=105", "phases.1.steps=105")
+"""Of the steps: two more passes of the student make a step about three times as long."""
 
 _BATCH = "method_options.clean_statistics=batch"
 _DIMMED = ("method_options.dim_clean=true", "method_options.frozen_projections=true")
@@ -121,6 +135,8 @@ GRIDS: Mapping[str, Grid] = {
             "relational": ["losses.relational=0.1"],
             "attention": ["losses.attention=0.1"],
             "similarity": ["losses.similarity=0.1"],
+            "unsupervised": [*_without_targets(imitation=1.0, exposures=0.25, quarters=0.25), *_A_THIRD],
+            "noise": _without_targets("noise", imitation=1.0),
         },
     ),
     "iaml": Grid(

@@ -11,9 +11,9 @@ STEPS_PER_EPOCH = 61
 
 
 def iaml() -> Recipe:
-    """As published: 500 epochs, 256-pixel crops in batches of 8, Adam at 2e-4, cosine to 1e-7; for a GPU.
+    """As published: 500 epochs, 256-pixel crops in batches of 8, flips, Adam at 2e-4, cosine to 1e-7.
 
-    All of our485 is trained on, so validation, which looks at scenes of it, only shows progress.
+    For a GPU. All of our485 is trained on, so validation, which looks at scenes of it, only shows progress.
     """
     return Recipe(
         name="iaml",
@@ -22,7 +22,7 @@ def iaml() -> Recipe:
         method_options=MIRROR,
         losses=LOSSES,
         phases=(Phase(500 * STEPS_PER_EPOCH, 256, 8),),
-        data=Data(subset="all", quarter_turns=False),
+        data=Data(subset="all", quarter_turns=False, vertical_flips=True, passes=True),
         optimizer=Optimizer(lr=2e-4, min_lr=1e-7, weight_decay=0.0, warmup=0, clip=0.0),
         average=0.0,
     )
