@@ -62,11 +62,12 @@ SETS = {"eval15": ("lol_v1/eval15", ""), "sice": ("sice_part1", "sice_scenes")}
 
 SIDES = (256, 128, 64)
 SCORES = ("psnr", "ssim", "psnr_gt_mean")
-BATCHES = {64: (1, 4), 128: (1, 2), 256: (1,)}
+BATCHES = {64: (1, 4), 128: (1,)}
 """Training images a pass, by crop; a GPU takes the thesis's 32, 16 and 4."""
 
 GPU_BATCHES = {64: (8, 32), 128: (8, 16), 256: (1, 2, 4)}
-LATENCY_SIZES = ((256, 256), (400, 600))
+LATENCY_SIZES = ((256, 256),)
+GPU_LATENCY_SIZES = ((256, 256), (400, 600), (1080, 1920))
 
 
 def table(root: Path, weights: Mapping[str, Path | None]) -> list[dict[str, Any]]:
@@ -126,36 +127,36 @@ def _pixels(image_BCHW: torch.Tensor) -> np.ndarray:
     return (image_BCHW[0].clamp(0, 1).permute(1, 2, 0) * 255).round().byte().numpy()
 
 
-def resources(device: torch.device, part: str) -> list[dict[str, Any]]:
-    """Peak memory of the student's training step, and the time of one image through student and teachers."""
-    rows = []
-    if part in ("all", "memory"):
-        for crop, batch, checkpointing in _steps(device):
-            row = {
-                "what": "training step",
-                "model": "compact-clarity",
-                "size": f"{crop}x{crop}",
-                "batch": batch,
-            }
-            measured = _measured_apart(device, crop, batch, checkpointing)
-            rows.append({**row, "checkpointing": checkpointing, **measured})
-            print(rows[-1], flush=True)
-    if part in ("all", "latency"):
-        for name in PRINTED:
-            for height, width in LATENCY_SIZES:
-                row = {"what": "one image", "model": name, "size": f"{width}x{height}", "batch": 1}
-                rows.append({**row, "checkpointing": "", "seconds": latency(name, height, width, device)})
-                rows[-1]["peak_mib"] = ""
-                print(rows[-1], flush=True)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-    return [{**row, "device": name, "threads": torch.get_num_threads()} for row in rows]
-
-
-def _steps(device: torch.device) -> Iterator[tuple[int, int, bool]]:
+def memory(device: torch.device) -> Iterator[dict[str, Any]]:
+    """Peak memory and time of the student's training step, with activation checkpointing and without."""
     for crop, batches in (GPU_BATCHES if device.type == "cuda" else BATCHES).items():
         for batch in batches:
             for checkpointing in (False, True):
-                yield crop, batch, checkpointing
+                measured = _measured_apart(device, crop, batch, checkpointing)
+                yield {"crop": crop, "batch": batch, "checkpointing": checkpointing, **measured}
+
+
+def latencies(device: torch.device) -> Iterator[dict[str, Any]]:
+    """Seconds of one image through student and teachers."""
+    for name in PRINTED:
+        for height, width in GPU_LATENCY_SIZES if device.type == "cuda" else LATENCY_SIZES:
+            yield {
+                "model": name,
+                "size": f"{width}x{height}",
+                "seconds": latency(name, height, width, device),
+            }
+
+
+def _store(what: str, device: torch.device, rows: Iterator[dict[str, Any]]) -> None:
+    facts = {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "threads": torch.get_num_threads(),
+    }
+    found = []
+    for row in rows:
+        print(row, flush=True)
+        found.append({**row, **facts})
+    print(machine.store(f"compact_clarity_{what}_{device.type}", found))
 
 
 def _measured_apart(device: torch.device, crop: int, batch: int, checkpointing: bool) -> dict[str, Any]:
@@ -229,8 +230,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(*step(device, crop, batch, bool(checkpointing)))
         return
     if given.what == "resources":
-        rows, name = resources(device, given.part), f"compact_clarity_{device.type}"
-    elif given.root is None:
+        if given.part in ("all", "memory"):
+            _store("memory", device, memory(device))
+        if given.part in ("all", "latency"):
+            _store("latency", device, latencies(device))
+        return
+    if given.root is None:
         parser.error("name the data root")
     elif given.what == "sizes":
         rows, name = sizes(given.root), "compact_clarity_sizes"
