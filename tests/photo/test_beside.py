@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from relume.errors import InputInvalid
-from relume.photo import FORMATS, colour, encode_photo, read_photo
+from relume.photo import FORMATS, Photo, colour, encode_photo, read_photo
 from relume.photo.metadata import split_photoshop
 
 from . import samples
@@ -254,6 +254,41 @@ def test_a_fourth_channel_is_kept_only_as_transparency(kind: int, kept: bool) ->
     assert (photo.alpha_HW is not None) == kept
     assert (photo.dropped == ()) == kept
     assert photo.rgb_HWC[0, 1].tolist() == [4, 5, 6]
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "webp", "avif"])
+@pytest.mark.parametrize("size", [0, 50_000])
+def test_exif_stays_byte_for_byte(name: str, size: int) -> None:
+    block = samples.exif(1).removeprefix(b"Exif\0\0") + bytes(range(256)) * (size // 256)
+    photo = read_photo(samples.pillow_file(samples.ramp(), "JPEG", exif=b"Exif\0\0" + block))
+    data, notes = encode_photo(photo, format=name)
+    assert notes == ()
+    written = read_photo(data)
+    assert written.metadata.exif == photo.metadata.exif
+    assert written.notes == ()
+    assert samples.exif_facts(data) == samples.FACTS
+    np.testing.assert_array_equal(
+        written.rgb_HWC, read_photo(encode_photo(Photo(photo.rgb_HWC), format=name)[0]).rgb_HWC
+    )
+
+
+@pytest.mark.parametrize("kind", ["CMYK", "HDR", "gamma"])
+def test_colours_that_cannot_come_back_are_a_loss(kind: str) -> None:
+    if kind == "CMYK":
+        data = _cmyk()
+    elif kind == "HDR":
+        data = png_with(chunk(b"cICP", bytes((9, 16, 0, 1))))
+    else:
+        data = png_with(chunk(b"gAMA", struct.pack(">I", 100000)))
+    photo = read_photo(data)
+    assert len(photo.dropped) == 1
+    assert photo.dropped == photo.notes
+
+
+def _cmyk() -> bytes:
+    stream = io.BytesIO()
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(stream, "JPEG")
+    return stream.getvalue()
 
 
 # Orientation

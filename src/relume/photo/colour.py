@@ -12,7 +12,7 @@ import contextlib
 import struct
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
@@ -274,46 +274,50 @@ def by_codes(
     return about, ["BT.2020 colours read as if they were sRGB"] if primaries == 9 else []
 
 
-def plan(
-    image: pyvips.Image, about: Metadata
-) -> tuple[Metadata, Callable[[pyvips.Image], pyvips.Image], list[str]]:
-    """What is done to the pixels, if anything, and the metadata and notes that follow from it."""
+@dataclass(frozen=True)
+class Plan:
+    """What is done to a photo's pixels before they are enhanced.
+
+    Attributes:
+        about: the metadata that then holds.
+        change: the image's way to sRGB's curve.
+        notes: what is said of it.
+        lost: what is said of colours that cannot come back when the photo is written.
+    """
+
+    about: Metadata
+    change: Callable[[pyvips.Image], pyvips.Image]
+    notes: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+def plan(image: pyvips.Image, about: Metadata) -> Plan:
+    """What is done to the pixels, if anything."""
     icc = about.icc
     kind = Profile.BROKEN if icc is None else judge(icc)
+    plain = replace(about, icc=None)
     if image.interpretation == "cmyk":
         used = icc if kind is Profile.CMYK else None
-        return (
-            replace(about, icc=None),
-            lambda image: to_srgb(image, used, stand_in="cmyk"),
-            ["CMYK converted to sRGB"],
-        )
+        lost = ("CMYK converted to sRGB",)
+        return Plan(plain, lambda image: to_srgb(image, used, stand_in="cmyk"), lost=lost)
     if image.interpretation in ("lab", "labs"):
-        return (
-            replace(about, icc=None),
-            lambda image: image.colourspace("rgb16"),
-            ["CIELAB converted to sRGB"],
-        )
-    grey = image.bands < 3
-    fits = (Profile.GREY,) if grey else (Profile.SRGB, Profile.PRIMARIES, Profile.TABLES, Profile.ONE_WAY)
-    if icc is None or kind not in fits:
+        return Plan(plain, lambda image: image.colourspace("rgb16"), lost=("CIELAB converted to sRGB",))
+    coloured = (Profile.SRGB, Profile.PRIMARIES, Profile.TABLES, Profile.ONE_WAY)
+    if icc is None:
+        return Plan(plain, _unchanged)
+    if kind not in ((Profile.GREY,) if image.bands < 3 else coloured):
         what = "damaged" if kind is Profile.BROKEN else "unfitting"
-        return replace(about, icc=None), _unchanged, [] if icc is None else [f"{what} colour profile ignored"]
+        return Plan(plain, _unchanged, (f"{what} colour profile ignored",))
     if kind is Profile.ONE_WAY:
-        return (
-            replace(about, icc=None),
-            lambda image: to_srgb(image, icc),
-            ["colours converted to sRGB for good: the profile cannot be applied backwards"],
-        )
+        lost = ("colours converted to sRGB for good: the profile cannot be applied backwards",)
+        return Plan(plain, lambda image: to_srgb(image, icc), lost=lost)
     if kind is Profile.TABLES:
-        return (
-            about,
-            lambda image: to_srgb(image, icc),
-            ["colours outside sRGB clipped: the profile is one of tables"],
-        )
+        lost = ("colours outside sRGB clipped: the profile is one of tables",)
+        return Plan(about, lambda image: to_srgb(image, icc), lost=lost)
     table = _curves(icc) if kind is Profile.PRIMARIES else None
     if table is None or _is_srgbs(table):
-        return about, _unchanged, []
-    return about, lambda image: _held(image, table), []
+        return Plan(about, _unchanged)
+    return Plan(about, lambda image: _held(image, table))
 
 
 def applied(change: Callable[[pyvips.Image], pyvips.Image], pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:

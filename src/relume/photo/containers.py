@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 from relume.photo.metadata import photoshop_segments
 from relume.photo.photo import Metadata
@@ -16,11 +17,31 @@ from relume.photo.photo import Metadata
 XMP_NAMESPACE = b"http://ns.adobe.com/xap/1.0/\0"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
 _LONGEST_SEGMENT = 65533
+_MOST_BOXES = 1 << 16
 
 # Where the blocks go: behind JPEG's start marker, and behind PNG's signature and header chunk.
 INSERT_AT = {"jpeg": 2, "png": 33}
+_LONGEST_META = 1 << 16
+# Sizes of the fields of AVIF's table of places: offsets and lengths of 4 bytes, and starts of 4.
+_FOUR_BYTES = (b"\x44\x40",)
 # Size of the PNG chunk of the resolution.
 _PHYS_SIZE = 21
+
+
+def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes between two offsets of an ISO media file: name, and offsets of content and end."""
+    for _ in range(_MOST_BOXES):
+        if at + 8 > end:
+            return
+        size, start = int.from_bytes(data[at : at + 4], "big"), at + 8
+        if size == 1:
+            size, start = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16
+        after = at + size if size else end
+        if after < start:
+            raise ValueError("a box is damaged")
+        yield data[at + 4 : at + 8], start, min(after, end)
+        at = after
+    raise ValueError("too many boxes")
 
 
 def _segment(marker: int, payload: bytes) -> bytes:
@@ -106,6 +127,49 @@ def webp_with(data: bytes, about: Metadata, width: int, height: int, *, alpha: b
     chunks += [(one.key, one.content) for one in about.parts if isinstance(one.key, bytes)]
     body = b"WEBP" + b"".join(_riff(name, payload) for name, payload in chunks)
     return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def put_exif_into_avif(file: BinaryIO, exif: bytes) -> None:
+    """Let an AVIF file just written hold an EXIF block byte for byte, instead of the one rebuilt for it.
+
+    The block goes behind the file's end, and the table of places (iloc, ISO/IEC 14496-12, 8.11.3) names it
+    there. Where libheif writes that table in another form, the file is left as it is.
+    """
+    file.seek(0)
+    head = file.read(_LONGEST_META)
+    meta = next((box for box in boxes(head, 0, len(head)) if box[0] == b"meta"), None)
+    inside = {} if meta is None else {name: (at, end) for name, at, end in boxes(head, meta[1] + 4, meta[2])}
+    if not {b"iinf", b"iloc"} <= inside.keys():
+        return
+    place = _place_of(head, _exif_item(head, *inside[b"iinf"]), *inside[b"iloc"])
+    if place is None:
+        return
+    block = struct.pack(">I", 6) + b"Exif\0\0" + exif
+    end = file.seek(0, 2)
+    file.write(struct.pack(">I", len(block) + 8) + b"mdat" + block)
+    file.seek(place)
+    file.write(struct.pack(">IHII", 0, 1, end + 8, len(block)))
+    file.seek(0, 2)
+
+
+def _exif_item(head: bytes, at: int, end: int) -> int:
+    """The number of the item that holds EXIF, by the list of items (iinf); 0 if there is none."""
+    for _, item, _ in boxes(head, at + 6, end):
+        if head[item : item + 1] == b"\2" and head[item + 8 : item + 12] == b"Exif":
+            return int.from_bytes(head[item + 4 : item + 6], "big")
+    return 0
+
+
+def _place_of(head: bytes, wanted: int, at: int, end: int) -> int | None:
+    """Where in a table of places (version 0, fields of 4 bytes, one part an item) an item's place stands."""
+    count = int.from_bytes(head[at + 6 : at + 8], "big")
+    if head[at : at + 1] != b"\0" or head[at + 4 : at + 6] not in _FOUR_BYTES or end != at + 8 + 18 * count:
+        return None
+    for entry in range(at + 8, end, 18):
+        number, _, _, extents = struct.unpack_from(">HHIH", head, entry)
+        if number == wanted and extents == 1:
+            return entry + 4
+    return None
 
 
 def inserting(write: Callable[[bytes], object], at: int, extra: bytes) -> Callable[[bytes], None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,13 @@ import numpy.typing as npt
 
 from relume.errors import MissingExtra, RelumeError, install
 from relume.photo import colour, metadata, vips
+from relume.photo.containers import boxes
 from relume.photo.photo import Metadata, Photo
 from relume.photo.pixels import fill_range, split
 from relume.photo.refusals import check_size, damaged, no_memory
 
 # What pi-heif raises for files that it cannot read, an IndexError for those without a picture.
 _ERRORS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError)
-
-_MOST_BOXES = 1 << 16
 
 
 def read(data: bytes, path: str, max_pixels: int) -> Photo:
@@ -56,27 +55,12 @@ def read(data: bytes, path: str, max_pixels: int) -> Photo:
     except _ERRORS as error:
         raise _failed(error, path) from error
     with vips.calls(lambda said: _failed(ValueError(said), path)):
-        about, change, colour_notes = colour.plan(vips.wrap(pixels), about)
-        rgb, alpha, grey = split(colour.applied(change, pixels))
-    said = (*dropped, *notes, *colour_notes)
+        plan = colour.plan(vips.wrap(pixels), about)
+        rgb, alpha, grey = split(colour.applied(plan.change, pixels))
+    dropped += plan.lost
+    said = (*dropped, *notes, *plan.notes)
     depth = 8 if pixels.dtype == np.uint8 and rgb.dtype == np.uint16 else 0
-    return Photo(rgb, alpha, grey, about, "jpeg", said, dropped=tuple(dropped), depth=depth)
-
-
-def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes between two offsets of an ISO media file: name, and offsets of content and end."""
-    for _ in range(_MOST_BOXES):
-        if at + 8 > end:
-            return
-        size, start = int.from_bytes(data[at : at + 4], "big"), at + 8
-        if size == 1:
-            size, start = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16
-        after = at + size if size else end
-        if after < start:
-            raise ValueError("a box is damaged")
-        yield data[at + 4 : at + 8], start, min(after, end)
-        at = after
-    raise ValueError("too many boxes")
+    return Photo(rgb, alpha, grey, plan.about, "jpeg", said, dropped=tuple(dropped), depth=depth)
 
 
 def _check_items(data: bytes) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from relume.errors import MissingExtra, install
 from relume.photo import colour, metadata, vips
-from relume.photo.heif import boxes
+from relume.photo.containers import boxes
 from relume.photo.photo import Metadata, Photo
 from relume.photo.pixels import split
 from relume.photo.refusals import check_size, damaged
@@ -55,11 +55,12 @@ def read(data: bytes, path: str, max_pixels: int) -> Photo | bytes:
         raise damaged("JPEG XL", "of an unsupported kind", "floating-point pixels", path)
     about, dropped = _metadata({box.box_type: box.data for box in found}, icc)
     with vips.calls(lambda said: _failed(path)):
-        about, change, notes = colour.plan(vips.wrap(pixels), about)
-        rgb, alpha, grey = split(colour.applied(change, pixels))
+        plan = colour.plan(vips.wrap(pixels), about)
+        rgb, alpha, grey = split(colour.applied(plan.change, pixels))
     depth = 8 if pixels.dtype == np.uint8 and rgb.dtype == np.uint16 else 0
-    said = (*dropped, *notes)
-    return Photo(rgb, alpha, grey, about, "jpeg", said, dropped=tuple(dropped), depth=depth)
+    dropped += plan.lost
+    said = (*dropped, *plan.notes)
+    return Photo(rgb, alpha, grey, plan.about, "jpeg", said, dropped=tuple(dropped), depth=depth)
 
 
 def _failed(path: str) -> Exception:

@@ -79,7 +79,8 @@ class Photo:
         stored: name of the format of the file itself, "" where relume writes no such files (HEIC, camera
             raw) and for pixels from memory.
         dropped: what the file holds beside the photo and its metadata and reading leaves out: further
-            pictures, a video, a gain map, damaged EXIF. Each is one of `notes`, too.
+            pictures, a video, a gain map, damaged EXIF, colours that cannot come back. Each is one
+            of `notes`, too.
         depth: 8 for pixels of 8 bits that are held in 16, because sRGB's curve would let some of their
             values meet; 0 for those of the pixels.
 

@@ -119,21 +119,20 @@ def _decoded(opened: _Input, form: Readable, directory: Directory, max_pixels: i
     beside = extras(opened.read_at, form.name)
     about, orientation, dropped = _metadata(header, form, directory, beside)
     dropped += _further_pictures(header, beside, dropped)
-    notes = [*dropped, *beside.notes, *_header_notes(header, directory)]
+    notes = _header_notes(header, directory)
     if beside.profile and about.icc is None:
         notes.append("damaged colour profile ignored")
     about, coded_notes = colour.by_codes(about, *beside.codes, first=beside.codes_first)
-    notes += coded_notes
-    about, plan, colour_notes = colour.plan(header, about)
-    pixels, decode_notes = _decode(opened, form, plan)
+    plan = colour.plan(header, about)
+    dropped += [*beside.notes, *coded_notes, *plan.lost]
+    pixels, decode_notes = _decode(opened, form, plan.change)
     if directory.number(metadata.EXTRA_SAMPLES, 1) == 0 and pixels.shape[2] in (2, 4):
         pixels = pixels[..., :-1]
         dropped.append("last channel dropped: the file says that it is no transparency")
-        notes.append(dropped[-1])
     rgb, alpha, grey = split(upright(pixels, orientation))
-    notes += [*colour_notes, *decode_notes]
+    notes = [*dropped, *notes, *plan.notes, *decode_notes]
     depth = 8 if header.format == "uchar" and rgb.dtype == np.uint16 else 0
-    return Photo(rgb, alpha, grey, about, form.written, tuple(notes), form.stored, tuple(dropped), depth)
+    return Photo(rgb, alpha, grey, plan.about, form.written, tuple(notes), form.stored, tuple(dropped), depth)
 
 
 # Opening

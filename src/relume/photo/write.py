@@ -306,6 +306,8 @@ def _save(
     sink.write(containers.trailer(about))
     if form.name == "tiff":
         notes += metadata.add_to_tiff(sink, about)
+    if form.name == "avif" and about.exif:
+        containers.put_exif_into_avif(sink, about.exif)
     return notes
 
 
