@@ -26,6 +26,8 @@ PAGE = ROOT / "docs/tasks.md"
 CLASSICAL = "input,gamma,clahe"
 TASKS = ("ocr", "detection", "faces")
 STRESS = "stress"
+PHOTOGRAPHS = {"faces": ("clean", 8), STRESS: ("clean/open", 2)}
+"""Folders of well-lit ones below the data root, and how many are taken."""
 
 
 def main() -> None:
@@ -33,20 +35,24 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--measure", nargs="*", metavar="WHAT", help=f"of {', '.join(TASKS)}; all without names"
+        "--measure", nargs="*", metavar="WHAT", help=f"of {', '.join((*TASKS, STRESS))}; all without names"
     )
     parser.add_argument("--models", default="lol,photo")
     arguments = parser.parse_args()
     if arguments.measure is not None:
         for name in arguments.measure or (*TASKS, STRESS):
             measure(name, arguments.models)
-    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def filled(page: str) -> str:
+    """The page with the tables of all results that are there."""
     for name in TASKS:
         if results(name).is_file():
             page = put(page, name, task_table(read(results(name)), markdown=True))
     if results(STRESS).is_file():
         page = put(page, STRESS, stress_tables(results(STRESS)))
-    PAGE.write_text(page, encoding="utf-8")
+    return page
 
 
 def results(name: str) -> Path:
@@ -55,11 +61,12 @@ def results(name: str) -> Path:
 
 def measure(name: str, models: str) -> None:
     """One `relume evaluate --task` into the results and the picture of the page."""
-    folder = [Path(os.environ["RELUME_DATA"]) / "clean"] if name in ("faces", STRESS) else []
+    folder, limit = PHOTOGRAPHS.get(name, ("", 0))
+    photographs = [Path(os.environ["RELUME_DATA"]) / folder] if folder else []
     what = ["--stress"] if name == STRESS else ["--task", name]
     compared = ["--models", models, "--classical", "input" if name == STRESS else CLASSICAL]
     written = ["--table", results(name), "--picture", ROOT / f"docs/images/task_{name}.png"]
-    command = ["evaluate", *folder, *what, *compared, *written]
+    command = ["evaluate", *photographs, *what, "--limit", limit, *compared, *written]
     subprocess.run([sys.executable, "-m", "relume", *map(str, command)], check=True)
 
 

@@ -7,8 +7,9 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from relume.evaluate.metrics import mean_luma
 from relume.evaluate.tasks import Item, Task, make_task, readers, run_task
 from relume.evaluate.tasks.items import items_of
 from relume.evaluate.tasks.protocol import CLEAN, interval, match_brightness, measure
-from relume.evaluate.tasks.report import task_table
+from relume.evaluate.tasks.report import task_csv, task_table
 from relume.evaluate.tasks.scenes import rendered, rendered_boxes
 from relume.evaluate.tasks.scores import (
     Errors,
@@ -362,3 +363,31 @@ def test_evaluate_without_anything_says_what_is_missing(relume: Run) -> None:
     result = relume("evaluate")
     assert result.code == ExitCode.USAGE
     assert "--task" in result.err
+
+
+def _benchmark() -> ModuleType:
+    spec = spec_from_file_location("benchmark_tasks", Path(__file__).parents[2] / "benchmarks/tasks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
+    outcomes = [Errors(wrong, 10) for wrong in (1, 4, 9)]
+    measured = [
+        measure(READER, CLEAN, 1.0, outcomes),
+        measure(READER, "input", 1 / 16, outcomes),
+        measure(READER, "photo", 1 / 16, outcomes[::-1], outcomes),
+    ]
+    file = tmp_path / "t.csv"
+    file.write_text(task_csv(READER, measured))
+    assert task_table(_benchmark().read(file)) == task_table(measured)
+
+
+def test_tables_of_the_page_are_those_of_the_checked_in_results() -> None:
+    benchmark = _benchmark()
+    page = benchmark.PAGE.read_text(encoding="utf-8")
+    assert benchmark.filled(page) == page
+    assert benchmark.put(page, "ocr", "| other |\n") != page
