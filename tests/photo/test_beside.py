@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from relume.errors import InputInvalid
+from relume.errors import InputInvalid, RelumeError
 from relume.photo import FORMATS, Photo, colour, encode_photo, read_photo
 from relume.photo.metadata import split_photoshop
 
@@ -127,6 +129,20 @@ def test_damaged_resources_are_noted() -> None:
     assert photo.dropped == ("damaged Photoshop resources dropped",)
 
 
+def test_many_parts_are_bounded_in_time() -> None:
+    started = time.process_time()
+    tiny = segment(0xE4, b"x")
+    photo = read_photo(jpeg_with(*[tiny] * 20_000))
+    assert len(photo.metadata.parts) == 5000
+    assert len(photo.dropped) == 1
+    scans = b"\xff\xda\0\x08\1\1\0\0\x3f\0\0" * 60_000
+    with contextlib.suppress(RelumeError):
+        read_photo(jpeg_with(scans))
+    with contextlib.suppress(RelumeError):
+        read_photo(png_with(*[chunk(b"vpAg", b"")] * 60_000))
+    assert time.process_time() - started < 15
+
+
 # PNG and WebP
 
 
@@ -148,6 +164,22 @@ def test_content_credentials_are_noted_in_png_and_webp() -> None:
     for data in (png_with(chunk(b"caBX", b"jumb")), chunked):
         (note,) = read_photo(data).dropped
         assert "C2PA" in note
+
+
+def test_what_an_avif_cannot_carry_on_is_noted() -> None:
+    avif = file("avif")
+    assert "C2PA" in read_photo(avif + b"\0\0\0\x20uuid" + bytes(24)).dropped[0]
+    at = avif.index(b"infe") - 4
+    item = b"\0\0\0\x15infe\2\0\0\0\0\x09\0\0tmap\0"
+    # The list of items grows by one, and so do the boxes around it and the place of the pixels.
+    changed = bytearray(avif[:at] + item + avif[at:])
+    meta, iinf, mdat = avif.index(b"meta") - 4, avif.index(b"iinf") - 4, avif.index(b"mdat") + 4
+    for place in (meta, iinf):
+        struct.pack_into(">I", changed, place, struct.unpack_from(">I", changed, place)[0] + len(item))
+    struct.pack_into(">H", changed, iinf + 12, 2)
+    pixels = avif.index(struct.pack(">I", mdat), avif.index(b"iloc"))
+    struct.pack_into(">I", changed, pixels, mdat + len(item))
+    assert read_photo(changed).dropped == ("gain map dropped",)
 
 
 def test_unknown_chunks_of_a_webp_stay() -> None:

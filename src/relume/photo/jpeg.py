@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,11 +26,11 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Markers that stand alone: TEM, and restarts outside pixels.
 _ALONE = frozenset((0x01, *range(0xD0, 0xD8)))
 _MOST_PARTS = 1 << 16
-_STEP = 1 << 20
+_STEPS = (1 << 12, 1 << 20)
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _MARKER_IN_PIXELS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _COEFFICIENTS = 64
-_MOST_TRIES = 32
+_MOST_TRIES, _MOST_SECONDS = 32, 8
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 
 
@@ -70,8 +71,10 @@ def parts(read_at: ReadAt) -> Iterator[Part]:
 
 def _next(read_at: ReadAt, at: int, marker: re.Pattern[bytes]) -> int:
     """Offset of the next marker from `at` on, or of the end of the file."""
+    step, most = _STEPS
     while True:
-        data = read_at(at, _STEP)
+        data = read_at(at, step)
+        step = min(4 * step, most)
         found = marker.search(data)
         if found is not None:
             return at + found.start()
@@ -159,14 +162,14 @@ def decoded(data: bytes, decode: Callable[[bytes], Pixels]) -> tuple[Pixels, lis
     Raises:
         vips.Failed: what is wrong with the mended file.
     """
-    tries = iter(range(_MOST_TRIES))
+    tries, started = iter(range(_MOST_TRIES)), time.monotonic()
 
     def attempt(data: bytes, start: int) -> Pixels:
         try:
             return decode(data)
         except vips.Failed as error:
             for at, other in _without_extraneous(data, str(error), start):
-                if next(tries, None) is not None:
+                if next(tries, None) is not None and time.monotonic() - started < _MOST_SECONDS:
                     with suppress(vips.Failed):
                         return attempt(other, at)
             raise

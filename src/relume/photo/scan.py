@@ -26,8 +26,8 @@ from relume.photo.photo import Part
 
 _MOST_PARTS = 1 << 16
 _MOST_TEXT = 8 << 20
-_MOST_BESIDE = 128 << 20
-"""Most bytes of parts that are carried on, and read at once."""
+_MOST_BESIDE, _MOST_CARRIED = 128 << 20, 5000
+"""Most bytes of parts that are carried on, and are read at once; and most parts."""
 
 _APPS = range(0xE0, 0xF0)
 _APP1, _APP2, _APP11, _APP13, _COMMENT = 0xE1, 0xE2, 0xEB, 0xED, 0xFE
@@ -59,6 +59,8 @@ _OWN_RIFF_CHUNKS = frozenset(
     (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ")
 )
 
+_MOST_BOXES = 1000
+_AVIF_GAIN_MAP = re.compile(rb"infe[\2\3].{5,9}tmap", re.DOTALL)
 _AVIF_CODES = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 
 
@@ -70,6 +72,7 @@ class Extras:
         exif, xmp, iptc, resources, comments, texts, parts: see `Metadata`, as they stand in the file.
         codes: primaries and brightness curve as code numbers (ITU-T H.273), 0 where there are none.
         codes_first: they go before a colour profile.
+        carried: bytes of `parts`.
         profile: there is a colour profile, sound or not.
         resolution: a JPEG or PNG file states a resolution outside EXIF.
         pictures: in the file; previews do not count.
@@ -85,6 +88,7 @@ class Extras:
     comments: list[bytes] = field(default_factory=list)
     texts: list[tuple[bytes, bytes]] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
+    carried: int = 0
     codes: tuple[int, int] = (0, 0)
     codes_first: bool = False
     profile: bool = False
@@ -101,8 +105,11 @@ class Extras:
 
     def carry(self, part: Part) -> None:
         """Take a part that the file's format can carry on, as long as there is room."""
-        if sum(len(one.content) for one in self.parts) + len(part.content) > _MOST_BESIDE:
-            self.drop(f"{part.title} dropped: more than {_MOST_BESIDE >> 20} MiB")
+        self.carried += len(part.content)
+        if self.carried > _MOST_BESIDE or len(self.parts) >= _MOST_CARRIED:
+            self.drop(
+                f"parts of other makers dropped: more than {_MOST_CARRIED:,} or {_MOST_BESIDE >> 20} MiB"
+            )
         else:
             self.parts.append(part)
 
@@ -310,12 +317,24 @@ def _colour_notes(gamma: bytes, primaries: bytes) -> list[str]:
 
 
 def _avif(read_at: ReadAt) -> Extras:
-    """What an AVIF file holds: an animation, and the codes of its colours."""
+    """What an AVIF file holds: an animation, a gain map, content credentials, codes of its colours."""
     head = read_at(0, HEAD_BYTES)
+    dropped = [GAIN_MAP] if _AVIF_GAIN_MAP.search(head) else []
+    at = 0
+    for _ in range(_MOST_BOXES):
+        box = read_at(at, 16)
+        size = int.from_bytes(box[8:16] if box[:4] == b"\0\0\0\1" else box[:4], "big")
+        if box[4:8] == b"uuid" and CLAIMS not in dropped:
+            dropped.append(CLAIMS)
+        if len(box) < 8 or size < 8:
+            break
+        at += size
     codes = _AVIF_CODES.search(head)
     primaries, curve = (b"", b"") if codes is None else codes.groups()
     return Extras(
-        codes=(int.from_bytes(primaries, "big"), int.from_bytes(curve, "big")), animated=head[8:12] == b"avis"
+        codes=(int.from_bytes(primaries, "big"), int.from_bytes(curve, "big")),
+        animated=head[8:12] == b"avis",
+        dropped=dropped,
     )
 
 

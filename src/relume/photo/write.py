@@ -192,7 +192,7 @@ def _fitting(photo: Photo, form: Format) -> tuple[Metadata, list[str]]:
     lost = [part for part in about.parts if part.form != form.name]
     if lost:
         notes.append(f"{_listed(lost)} dropped: {form.title} has no place for it")
-        about = replace(about, parts=tuple(part for part in about.parts if part not in lost))
+        about = replace(about, parts=tuple(part for part in about.parts if part.form == form.name))
         if about.xmp:  # which may tell of a video behind the photo
             about = replace(about, xmp=metadata.clean_xmp(about.xmp)[0])
     if about.exif:
