@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -18,11 +20,14 @@ from relume.lab.losses import charbonnier
 from relume.lab.losses.attention_transfer import attention_loss
 from relume.lab.losses.relational import relational_loss
 from relume.lab.losses.similarity import similarity_loss
+from relume.lab.methods import build_method
 from relume.lab.methods.feature_terms import FEATURE_LOSSES
 from relume.lab.methods.multi_teacher import MultiTeacher
 from relume.lab.methods.unsupervised import Unsupervised, quartered, quarters
 from relume.lab.networks import build
 from relume.lab.recipe import Phase, Recipe
+from relume.lab.recipes import get_recipe
+from relume.lab.run import load_run
 from relume.lab.training.checkpoint import load_checkpoint
 from relume.lab.training.loop import train
 from relume.lab.training.tracker import read_metrics
@@ -248,3 +253,23 @@ def test_a_run_without_targets(tiny_root: Path, tiny_recipe: Recipe, tmp_path: P
     rows = [row for row in read_metrics(tmp_path) if row["kind"] == "train"]
     assert {"imitation", "exposures", "quarters"} <= set(rows[0])
     assert not any("teacher" in name for name in load_checkpoint(tmp_path)["method"])
+
+
+@pytest.mark.parametrize(("name", "count"), [("lol-self", 1), ("lol-ensemble", 3)])
+def test_earlier_runs_teach_half_of_the_distance(
+    name: str, count: int, tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    recipe, run = get_recipe(name), tmp_path / "run"
+    train(tiny_recipe, tiny_root, run, device="cpu", quiet=True)
+    described = json.dumps(recipe.method_options)
+    assert described.count("runs/lol") == count
+    options = json.loads(re.sub(r"runs/lol[-0-9]*", str(run), described))
+    torch.manual_seed(0)
+    network = build(tiny_recipe.network, tiny_recipe.network_options)
+    method = build_method(recipe.method, network, recipe.losses, options).eval()
+    images = batch(32)
+    terms = method(images)
+    output, taught = network(images.low_BCHW), load_run(run)[1](images.low_BCHW).clamp(0, 1)
+    torch.testing.assert_close(terms["imitation-earlier"], 0.5 * charbonnier(output, taught))
+    assert set(terms) == {"charbonnier", "imitation-earlier", "ssim"}
+    assert (recipe.phases, recipe.network) == (get_recipe("lol").phases, get_recipe("lol").network)

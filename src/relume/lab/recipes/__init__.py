@@ -10,6 +10,7 @@ from relume.lab.recipes.compact_clarity import compact_clarity, compact_clarity_
 from relume.lab.recipes.iaml import iaml, iaml_cpu
 from relume.lab.recipes.lol import lol, lol_mirror
 from relume.lab.recipes.photo import photo
+from relume.lab.recipes.taught import lol_ensemble, lol_self
 from relume.lab.recipes.zero_dce import zero_dce
 
 RECIPES: Mapping[str, Callable[[], Recipe]] = {
@@ -18,7 +19,9 @@ RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "iaml": iaml,
     "iaml-cpu": iaml_cpu,
     "lol": lol,
+    "lol-ensemble": lol_ensemble,
     "lol-mirror": lol_mirror,
+    "lol-self": lol_self,
     "mirnet-v2": mirnet_v2,
     "photo": photo,
     "zero-dce": zero_dce,
