@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from relume.errors import InputInvalid, RelumeError
-from relume.photo import FORMATS, Photo, colour, encode_photo, read_photo
+from relume.photo import FORMATS, Photo, avif, colour, encode_photo, read_photo
 from relume.photo.metadata import split_photoshop
 
 from . import samples
@@ -321,6 +321,40 @@ def _cmyk() -> bytes:
     stream = io.BytesIO()
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(stream, "JPEG")
     return stream.getvalue()
+
+
+def _with_limited_alpha(data: bytes, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """The file, whose transparency says that it has the range of video."""
+    seen: list[tuple[bytes, int]] = []
+    read = avif._range_of
+
+    def noted(bits: avif._Bits) -> int:
+        value = read(bits)
+        seen.append((bits._data, bits.at - 1))
+        return value
+
+    with monkeypatch.context() as patch:
+        patch.setattr(avif, "_range_of", noted)
+        assert not avif.has_limited_alpha(lambda at, size: data[at : at + size])
+    picture, bit = seen[0]
+    changed = bytearray(data)
+    changed[data.index(picture) + bit // 8] ^= 0x80 >> bit % 8
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_transparency_of_an_avif_with_the_range_of_video(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = samples.ramp(bits)
+    data = encode_photo(Photo(pixels, pixels[..., 0].copy()), format="avif")[0]
+    limited = _with_limited_alpha(data, monkeypatch)
+    with Image.open(io.BytesIO(limited)) as image:  # by libavif
+        expected = np.asarray(image)[..., 3]
+    photo, plain = read_photo(limited), read_photo(data)
+    assert photo.alpha_HW is not None
+    assert plain.alpha_HW is not None
+    assert np.abs(photo.alpha_HW / (2**bits - 1) * 255 - expected).max() < 1
+    assert np.abs(photo.alpha_HW.astype(int) - plain.alpha_HW).max() > 2 ** (bits - 5)
+    np.testing.assert_array_equal(photo.rgb_HWC, plain.rgb_HWC)
 
 
 # Orientation

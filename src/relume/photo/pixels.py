@@ -25,6 +25,21 @@ def fill_range(pixels: npt.NDArray[Any], bits: int) -> None:
             rows |= rows >> bits
 
 
+def whole_range(channel: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
+    """A channel of the range of video, 16 to 235 of 256 levels, over the whole range.
+
+    Args:
+        channel: H x W, spread over its type's range.
+        bits: of the file.
+    """
+    top = int(np.iinfo(channel.dtype).max)
+    unit = top / (2**bits - 1) * 2 ** (bits - 8)
+    table = np.rint(np.clip((np.arange(top + 1) - 16 * unit) / (219 * unit), 0, 1) * top).astype(
+        channel.dtype
+    )
+    return table[channel]
+
+
 def upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     """Turn and mirror pixels as EXIF orientation 1..8 asks."""
     if orientation >= 5:

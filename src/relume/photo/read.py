@@ -17,11 +17,11 @@ import pyvips
 
 from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, RelumeError, UsageError
 from relume.options import DEFAULT_MAX_PIXELS
-from relume.photo import colour, jpeg, metadata, vips
+from relume.photo import avif, colour, jpeg, metadata, vips
 from relume.photo.formats import BMP, GIF, HEAD_BYTES, HEIF, JXL, PNM, RAW, READABLE, Readable, sniff
 from relume.photo.ifd import ORIENTATION, RESOLUTION_UNIT, Directory
 from relume.photo.photo import Metadata, Photo
-from relume.photo.pixels import fill_range, split, upright
+from relume.photo.pixels import fill_range, split, upright, whole_range
 from relume.photo.refusals import MOST_DPI, check_size, damaged, no_memory
 from relume.photo.scan import Extras, extras
 
@@ -403,5 +403,8 @@ def _decode_avif(opened: _Input, form: Readable) -> npt.NDArray[Any]:
     """The pixels (H x W x C) of an AVIF file, over the whole range of 8 or 16 bits."""
     image = _open_image(opened, form, "error")
     pixels = vips.pixels(image)
-    fill_range(pixels, _number(image, "bits-per-sample", 8))
+    bits = _number(image, "bits-per-sample", 8)
+    fill_range(pixels, bits)
+    if pixels.shape[2] in (2, 4) and avif.has_limited_alpha(opened.read_at):
+        pixels[..., -1] = whole_range(pixels[..., -1], bits)
     return pixels
