@@ -1,9 +1,9 @@
 """Manifests: which files a data set has and what they hold, so that a copy can be checked.
 
 PNG and TIFF images are told by their *decoded pixels*, since encoders differ and a copy that passed through
-another lossless format is still the same data. Where copies went through a lossy format, whose decoders differ
-by a level here and there, images are told by their *appearance*: size, and the means of 8 x 8 parts, which
-agree within a level and a half. Every other file is told by its bytes.
+another lossless format is still the same data. Where copies went through a lossy format, whose decoders
+differ by a level here and there, images are told by their *appearance*: size, and the means of 8 x 8 parts,
+which agree within a level and a half. Every other file is told by its bytes.
 """
 
 from __future__ import annotations
