@@ -2,6 +2,7 @@
 
 The steps keep to the Python array API standard (https://data-apis.org/array-api): NumPy runs them in the
 product, and PyTorch runs the same source in the laboratory and traces it into graphs for other hosts.
+`namespace(array)` has the standard's functions, of the library that holds the array.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace as namespace
+from array_api_compat import device
+
+__all__ = ["Array", "Floats", "Pixels", "constant", "device", "full_range", "namespace"]
 
 Array: TypeAlias = Any
 """An array of any library with the array API standard, such as NumPy's or a tensor of PyTorch."""
@@ -23,19 +27,14 @@ Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """NumPy's, integers over their whole range, as photos hold them."""
 
 
-def namespace(*arrays: Array) -> Any:
-    """The functions of the array API standard, of the library that holds the arrays."""
-    return array_namespace(*arrays)
-
-
 def constant(values: float | Iterable[float], like: Array) -> Array:
     """Numbers as an array of the library, the type and the device of another array."""
-    xp = array_namespace(like)
+    xp = namespace(like)
     numbers = values if isinstance(values, int | float) else list(values)
     return xp.asarray(numbers, dtype=like.dtype, device=device(like))
 
 
 def full_range(array: Array) -> int:
     """The value that stands for 1: the largest of an integer type, 1 for floats."""
-    xp = array_namespace(array)
+    xp = namespace(array)
     return int(xp.iinfo(array.dtype).max) if xp.isdtype(array.dtype, "integral") else 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 import numpy.typing as npt
 
@@ -17,7 +17,15 @@ from relume.look.look import Look
 from relume.look.model import Model
 from relume.look.render import render
 from relume.look.trial import try_model
-from relume.options import DEFAULT_MODEL, DEFAULT_TILE, Controls, Downsample, EnhanceOptions, Strength
+from relume.options import (
+    DEFAULT_MODEL,
+    DEFAULT_TILE,
+    ControlKeywords,
+    Controls,
+    Downsample,
+    EnhanceKeywords,
+    EnhanceOptions,
+)
 from relume.photo import Photo, read_photo
 from relume.threads import available
 from relume.zoo import Card, is_shipped, load_card, load_graph
@@ -80,46 +88,19 @@ class Enhancer:
         return load_enhancer, (replace(self.options, model=card),)
 
     @overload
-    def enhance(
-        self,
-        photo: str | os.PathLike[str],
-        *,
-        strength: Strength = ...,
-        denoise: float = ...,
-        exposure: float | None = ...,
-        highlight_guard: float = ...,
-        colour_guard: float = ...,
-    ) -> Photo: ...
+    def enhance(self, photo: str | os.PathLike[str], **controls: Unpack[ControlKeywords]) -> Photo: ...
     @overload
-    def enhance(
-        self,
-        photo: Image,
-        *,
-        strength: Strength = ...,
-        denoise: float = ...,
-        exposure: float | None = ...,
-        highlight_guard: float = ...,
-        colour_guard: float = ...,
-    ) -> Image: ...
+    def enhance(self, photo: Image, **controls: Unpack[ControlKeywords]) -> Image: ...
 
-    def enhance(
-        self,
-        photo: Any,
-        *,
-        strength: Strength = Controls.strength,
-        denoise: float = Controls.denoise,
-        exposure: float | None = Controls.exposure,
-        highlight_guard: float = Controls.highlight_guard,
-        colour_guard: float = Controls.colour_guard,
-    ) -> Any:
+    def enhance(self, photo: Any, **controls: Unpack[ControlKeywords]) -> Any:
         """Enhance a photo; the result has the same size, depth and type.
 
         Args:
             photo: a file, whose result is a `Photo`; a `Photo`; sRGB pixels H x W x 3, with alpha H x W x 4,
                 or grey H x W, as uint8 or uint16 over their whole range, or as floats in [0, 1] (computed in
                 16 bits; a little beyond is clipped); or a Pillow image of mode L, RGB or RGBA.
-            strength, denoise, exposure, highlight_guard, colour_guard: see `Controls`. Where the strength is
-                0, given or found by `auto`, the photo itself is returned.
+            controls: the fields of `Controls`. Where the strength is 0, given or found by `auto`, the photo
+                itself is returned.
 
         Raises:
             UsageError: an option out of range, something that is no image, or a process that was forked after
@@ -128,11 +109,11 @@ class Enhancer:
             OutOfResources: no more threads can be started.
             RelumeError: what `read_photo` refuses.
         """
-        controls = Controls(strength, denoise, exposure, highlight_guard, colour_guard)
+        chosen = Controls(**controls)
         with naming_exhaustion():
             given: Any = read_photo(os.fspath(photo)) if isinstance(photo, str | os.PathLike) else photo
             before, back = as_photo(given)
-            after = self._enhance(before, controls)
+            after = self._enhance(before, chosen)
             return given if after is before else back(after)
 
     def _check_process(self) -> None:
@@ -177,59 +158,19 @@ def load_enhancer(options: EnhanceOptions) -> Enhancer:
 
 
 @overload
-def enhance(
-    image: str | os.PathLike[str],
-    *,
-    strength: Strength = ...,
-    denoise: float = ...,
-    exposure: float | None = ...,
-    highlight_guard: float = ...,
-    colour_guard: float = ...,
-    model: str | os.PathLike[str] = ...,
-    device: str = ...,
-    threads: int = ...,
-    tile: int = ...,
-    downsample: Downsample = ...,
-) -> Photo: ...
+def enhance(image: str | os.PathLike[str], **options: Unpack[EnhanceKeywords]) -> Photo: ...
 @overload
-def enhance(
-    image: Image,
-    *,
-    strength: Strength = ...,
-    denoise: float = ...,
-    exposure: float | None = ...,
-    highlight_guard: float = ...,
-    colour_guard: float = ...,
-    model: str | os.PathLike[str] = ...,
-    device: str = ...,
-    threads: int = ...,
-    tile: int = ...,
-    downsample: Downsample = ...,
-) -> Image: ...
+def enhance(image: Image, **options: Unpack[EnhanceKeywords]) -> Image: ...
 
 
-def enhance(
-    image: Any,
-    *,
-    strength: Strength = Controls.strength,
-    denoise: float = Controls.denoise,
-    exposure: float | None = Controls.exposure,
-    highlight_guard: float = Controls.highlight_guard,
-    colour_guard: float = Controls.colour_guard,
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
-    device: str = "auto",
-    threads: int = 0,
-    tile: int = DEFAULT_TILE,
-    downsample: Downsample = "auto",
-) -> Any:
+def enhance(image: Any, **options: Unpack[EnhanceKeywords]) -> Any:
     """Enhance one image; for many, keep an `Enhancer`.
 
     >>> photo = relume.enhance("night.jpg", strength=0.8)
 
     Args:
         image: as for `Enhancer.enhance`.
-        strength, denoise, exposure, highlight_guard, colour_guard: see `Controls`.
-        model, device, threads, tile, downsample: see `EnhanceOptions`.
+        options: the fields of `EnhanceOptions`.
 
     Returns:
         A `Photo` for a file or a `Photo`; otherwise the same kind as `image`.
@@ -237,6 +178,6 @@ def enhance(
     Raises:
         RelumeError: what reading, the model or the options refuse.
     """
-    controls = Controls(strength, denoise, exposure, highlight_guard, colour_guard)
-    enhancer = Enhancer(model, device=device, threads=threads, tile=tile, downsample=downsample)
-    return enhancer.enhance(image, **asdict(controls))
+    fields: dict[str, Any] = {**options, "model": os.fspath(options.get("model", DEFAULT_MODEL))}
+    chosen = EnhanceOptions(**fields)
+    return load_enhancer(chosen).enhance(image, **asdict(chosen.controls))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import os
+from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 from relume.errors import UsageError
 
@@ -13,6 +14,30 @@ DEFAULT_TILE = 2048
 
 Strength: TypeAlias = float | Literal["auto"]
 Downsample: TypeAlias = int | Literal["auto"]
+
+LOOK, FILES, SPEED = "Look", "Files", "Speed"
+"""Panels that commands group their options in."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What commands tell of a field that they offer as an option.
+
+    Attributes:
+        help: one sentence.
+        panel: where it stands.
+        metavar: what stands for its value; "" for the name of its type.
+        default: what to show as its default; "" for the default itself.
+    """
+
+    help: str
+    panel: str
+    metavar: str = ""
+    default: str = ""
+
+
+def _told(help: str, panel: str, metavar: str = "", default: str = "") -> dict[str, Told]:  # noqa: A002
+    return {"told": Told(help, panel, metavar, default)}
 
 
 @dataclass(frozen=True)
@@ -43,17 +68,49 @@ class Controls:
         UsageError: a value out of range.
     """
 
-    strength: Strength = "auto"
-    denoise: float = 1.0
-    exposure: float | None = None
-    highlight_guard: float = 1.0
-    colour_guard: float = 0.75
+    strength: Strength = field(
+        default="auto",
+        metadata=_told(
+            "How much of the change to keep: 0 none, 1 all; auto: all for a dark photo, none for a well-lit "
+            "one.",
+            LOOK,
+            "auto|0..1",
+        ),
+    )
+    denoise: float = field(
+        default=1.0,
+        metadata=_told("How much to do beyond brightening (noise, colour): 0 nothing, 1 all.", LOOK),
+    )
+    exposure: float | None = field(
+        default=None,
+        metadata=_told("Mean brightness of the result, 0 to 1.", LOOK, default="what the network chooses"),
+    )
+    highlight_guard: float = field(
+        default=1.0,
+        metadata=_told("How much of what is bright already stays as it is: 0 to 1.", LOOK),
+    )
+    colour_guard: float = field(
+        default=0.75,
+        metadata=_told(
+            "How alike the colour channels are brightened: 0 as the network wants, 1 all alike.", LOOK
+        ),
+    )
 
     def __post_init__(self) -> None:
-        for field in fields(Controls):
-            value = getattr(self, field.name)
-            if value != field.default:
-                _check_share(field.name, value)
+        for each in fields(Controls):
+            value = getattr(self, each.name)
+            if value != each.default:
+                _check_share(each.name, value)
+
+
+class ControlKeywords(TypedDict, total=False):
+    """The fields of `Controls` as keywords of functions."""
+
+    strength: Strength
+    denoise: float
+    exposure: float | None
+    highlight_guard: float
+    colour_guard: float
 
 
 def _check_share(name: str, value: object) -> None:
@@ -97,11 +154,25 @@ class EnhanceOptions(Controls):
         UsageError: a value out of range.
     """
 
-    model: str = DEFAULT_MODEL
-    device: str = "auto"
-    threads: int = 0
-    tile: int = DEFAULT_TILE
-    downsample: Downsample = "auto"
+    model: str = field(
+        default=DEFAULT_MODEL, metadata=_told("Model to use; `relume models` lists them.", LOOK)
+    )
+    device: str = field(default="auto", metadata=_told("auto, cpu, cuda, coreml or directml.", SPEED))
+    threads: int = field(
+        default=0, metadata=_told("CPU threads; 0 takes all that the process may use.", SPEED)
+    )
+    tile: int = field(
+        default=DEFAULT_TILE,
+        metadata=_told("Side of the tiles; smaller: less memory, the same picture; 0: none.", SPEED),
+    )
+    downsample: Downsample = field(
+        default="auto",
+        metadata=_told(
+            "Factor by which the network sees the photo reduced; auto: 2 from 8 megapixels on.",
+            SPEED,
+            "auto|1..4",
+        ),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -117,4 +188,14 @@ class EnhanceOptions(Controls):
     @property
     def controls(self) -> Controls:
         """The part that says what the result looks like."""
-        return Controls(**{field.name: getattr(self, field.name) for field in fields(Controls)})
+        return Controls(**{each.name: getattr(self, each.name) for each in fields(Controls)})
+
+
+class EnhanceKeywords(ControlKeywords, total=False):
+    """The fields of `EnhanceOptions` as keywords of functions."""
+
+    model: str | os.PathLike[str]
+    device: str
+    threads: int
+    tile: int
+    downsample: Downsample

@@ -16,19 +16,9 @@ from relume.cli.candidates import (
     RunsOption,
     candidates,
 )
-from relume.cli.controls import (
-    ColourOption,
-    DenoiseOption,
-    DownsampleOption,
-    ExposureOption,
-    HighlightOption,
-    StrengthOption,
-    controls,
-    downsample_factor,
-)
+from relume.cli.options import MEASURED, Measuring, expanded
 from relume.cli.selection import LayoutOption, OnlyOption, Selection, select
 from relume.errors import UsageError
-from relume.options import MODEL_ALONE
 
 if TYPE_CHECKING:
     from relume.evaluate.sheet import SheetRow
@@ -41,6 +31,7 @@ Sheet: TypeAlias = "tuple[str, list[str], Iterator[SheetRow]]"
 """Title, names of the columns, rows."""
 
 
+@expanded
 def compare(
     low: Annotated[
         Path, typer.Argument(help="Folder of dark photos, or one of them; or a set of pairs, both sides.")
@@ -60,12 +51,7 @@ def compare(
     layout: LayoutOption = None,
     only: OnlyOption = None,
     limit: Annotated[int, typer.Option(min=0, help="Take this many photos only; 0 takes all.")] = 0,
-    strength: StrengthOption = "1",
-    denoise: DenoiseOption = MODEL_ALONE.denoise,
-    exposure: ExposureOption = MODEL_ALONE.exposure,
-    highlight_guard: HighlightOption = MODEL_ALONE.highlight_guard,
-    colour_guard: ColourOption = MODEL_ALONE.colour_guard,
-    downsample: DownsampleOption = "1",
+    options: Measuring = MEASURED,
 ) -> None:
     """Draw input, results and target side by side, with their scores, on one page.
 
@@ -91,8 +77,8 @@ def compare(
     check_target(out, selected.files)
     scenes = _scenes(selected, limit)
     if features is None:
-        chosen = controls(strength, denoise, exposure, highlight_guard, colour_guard)
-        factor = downsample_factor(downsample)
+        chosen = options.controls
+        factor = options.downsample
         found = candidates(models, runs, networks, None, classical, controls=chosen, downsample=factor)
         title, columns, rows = _results(scenes, found)
     else:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 from time import perf_counter
@@ -14,24 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relume.cli.controls import (
-    ColourOption,
-    DenoiseOption,
-    DeviceOption,
-    DownsampleOption,
-    ExposureOption,
-    HighlightOption,
-    ModelOption,
-    QuietOption,
-    RecursiveOption,
-    SkipOption,
-    StrengthOption,
-    ThreadsOption,
-    TileOption,
-    VerboseOption,
-    controls,
-    downsample_factor,
-)
+from relume.cli.options import Enhancing, QuietOption, RecursiveOption, SkipOption, VerboseOption, expanded
 from relume.errors import (
     DEBUG_VARIABLE,
     InputUnreadable,
@@ -40,9 +22,11 @@ from relume.errors import (
     UsageError,
     as_failure,
 )
-from relume.options import DEFAULT_MAX_PIXELS, DEFAULT_MODEL, DEFAULT_TILE, Controls, EnhanceOptions
+from relume.options import DEFAULT_MAX_PIXELS, FILES, SPEED, EnhanceOptions
 
 if TYPE_CHECKING:
+    from relume.enhancer import Enhancer
+    from relume.photo import Photo
     from relume.pipeline.batch import Outcome
     from relume.pipeline.plan import Output
 
@@ -55,6 +39,7 @@ _NAMED = 5
 """Images that a line names, at most."""
 
 
+@expanded
 def enhance(
     paths: Annotated[
         list[str],
@@ -62,6 +47,7 @@ def enhance(
             help="Photos, folders or glob patterns; - reads a photo from stdin.", metavar="PATH..."
         ),
     ],
+    options: Enhancing = EnhanceOptions(),  # noqa: B008 - frozen
     output: Annotated[
         str | None,
         typer.Option(
@@ -69,29 +55,35 @@ def enhance(
             "-o",
             help="A file for one photo, otherwise a folder; - writes to stdout. "
             "Without it: NAME.relume.EXT beside each photo. Earlier results are replaced.",
+            rich_help_panel=FILES,
         ),
     ] = None,
-    model: ModelOption = DEFAULT_MODEL,
-    strength: StrengthOption = "auto",
-    denoise: DenoiseOption = Controls.denoise,
-    exposure: ExposureOption = Controls.exposure,
-    highlight_guard: HighlightOption = Controls.highlight_guard,
-    colour_guard: ColourOption = Controls.colour_guard,
-    format: Annotated[str, typer.Option(help="Write jpeg, png, webp, tiff or avif.")] = "",  # noqa: A002
+    format: Annotated[  # noqa: A002
+        str, typer.Option(help="Write jpeg, png, webp, tiff or avif.", rich_help_panel=FILES)
+    ] = "",
     quality: Annotated[
-        int | None, typer.Option(help="1 to 100; without it JPEG 95, WebP 90, AVIF 80.")
+        int | None,
+        typer.Option(help="1 to 100; without it JPEG 95, WebP 90, AVIF 80.", rich_help_panel=FILES),
     ] = None,
     recursive: RecursiveOption = False,
     skip_existing: SkipOption = False,
-    in_place: Annotated[bool, typer.Option("--in-place", help="Replace the photos themselves.")] = False,
-    strip: Annotated[
-        bool, typer.Option("--strip", help="Leave out EXIF, GPS, XMP, IPTC, comments and profiles.")
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Replace the photos themselves.", rich_help_panel=FILES)
     ] = False,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = 0,
-    tile: TileOption = DEFAULT_TILE,
-    downsample: DownsampleOption = "auto",
-    max_pixels: Annotated[int, typer.Option(help="Refuse photos with more pixels.")] = DEFAULT_MAX_PIXELS,
+    strip: Annotated[
+        bool,
+        typer.Option(
+            "--strip",
+            help="Leave out EXIF, GPS, XMP, IPTC, comments and profiles.",
+            rich_help_panel=FILES,
+        ),
+    ] = False,
+    max_pixels: Annotated[
+        int, typer.Option(help="Refuse photos with more pixels.", rich_help_panel=SPEED)
+    ] = DEFAULT_MAX_PIXELS,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what was decided for each photo, and why it looks so.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a photo on stdout.")] = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -105,26 +97,18 @@ def enhance(
 
     [bold]curl -s URL | relume enhance - -o - > out.jpg[/bold] works in a pipe.
     """
-    options = EnhanceOptions(
-        **asdict(controls(strength, denoise, exposure, highlight_guard, colour_guard)),
-        model=model,
-        device=device,
-        threads=threads,
-        tile=tile,
-        downsample=downsample_factor(downsample),
-    )
     if verbose:
         os.environ[DEBUG_VARIABLE] = "1"
-    if 0 < tile < _LEAST_TILE:
+    if 0 < options.tile < _LEAST_TILE:
         raise UsageError(
-            f"--tile {tile} would take many times as long",
+            f"--tile {options.tile} would take many times as long",
             f"Give at least {_LEAST_TILE}, or 0 for the whole photo at once.",
         )
     from relume.photo.vips import set_limits
     from relume.pipeline.plan import Output
     from relume.threads import available
 
-    set_limits(threads or available())
+    set_limits(options.threads or available())
     if output == "":
         raise UsageError("the output's name is empty", "Name a file or a folder with -o, or leave it out.")
     to_stdout = output == STDIO or (output is None and STDIO in paths)
@@ -137,7 +121,7 @@ def enhance(
         skip_existing,
         max_pixels,
         folder=bool(output) and output[-1] in _SEPARATORS,
-        again=strength != "auto" or exposure is not None,
+        again=options.strength != "auto" or options.exposure is not None,
     )
     if to_stdout or STDIO in paths:
         if len(paths) > 1 or recursive or in_place or skip_existing or as_json:
@@ -146,12 +130,12 @@ def enhance(
                 "--recursive, --in-place, --skip-existing and --json",
                 "Name either - or paths.",
             )
-        _single(paths[0], options, place, quiet)
+        _single(paths[0], options, place, explain, quiet)
     else:
-        _batch(paths, recursive, options, place, as_json, quiet)
+        _batch(paths, recursive, options, place, explain, as_json, quiet)
 
 
-def _single(source: str, options: EnhanceOptions, output: Output, quiet: bool) -> None:
+def _single(source: str, options: EnhanceOptions, output: Output, explain: bool, quiet: bool) -> None:
     """One photo from stdin or to stdout.
 
     Raises:
@@ -165,7 +149,7 @@ def _single(source: str, options: EnhanceOptions, output: Output, quiet: bool) -
         raise InputUnreadable("cannot be read (it is closed)", "Redirect it.", path="stdin")
     name = "stdin" if source == STDIO else source
     try:
-        notes = _enhanced(source, options, output)
+        notes = _enhanced(source, options, output, explain)
     except RelumeError:
         raise
     except Exception as error:
@@ -174,7 +158,7 @@ def _single(source: str, options: EnhanceOptions, output: Output, quiet: bool) -
         say(note)
 
 
-def _enhanced(source: str, options: EnhanceOptions, output: Output) -> tuple[str, ...]:
+def _enhanced(source: str, options: EnhanceOptions, output: Output, explain: bool) -> tuple[str, ...]:
     from relume.cli.console import emit
     from relume.enhancer import load_enhancer
     from relume.files import read_at_most
@@ -185,8 +169,8 @@ def _enhanced(source: str, options: EnhanceOptions, output: Output) -> tuple[str
     # A byte beyond the limit is enough to be refused; an endless stream is not read to its end.
     data = read_at_most(sys.stdin.buffer, MAX_BYTES + 1) if source == STDIO else Path(source)
     photo = read_photo(data, max_pixels=output.max_pixels)
-    enhancer = load_enhancer(options)
-    result = Result(photo, enhancer.enhance(photo, **asdict(options.controls)), data, output)
+    work = _work(load_enhancer(options), options, explain)
+    result = Result(photo, work(photo), data, output)
     if output.path is not None:
         return result.write(output.path, output.format)
     encoded, notes = result.encode()
@@ -194,8 +178,27 @@ def _enhanced(source: str, options: EnhanceOptions, output: Output) -> tuple[str
     return notes
 
 
+def _work(enhancer: Enhancer, options: EnhanceOptions, explain: bool) -> Callable[[Photo], Photo]:
+    """What is done with each photo, said beforehand if it is to be explained."""
+    from relume.cli.console import say
+
+    def work(photo: Photo) -> Photo:
+        look = enhancer.decide(photo, options.controls)
+        if explain:
+            say(str(look))
+        return enhancer.render(photo, look)
+
+    return work
+
+
 def _batch(
-    paths: list[str], recursive: bool, options: EnhanceOptions, output: Output, as_json: bool, quiet: bool
+    paths: list[str],
+    recursive: bool,
+    options: EnhanceOptions,
+    output: Output,
+    explain: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     from relume.cli.console import progress
     from relume.enhancer import load_enhancer
@@ -213,14 +216,14 @@ def _batch(
     jobs = plan(inputs, output)
     if not quiet:
         _announce(inputs, results, output)
-    enhancer = load_enhancer(options)
+    work = _work(load_enhancer(options), options, explain)
     outcomes: list[Outcome] = []
     lines = Lines(as_json)
     total = len(errors) + len(jobs)
     with progress(total, quiet=quiet or total == 1) as advance:
         for outcome in chain(
             map(not_found, errors),
-            run_batch(jobs, output, lambda photo: enhancer.enhance(photo, **asdict(options.controls))),
+            run_batch(jobs, output, work),
         ):
             outcomes.append(outcome)
             lines.add(outcome)

@@ -19,16 +19,7 @@ from relume.cli.candidates import (
     RunsOption,
     candidates,
 )
-from relume.cli.controls import (
-    ColourOption,
-    DenoiseOption,
-    DownsampleOption,
-    ExposureOption,
-    HighlightOption,
-    StrengthOption,
-    controls,
-    downsample_factor,
-)
+from relume.cli.options import MEASURED, Measuring, expanded
 from relume.cli.selection import LayoutOption, OnlyOption, Selection, select
 from relume.cli.stress import StressOption, evaluate_stress
 from relume.cli.tasks import (
@@ -43,7 +34,6 @@ from relume.cli.tasks import (
 )
 from relume.errors import MissingExtra, UsageError, install
 from relume.files import check_target, write_file
-from relume.options import MODEL_ALONE
 
 if TYPE_CHECKING:
     from relume.datasets.pairs import Pair
@@ -51,6 +41,7 @@ if TYPE_CHECKING:
     from relume.evaluate.noreference import Changes
 
 
+@expanded
 def evaluate(
     low: Annotated[
         Path | None,
@@ -71,12 +62,7 @@ def evaluate(
     pred: Annotated[Path | None, typer.Option(help="Score these finished results instead.")] = None,
     layout: LayoutOption = None,
     only: OnlyOption = None,
-    strength: StrengthOption = "1",
-    denoise: DenoiseOption = MODEL_ALONE.denoise,
-    exposure: ExposureOption = MODEL_ALONE.exposure,
-    highlight_guard: HighlightOption = MODEL_ALONE.highlight_guard,
-    colour_guard: ColourOption = MODEL_ALONE.colour_guard,
-    downsample: DownsampleOption = "1",
+    options: Measuring = MEASURED,
     lpips: Annotated[
         Path | None,
         typer.Option(
@@ -136,8 +122,8 @@ def evaluate(
     if table is not None and table.suffix not in (".md", ".csv"):
         raise UsageError(f"cannot write a table to '{table}'", "Give a name that ends in .md or .csv.")
     set_limits(threads)
-    chosen = controls(strength, denoise, exposure, highlight_guard, colour_guard)
-    factor = downsample_factor(downsample)
+    chosen = options.controls
+    factor = options.downsample
     named = (models, runs, networks, pred, classical)
     if task is not None or stress:
         other = {"HIGH": high, "--pred": pred, "--layout": layout, "--only": only, "--lpips": lpips}

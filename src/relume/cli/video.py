@@ -7,33 +7,17 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relume.cli.controls import (
-    ColourOption,
-    DenoiseOption,
-    DeviceOption,
-    ExposureOption,
-    HighlightOption,
-    ModelOption,
-    QuietOption,
-    RecursiveOption,
-    SkipOption,
-    StrengthOption,
-    ThreadsOption,
-    TileOption,
-    VerboseOption,
-    controls,
-    downsample_factor,
-)
+from relume.cli.options import Expand, QuietOption, RecursiveOption, SkipOption, VerboseOption, expanded
 from relume.errors import DEBUG_VARIABLE, InputUnreadable, MissingExtra, UsageError, install
 from relume.files import check_target, write_file
-from relume.options import DEFAULT_MODEL, DEFAULT_TILE, Controls, EnhanceOptions
+from relume.options import EnhanceOptions
 
 if TYPE_CHECKING:
     from relume.enhancer import Enhancer
@@ -45,6 +29,10 @@ _STEP = 0.2
 """Seconds between two looks at how fast the work goes."""
 
 
+_DOWNSAMPLE = "Factor by which the network sees pictures reduced; auto: 2 for 1080p, 3 for 4K."
+
+
+@expanded
 def video(
     paths: Annotated[list[str], typer.Argument(help="Clips, folders or glob patterns.", metavar="PATH...")],
     output: Annotated[
@@ -56,12 +44,7 @@ def video(
             "Earlier results are replaced.",
         ),
     ] = None,
-    model: ModelOption = DEFAULT_MODEL,
-    strength: StrengthOption = "auto",
-    denoise: DenoiseOption = Controls.denoise,
-    exposure: ExposureOption = Controls.exposure,
-    highlight_guard: HighlightOption = Controls.highlight_guard,
-    colour_guard: ColourOption = Controls.colour_guard,
+    options: Annotated[EnhanceOptions, Expand(help={"downsample": _DOWNSAMPLE})] = EnhanceOptions(),  # noqa: B008 - frozen
     smooth: Annotated[
         float, typer.Option(help="Seconds to each side over which brightness is smoothed; 0: not at all.")
     ] = 1.0,
@@ -86,16 +69,6 @@ def video(
     salvage: Annotated[
         bool, typer.Option("--salvage", help="Write what can be decoded of a damaged clip.")
     ] = False,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = 0,
-    tile: TileOption = DEFAULT_TILE,
-    downsample: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|1..4",
-            help="Factor by which the network sees pictures reduced; auto: 2 for 1080p, 3 for 4K.",
-        ),
-    ] = "auto",
     max_pixels: Annotated[int, typer.Option(help="Refuse clips with larger pictures.")] = 36_000_000,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per clip on stdout.")] = False,
     quiet: QuietOption = False,
@@ -111,14 +84,6 @@ def video(
     [bold]relume video clips/ -o brighter/ --skip-existing[/bold] mirrors a folder and can be interrupted at
     any time.
     """
-    options = EnhanceOptions(
-        **asdict(controls(strength, denoise, exposure, highlight_guard, colour_guard)),
-        model=model,
-        device=device,
-        threads=threads,
-        tile=tile,
-        downsample=downsample_factor(downsample),
-    )
     if verbose:
         os.environ[DEBUG_VARIABLE] = "1"
     if output == "":
@@ -140,7 +105,7 @@ def video(
         salvage=salvage,
         max_pixels=max_pixels,
         encoding=Encoding(codec, crf, preset),
-        threads=threads or available(),
+        threads=options.threads or available(),
     )
     _Batch(options, how, plot, skip_existing, as_json, quiet).run(
         paths, None if output is None else Path(output), format, recursive

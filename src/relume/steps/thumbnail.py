@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from array_api_compat import device
-
-from relume.arrays import Array, full_range, namespace
+from relume.arrays import Array, device, full_range, namespace
 
 
 def thumbnail(image: Array, shape: tuple[int, int], alpha: Array | None = None) -> Array:
