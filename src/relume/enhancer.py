@@ -181,3 +181,18 @@ def enhance(image: Any, **options: Unpack[EnhanceKeywords]) -> Any:
     fields: dict[str, Any] = {**options, "model": os.fspath(options.get("model", DEFAULT_MODEL))}
     chosen = EnhanceOptions(**fields)
     return load_enhancer(chosen).enhance(image, **asdict(chosen.controls))
+
+
+def _show_keywords(function: Any, options: type) -> None:
+    """Let `help` and editors see the fields of a dataclass as keywords of a function, defaults and all."""
+    own = inspect.signature(function)
+    kept = [each for each in own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    named = [
+        each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for each in inspect.signature(options).parameters.values()
+    ]
+    function.__signature__ = own.replace(parameters=[*kept, *named])
+
+
+_show_keywords(enhance, EnhanceOptions)
+_show_keywords(Enhancer.enhance, Controls)
