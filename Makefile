@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PHOTO ?= docs/images/night.jpg
 OUT ?= build/night.relume.jpg
 
-.PHONY: enhance test lint bench clean
+.PHONY: enhance check test lint bench clean
 
 $(VENV)/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,9 @@ enhance: $(VENV)/base ## enhance a real photo with the shipped weights
 	mkdir -p $(dir $(OUT))
 	$(BIN)/relume enhance $(PHOTO) -o $(OUT)
 	@echo "before: $(PHOTO)  after: $(OUT)"
+
+check: $(VENV)/dev lint ## run linters and the product's quick tests: under two minutes on two cores
+	$(BIN)/python -m pytest -m 'not slow' tests/cli tests/photo tests/look tests/pipeline tests/test_api.py tests/test_docs.py
 
 test: $(VENV)/dev lint ## run linters and every test
 	$(BIN)/python -m pytest

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from relume.private import refuse_telemetry
@@ -21,6 +22,11 @@ sys.path.insert(0, str(Path(__file__).parent))  # so that tests find `shared`, `
 from shared import Result, dark
 
 refuse_telemetry()  # before tests that import ONNX Runtime themselves
+
+
+# What a test takes here says little: machines are busy, and the first example loads what loads late.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture

@@ -94,3 +94,39 @@ def test_a_package_that_does_not_load_is_one_line(package: str, error: str, tmp_
     assert error.split("'")[1] in err
     assert "relume doctor" in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("enhance --model p", ["photo"]),
+        ("enhance --model ", ["lol", "photo"]),
+        ("enhance --device c", ["coreml", "cpu", "cuda"]),
+        ("enhance --format ti", ["tiff"]),
+        ("evaluate low --models lol,p", ["lol,photo"]),
+        ("models l", ["lol"]),
+        ("train iaml-", ["iaml-cpu"]),
+        ("train --device m", ["mps"]),
+        ("ablate comp", ["compact-clarity"]),
+        ("data samples --recipe ph", ["photo"]),
+    ],
+)
+def test_the_tab_key_offers_names(line: str, offered: list[str]) -> None:
+    if line.split()[0] in ("train", "ablate", "data"):
+        pytest.importorskip("torch")
+    words = line.split() + ([""] if line.endswith(" ") else [])
+    asked = {
+        "_RELUME_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"relume {line}",
+        "COMP_CWORD": str(len(words)),
+    }
+    script = "import sys; sys.argv = ['relume']; from relume.cli.app import app; app(prog_name='relume')"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **asked}, capture_output=True, text=True
+    )
+    assert [name for name in done.stdout.split() if name.startswith(tuple(offered))] == offered, done.stderr
+
+
+def test_python_runs_the_package_too() -> None:
+    done = subprocess.run([sys.executable, "-m", "relume", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "relume")

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from relume.errors import ModelError
 from relume.lab.networks import build
 from relume.lab.networks.compact_clarity import (
-    SMALL,
     AttentionFusion,
     CompactClarity,
     EnhancedSKFF,
@@ -31,6 +30,7 @@ from relume.lab.networks.cost import count_macs, count_parameters
 from relume.lab.networks.layers import channel_and_position, keep_layout
 from relume.lab.networks.mirnet_v2 import ContextBlock, MIRNetV2
 from relume.lab.networks.patchgan import PatchGAN
+from relume.lab.recipes.compact_clarity import SMALL
 
 NARROW = {"width": 16, "blocks": 1, "groups": (1, 4)}
 NARROW_TEACHER = {"n_feat": 16, "n_MRB": 1, "n_RRG": 2}

@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
+from relume.cli import completion
 from relume.cli.laboratory import AllowDownload, data_root, fetch_classifiers, require_laboratory
 from relume.errors import UsageError
 
 
 def ablate(
-    grid: Annotated[str, typer.Argument(help="Name of the grid.")],
+    grid: Annotated[
+        str | None,
+        typer.Argument(
+            help="Name of the grid; without it the grids are listed.", autocompletion=completion.grids
+        ),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Data root; the environment variable RELUME_DATA otherwise.")
     ] = None,
@@ -40,7 +46,9 @@ def ablate(
         Path | None, typer.Option("--show", metavar="CSV", help="Print the table of these results and stop.")
     ] = None,
     allow_download: AllowDownload = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or mps.", autocompletion=completion.training_devices)
+    ] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Train every cell of a grid with every seed, and print one table.
@@ -53,8 +61,12 @@ def ablate(
     """
     require_laboratory()
     from relume.lab.ablation import finished, only, results_of, run_folder, run_grid, table, write_results
-    from relume.lab.recipes.ablations import get_grid
+    from relume.lab.recipes.ablations import GRIDS, get_grid
 
+    if grid is None:
+        for name, known in GRIDS.items():
+            typer.echo(f"{name:<20} {known.question}")
+        return
     chosen = get_grid(grid)
     if show is not None:
         typer.echo(f"{chosen.question}\n\n{table(chosen, results_of(chosen, show))}", nl=False)

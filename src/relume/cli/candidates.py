@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from relume.cli import completion
 from relume.errors import DataError, UsageError
 from relume.options import DEFAULT_MODEL, MODEL_ALONE, Controls, Downsample
 
@@ -25,6 +26,7 @@ ModelsOption = Annotated[
         "--model",
         help=f"Models, separated by commas: shipped ones by name, others by their card (.json); "
         f"{DEFAULT_MODEL} if nothing else is named.",
+        autocompletion=completion.models,
     ),
 ]
 RunsOption = Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relume.cli import completion
 from relume.cli.selection import LayoutOption
 from relume.errors import DataError, UsageError
 from relume.files import check_target, write_file
@@ -214,7 +215,10 @@ def leakage(
 
 @app.command()
 def samples(
-    recipe: Annotated[str, typer.Option(help="Name of a recipe, or a recipe.json of a run.")] = "photo",
+    recipe: Annotated[
+        str,
+        typer.Option(help="Name of a recipe, or a recipe.json of a run.", autocompletion=completion.recipes),
+    ] = "photo",
     data: Annotated[
         Path | None, typer.Option(help="Data root; the environment variable RELUME_DATA otherwise.")
     ] = None,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relume.cli import completion
 from relume.cli.options import Enhancing, QuietOption, RecursiveOption, SkipOption, VerboseOption, expanded
 from relume.errors import (
     DEBUG_VARIABLE,
@@ -59,7 +60,12 @@ def enhance(
         ),
     ] = None,
     format: Annotated[  # noqa: A002
-        str, typer.Option(help="Write jpeg, png, webp, tiff or avif.", rich_help_panel=FILES)
+        str,
+        typer.Option(
+            help="Write jpeg, png, webp, tiff or avif.",
+            rich_help_panel=FILES,
+            autocompletion=completion.formats,
+        ),
     ] = "",
     quality: Annotated[
         int | None,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from relume.cli.laboratory import require_laboratory
+from relume.errors import OutputExists
 from relume.files import read_json
 
 
@@ -15,6 +16,7 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     name: Annotated[str, typer.Option(help="Name of the model.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the graphs and the card.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a model of this name.")] = False,
     about: Annotated[
         Path | None,
         typer.Option(
@@ -24,7 +26,10 @@ def export(
 ) -> None:
     """Export a finished run as ONNX graphs with half-precision weights, and a model card."""
     require_laboratory()
+    target = out / f"{name}.json"
+    if target.exists() and not force:
+        raise OutputExists("holds an exported model already", "Add --force to replace it.", path=target)
     from relume.lab.export import export_run
 
     card = export_run(run, name, out, {} if about is None else read_json(about))
-    typer.echo(f"wrote {', '.join(card.files)} to {out}", err=True)
+    typer.echo(f"wrote the card {target} and its graphs {', '.join(card.files)}", err=True)

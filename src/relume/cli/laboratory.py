@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,11 +26,18 @@ AllowDownload = Annotated[
 DATA_VARIABLE = "RELUME_DATA"
 
 
-def require_laboratory() -> None:
-    """Raises MissingExtra unless the laboratory's dependencies are installed."""
-    missing = [name for name in ("torch", "safetensors", "pydantic") if find_spec(name) is None]
+def require_laboratory(*packages: str) -> None:
+    """Raises MissingExtra unless the laboratory's dependencies are installed, or those named of them."""
+    wanted = packages or ("torch", "safetensors", "pydantic")
+    missing = [name for name in wanted if find_spec(name) is None]
     if missing:
         raise MissingExtra(f"the laboratory needs {', '.join(missing)}", install("lab"))
+
+
+def list_named(makers: Mapping[str, Callable[[], Recipe]]) -> None:
+    """Print names, and the first sentence about each."""
+    for name, make in makers.items():
+        typer.echo(f"{name:<20} {(make.__doc__ or '').strip().splitlines()[0]}")
 
 
 def data_root(given: Path | None) -> Path:

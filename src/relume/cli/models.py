@@ -9,9 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
+from relume.cli import completion
+
 
 def models(
-    name: Annotated[str | None, typer.Argument(help="Show this model's whole card.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Show this model's whole card.", autocompletion=completion.models)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """List the models: those that are shipped and, with the laboratory installed, its networks."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
+from relume.cli import completion
 from relume.options import FILES, MODEL_ALONE, Controls, EnhanceOptions, Told
 
 RecursiveOption = Annotated[
@@ -96,6 +97,7 @@ def _parameters(default: Any, mark: Expand) -> Iterator[inspect.Parameter]:
             rich_help_panel=told.panel,
             metavar=told.metavar or None,
             show_default=told.default or True,
+            autocompletion=completion.OF_FIELDS.get(each.name),
         )
         annotation = Annotated[kind, about]
         yield inspect.Parameter(

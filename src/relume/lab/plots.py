@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -92,6 +93,10 @@ PANELS = (
 """All panels in the order of drawing; what no other panel shows appears in none."""
 
 
+_STYLES = ("-", "--", "-.", ":")
+"""Of lines, by run."""
+
+
 def plot_runs(runs: Sequence[Path], suffix: str) -> bytes:
     """Draw loss terms, validation scores and learning rates by step; changes of crop size are dotted lines.
 
@@ -119,8 +124,9 @@ def plot_runs(runs: Sequence[Path], suffix: str) -> bytes:
         height, columns, figsize=(6 * columns, 3.6 * height), layout="constrained", squeeze=False
     )
     for axis, panel in zip(axes.flat, panels, strict=False):
-        for run, rows in metrics.items():
-            _draw(axis, panel, rows, f"{run}: " if len(metrics) > 1 else "")
+        for style, (run, rows) in zip(cycle(_STYLES), metrics.items(), strict=False):
+            axis.set_prop_cycle(None)  # a curve has the same colour in every run
+            _draw(axis, panel, rows, f"{run}: " if len(metrics) > 1 else "", style)
         for step in changes:
             axis.axvline(step, color="0.6", linestyle=":", linewidth=1)
         _finish(axis, panel)
@@ -153,10 +159,10 @@ def _series(panel: Panel, rows: Rows) -> Iterator[tuple[str, list[int], list[flo
             yield name, [row["step"] for row in shown], [panel.value(row, name) for row in shown]
 
 
-def _draw(axis: Any, panel: Panel, rows: Rows, prefix: str) -> None:
+def _draw(axis: Any, panel: Panel, rows: Rows, prefix: str, style: str) -> None:
     marker = "." if panel.kind == "validation" else None
     for name, steps, values in _series(panel, rows):
-        axis.plot(steps, values, label=prefix + name, linewidth=1.2, marker=marker)
+        axis.plot(steps, values, label=prefix + name, linewidth=1.2, linestyle=style, marker=marker)
 
 
 def _finish(axis: Any, panel: Panel) -> None:

@@ -38,13 +38,26 @@ def load_recipe(run: Path) -> Recipe:
     """
     path = run / RECIPE
     if not path.exists():
-        raise ModelError("holds no run", "Name the folder of a training run.", path=run)
+        reason = "holds no run" if run.is_dir() else "there is no such run"
+        raise ModelError(reason, "Name the folder of a training run.", path=run)
     return from_json(path.read_text())
 
 
 def holds_run(run: Path) -> bool:
     """Whether a folder holds what a training run has learnt, finished or not."""
     return any((run / name).exists() for name in (CHECKPOINT, WEIGHTS))
+
+
+def recipe_to_resume(run: Path, recipe: Recipe) -> Recipe:
+    """The recipe that a run in a folder was started with, changes and all, if it is the same by its name.
+
+    Raises:
+        UsageError: it is damaged.
+    """
+    if not holds_run(run):
+        return recipe
+    kept = load_recipe(run)
+    return kept if kept.name == recipe.name else recipe
 
 
 def check_recipe(run: Path, recipe: Recipe) -> None:
@@ -68,6 +81,8 @@ def load_run(run: Path) -> tuple[Recipe, nn.Module]:
         ModelError: the folder holds no finished run, or weights that are damaged or not its network's.
         UsageError: its recipe is damaged, or of a version with other values.
     """
+    if not run.is_dir():
+        raise ModelError("there is no such run", "Train it first, or name another folder.", path=run)
     if not (run / WEIGHTS).exists():
         raise ModelError("holds no finished run", "Train to the end first, or go on with --resume.", path=run)
     recipe = load_recipe(run)

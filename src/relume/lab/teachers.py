@@ -143,7 +143,7 @@ def load_teacher(description: Mapping[str, Any]) -> Teacher:
     """
     given = set(description)
     if given == {"run"}:
-        return NetworkTeacher(load_run(Path(description["run"]))[1])
+        return NetworkTeacher(_of_run(Path(description["run"])))
     if given == {"onnx"}:
         return OnnxTeacher(Path(description["onnx"]))
     if given == {"ensemble"} and description["ensemble"]:
@@ -156,6 +156,17 @@ def load_teacher(description: Mapping[str, Any]) -> Teacher:
         f"a teacher cannot be described by {sorted(given)}",
         "Give run, onnx, ensemble, or network and weights.",
     )
+
+
+def _of_run(run: Path) -> nn.Module:
+    try:
+        return load_run(run)[1]
+    except ModelError as error:
+        raise ModelError(
+            f"the recipe's teacher is this run: {error.reason}",
+            "Train it first (relume train NAME -o RUN), or name another by --set method_options.teachers.",
+            path=error.path,
+        ) from error
 
 
 def _load_into(network: nn.Module, name: str, weights: str) -> None:

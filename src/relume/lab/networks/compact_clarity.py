@@ -26,8 +26,6 @@ this is the choice:
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,9 +37,6 @@ from relume.lab.losses.gradient import sobel
 from relume.lab.networks.layers import channel_and_position, keep_layout, mean_and_peak, repeated, zeroed
 from relume.lab.networks.mirnet_v2 import GROUPS, RCB, RRG, SLOPE
 from relume.lab.options import Positive, Widths
-
-SMALL: dict[str, Any] = {"width": 32, "blocks": 1, "checkpointing": False}
-"""Options of a network that two processor cores can train."""
 
 WINDOW = 8
 """Side of Attention Fusion's windows; sizes are padded to multiples of it, with the fusion or without."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from relume.lab.networks.compact_clarity import SMALL
 from relume.lab.recipe import Colours, Data, Optimizer, Phase, Recipe
 
 LOSSES = {
@@ -18,6 +17,9 @@ LOSSES = {
     "contrastive": 0.01,
 }
 """Table of section 3.5.1; the frequency term's inner factor of 0.1 is its own."""
+
+SMALL: dict[str, Any] = {"width": 32, "blocks": 1, "checkpointing": False}
+"""Options of a network that two processor cores can train."""
 
 METHOD: dict[str, Any] = {
     "teachers": {

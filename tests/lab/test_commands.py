@@ -1,0 +1,106 @@
+"""The laboratory's commands: what they say to a newcomer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from relume.errors import ExitCode
+from relume.lab.recipe import Recipe, to_json
+from relume.lab.recipes import RECIPES
+from relume.lab.recipes.ablations import GRIDS
+from shared import Result
+
+Run = Callable[..., Result]
+
+
+@pytest.mark.parametrize(("command", "names"), [("train", RECIPES), ("ablate", GRIDS)])
+def test_without_arguments_they_list_what_there_is(
+    relume: Run, command: str, names: dict[str, object]
+) -> None:
+    result = relume(command)
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.decode().splitlines()
+    assert [line.split()[0] for line in lines] == list(names)
+    assert all(len(line) > 40 for line in lines)
+
+
+def test_a_recipe_is_shown_without_pytorch() -> None:
+    script = "import sys; sys.modules['torch'] = None; sys.argv = ['relume', 'train', 'lol', '--show']\n"
+    script += "from relume.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["name"] == "lol"
+
+
+@pytest.fixture
+def recipe(tiny_recipe: Recipe, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.json"
+    path.write_text(to_json(tiny_recipe))
+    return path
+
+
+def test_a_run_with_changes_is_resumed_without_naming_them_again(
+    relume: Run, recipe: Path, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, common = tmp_path / "run", ["--data", tiny_root, "--device", "cpu", "-q"]
+    changed = ["--set", "seed=7", "--set", "phases.0.steps=4"]
+    with monkeypatch.context() as patch:
+        patch.setattr("relume.lab.training.loop.save_weights", _interrupted)
+        assert relume("train", recipe, "-o", run, *changed, *common).code == ExitCode.INTERRUPTED
+    result = relume("train", recipe, "-o", run, "--resume", *common)
+    assert result.code == 0, result.err
+    assert json.loads((run / "recipe.json").read_text())["seed"] == 7
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({**json.loads(recipe.read_text()), "name": "other"}))
+    assert relume("train", other, "-o", run, "--resume", *common).code == ExitCode.USAGE
+    assert relume("train", recipe, "-o", run, "--resume", "--set", "seed=8", *common).code == ExitCode.USAGE
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_missing_run_is_told(relume: Run, tmp_path: Path) -> None:
+    result = relume("plot", tmp_path / "none")
+    assert (result.code, result.err) == (
+        ExitCode.MODEL,
+        f"relume: {tmp_path / 'none'}: there is no such run. Name the folder of a training run.\n",
+    )
+    assert relume("export", tmp_path / "none", "--name", "a", "-o", tmp_path).code == ExitCode.MODEL
+
+
+def test_a_missing_teacher_is_told_to_be_one(
+    relume: Run, tiny_recipe: Recipe, tiny_root: Path, tmp_path: Path
+) -> None:
+    options = {"teachers": {"best": {"run": "runs/none"}}}
+    losses = {"charbonnier": 1.0, "imitation-best": 1.0}
+    made = replace(tiny_recipe, method="multi-teacher", method_options=options, losses=losses)
+    (tmp_path / "taught.json").write_text(to_json(made))
+    result = relume("train", tmp_path / "taught.json", "--data", tiny_root, "-o", tmp_path / "run", "-q")
+    assert result.code == ExitCode.MODEL
+    assert "runs/none: the recipe's teacher is this run: there is no such run. Train it first" in result.err
+
+
+def test_an_export_replaces_no_model_unasked(
+    relume: Run, recipe: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "model"
+    assert relume("train", recipe, "-o", run, "--data", tiny_root, "--device", "cpu", "-q").code == 0
+    arguments = ["export", run, "--name", "tiny", "-o", out]
+    out.mkdir()
+    (out / "tiny.json").write_text("an earlier card")
+    refused = relume(*arguments)
+    assert (refused.code, "--force" in refused.err) == (ExitCode.OUTPUT_EXISTS, True)
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("tiny.json", "an earlier card")]
+    forced = relume(*arguments, "--force")
+    assert forced.code == 0
+    assert (
+        f"wrote the card {out / 'tiny.json'} and its graphs tiny.global.onnx, tiny.local.onnx" in forced.err
+    )
