@@ -159,6 +159,26 @@ def test_colours_outside_srgb_stay_where_nothing_changes_them(relume: Run, tmp_p
     assert green[0] < 60  # (87, 191, 56) is what sRGB makes of Display P3's
 
 
+@pytest.mark.parametrize(
+    ("form", "name", "result"),
+    [("BMP", "a.bmp", "png"), ("GIF", "a.gif", "png"), ("PPM", "a.ppm", "png"), ("JXL", "a.jxl", "jpg")],
+)
+def test_formats_that_are_only_read(
+    relume: Run, photo: Make, tmp_path: Path, form: str, name: str, result: str
+) -> None:
+    if form == "JXL":
+        pytest.importorskip("pillow_jxl")
+    path = photo(name, format=form)
+    before = digest(path)
+    assert relume("enhance", path).code == 0
+    target = tmp_path / f"a.relume.{result}"
+    assert read_photo(target).rgb_HWC.mean() > dark().mean() + 20
+    alone = relume("enhance", path, "--in-place")
+    assert alone.code == ExitCode.OUTPUT_UNWRITABLE
+    assert "read, not written" in alone.err
+    assert digest(path) == before
+
+
 def test_strip_drops_all_metadata(relume: Run, photo: Make, tmp_path: Path) -> None:
     path = photo("night.jpg", exif=samples.exif(), icc_profile=samples.icc_profile(*samples.ADOBE_RGB))
     assert relume("enhance", path, "--strip").code == 0

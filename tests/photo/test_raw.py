@@ -12,7 +12,7 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 
-from relume.errors import InputInvalid, InputTooLarge, MissingExtra
+from relume.errors import InputInvalid, InputTooLarge, MissingExtra, OutOfResources
 from relume.photo import encode_photo, read_photo
 from relume.photo.formats import RAW, sniff
 
@@ -185,6 +185,20 @@ def test_random_damage_never_escapes(data: bytes, tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", script, str(path)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""
+
+
+def test_a_python_that_does_not_start_is_named(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(OutOfResources, match="No such file"):
+        read_photo(data)
+
+
+def test_no_module_of_the_current_folder_runs(
+    data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('a stranger ran')\n")
+    monkeypatch.chdir(tmp_path)
+    assert read_photo(data).width == 64
 
 
 def test_stderr_is_the_programs_own(data: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relume.errors import InputInvalid, MissingExtra, install
+from relume.errors import InputInvalid, MissingExtra, OutOfResources, exhausted, install
 from relume.photo import metadata
 from relume.photo.ifd import EXIF_IFD, Directory
 from relume.photo.photo import Metadata, Photo
@@ -56,32 +56,47 @@ def read(data: bytes, path: str, max_pixels: int) -> Photo:
 
 def _developed(data: bytes, path: str, max_pixels: int) -> npt.NDArray[np.uint16]:
     """The pixels (H x W x C) from a process that develops the file."""
-    command = [sys.executable, "-c", _START, json.dumps(sys.path), str(max_pixels)]
-    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as heard:
-        file.write(data)
-        file.seek(0)
-        with subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=heard) as process:  # noqa: S603 - our own
-            told: Any = process.stdout
-            try:
-                line = told.readline(_LONGEST_ANSWER)
-                answer: dict[str, Any] = json.loads(line or "{}")
-                pixels = np.empty(answer.get("shape", (0, 0, 0)), np.uint16)
-                whole = told.readinto(pixels.reshape(-1).view(np.uint8)) == pixels.nbytes
-            except BaseException:
-                process.kill()
-                raise
-        heard.seek(0)
-        said = [line for line in heard if any(sign in line for sign in _DAMAGE)]
+    try:
+        answer, pixels, said = _from_process(data, max_pixels)
+    except OSError as error:
+        raise exhausted(error) or OutOfResources(
+            f"no process can be started to develop camera raw ({error.strerror})",
+            "Check that Python can start itself, and the space for temporary files.",
+            path=path,
+        ) from error
     if "size" in answer:
         width, height = answer["size"]
         check_size(width, height, path, max_pixels)
     if answer.get("memory"):
         raise no_memory(path)
-    if said:
-        raise _failed(said[0].partition(b": ")[2].decode(errors="replace"), path)
-    if not pixels.size or not whole:
-        raise _failed(answer.get("failed", ""), path)
+    if said or not pixels.size:
+        raise _failed(said or answer.get("failed", ""), path)
     return pixels
+
+
+def _from_process(data: bytes, max_pixels: int) -> tuple[dict[str, Any], npt.NDArray[np.uint16], str]:
+    """What `main` answers in a process of its own, its pixels if all have come, and its words on damage."""
+    # Isolated, so that no module of the current folder stands in for Python's own.
+    command = [sys.executable, "-I", "-c", _START, json.dumps(sys.path), str(max_pixels)]
+    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as heard:
+        file.write(data)
+        file.seek(0)
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=file, stdout=pipe, stderr=heard) as process:  # noqa: S603
+            told: Any = process.stdout
+            try:
+                line = told.readline(_LONGEST_ANSWER)
+                answer: dict[str, Any] = json.loads(line) if line.startswith(b"{") else {}
+                pixels = np.empty(answer.get("shape", 0), np.uint16)
+                if told.readinto(pixels.reshape(-1).view(np.uint8)) != pixels.nbytes:
+                    pixels = np.empty(0, np.uint16)
+            except BaseException:
+                process.kill()
+                raise
+        heard.seek(0)
+        damage = (line for line in heard if any(sign in line for sign in _DAMAGE))
+        said = next(damage, b"").partition(b": ")[2].decode(errors="replace")
+    return answer, pixels, said
 
 
 def main() -> None:
