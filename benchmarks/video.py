@@ -2,15 +2,18 @@
 
     python benchmarks/video.py DATA/video            # into results/video.csv
     python benchmarks/video.py DATA/video --speed    # into results/video_speed.csv
+    python benchmarks/video.py DATA/video --keeps    # into results/video_keeps.csv
 
 The first says what flickers, and how near each clip comes to its bright original; the second, what a
-picture of 1080p costs and on what.
+picture of 1080p costs and on what; the third, that a clip of ten seconds of 1080p keeps its times, sound,
+turning and tags, how long it takes and how much memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import resource
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,7 +31,7 @@ from relume.evaluate.clips import ClipScores, measure_clip
 from relume.lab.darkness import Degradation
 from relume.lab.data.clips import LIGHTS, darken_pictures
 from relume.options import Controls
-from relume.video.clip import automatic_factor, pictures, sights
+from relume.video.clip import ClipOptions, automatic_factor, enhance_clip, pictures, sights
 from relume.video.coding import Converter
 from relume.video.frames import Moment, open_clip
 from relume.video.smooth import DEFAULT_SECONDS, Smoother
@@ -207,6 +210,93 @@ def speed(folder: Path, threads: int, count: int) -> None:
     print(machine.store("video_speed", rows))
 
 
+def ten_seconds(path: Path, original: Path, rate: int) -> None:
+    """A dark clip of 1080p, turned and tagged, with sound."""
+    seconds = 10
+    timed = bright(original, 6.0, 1920)
+    dark = (np.arange(256) * 0.15).astype(np.uint8)
+    with av.open(str(path), "w") as out:
+        video: Any = out.add_stream("libx264", rate=rate)
+        video.height, video.width = timed[0][1].shape[:2]
+        context = video.codec_context
+        context.time_base = Fraction(1, 90_000)
+        context.color_range, context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1, 1
+        video.options = {"preset": "ultrafast", "crf": "16"}
+        video.set_display_rotation(90)
+        sound: Any = out.add_stream("aac", rate=48_000, layout="stereo")
+        noise = np.random.default_rng(0).normal(0, 0.1, (2, seconds * 48_000)).astype(np.float32)
+        samples: Any = av.AudioFrame.from_ndarray(noise, format="fltp", layout="stereo")
+        samples.rate, samples.pts = 48_000, 0
+        out.mux(sound.encode(samples))
+        out.mux(sound.encode(None))
+        for number in range(seconds * rate):
+            rgb = dark[timed[number % len(timed)][1]]
+            frame: Any = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
+                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+            )
+            frame.pts, frame.time_base = number * 90_000 // rate, Fraction(1, 90_000)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """What a clip must keep."""
+    with av.open(str(path)) as clip:
+        sound = [
+            (packet.pts * packet.time_base, bytes(packet)) for packet in clip.demux(audio=0) if packet.size
+        ]
+    with av.open(str(path)) as clip:
+        stream = clip.streams.video[0]
+        times, first = [], None
+        for frame in clip.decode(stream):
+            first = first or (
+                frame.rotation,
+                frame.color_range,
+                frame.colorspace,
+                frame.color_primaries,
+                frame.color_trc,
+            )
+            times.append((frame.pts * frame.time_base, frame.duration * frame.time_base))
+        return {
+            "sound": sound,
+            "times": times,
+            "pictures": len(times),
+            "duration": clip.duration,
+            "turning_and_tags": first,
+        }
+
+
+def keeps(folder: Path, rate: int, threads: int) -> None:
+    original = sorted(folder.glob("*.mp4"))[0]
+    with TemporaryDirectory() as scratch:
+        path, target = Path(scratch) / "dark.mp4", Path(scratch) / "bright.mp4"
+        ten_seconds(path, original, rate)
+        before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.perf_counter()
+        made = enhance_clip(
+            path,
+            target,
+            lambda factor: Enhancer(downsample=factor, threads=threads),
+            Controls(),
+            ClipOptions(threads=threads),
+        )
+        seconds = time.perf_counter() - start
+        before, after = facts(path), facts(target)
+        row = {
+            "width": made.width,
+            "height": made.height,
+            "pictures": made.frames,
+            "threads": threads,
+            "seconds": round(seconds, 1),
+            "pictures_per_second": round(made.frames / seconds, 2),
+            "peak_mib_before": before_kib // 1024,
+            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            **{f"same_{name}": before[name] == after[name] for name in before},
+        }
+    print(row)
+    print(machine.store("video_keeps", [row]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -214,10 +304,14 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=384)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--keeps", action="store_true")
+    parser.add_argument("--rate", type=int, default=30, help="pictures per second of --keeps")
     parser.add_argument("--pictures", type=int, default=6)
     given = parser.parse_args()
     if given.speed:
         speed(given.folder, given.threads, given.pictures)
+    elif given.keeps:
+        keeps(given.folder, given.rate, given.threads)
     else:
         flicker(given.folder, given.seconds, given.width, given.threads)
 

@@ -343,6 +343,61 @@ def test_a_container_that_does_not_hold_the_sound_is_refused(tmp_path: Path) -> 
     ]
 
 
+def rich(path: Path) -> Path:
+    """A clip whose sound comes first, with subtitles and a font."""
+    with av.open(str(path.with_suffix(".mp4"))) as clip, av.open(str(path), "w") as out:
+        order = [*clip.streams.audio, *clip.streams.video]
+        copies = {each.index: out.add_stream_from_template(each, opaque=True) for each in order}
+        subtitles: Any = out.add_mux_stream("subrip")
+        subtitles.metadata["language"] = "fra"
+        out.add_attachment("font.ttf", "application/x-truetype-font", b"no font" * 9)
+        for packet in clip.demux(order):
+            if packet.size:
+                packet.stream = copies[packet.stream.index]
+                out.mux(packet)
+        for number in range(2):
+            line: Any = av.Packet(f"line {number}".encode())
+            line.stream, line.time_base = subtitles, Fraction(1, 1000)
+            line.pts = line.dts = number * 500
+            line.duration = 400
+            out.mux(line)
+    return path
+
+
+def test_subtitles_and_fonts_are_copied_where_the_container_holds_them(tmp_path: Path) -> None:
+    make_clip(tmp_path / "a.mp4", audio=1)
+    path = rich(tmp_path / "a.mkv")
+    made = enhance(path, tmp_path / "b.mkv")
+    before, after = facts(path), facts(tmp_path / "b.mkv")
+    assert made.notes == ()
+    assert made.frames == 12  # also where pictures are not the first stream
+    assert sorted(data for *_, data in after.packets) == sorted(data for *_, data in before.packets)
+    assert {each[:2] for each in after.streams} == {each[:2] for each in before.streams}
+    made = enhance(path, tmp_path / "b.mp4")
+    assert [note.partition(": ")[2] for note in made.notes] == ["subtitle (srt)", "attachment (unknown)"]
+    assert [data for _, _, data in facts(tmp_path / "b.mp4").packets] == [
+        data for number, _, data in before.packets if before.streams[number][0] == "audio"
+    ]
+
+
+def test_words_of_a_phone_are_kept(tmp_path: Path) -> None:
+    plain = make_clip(tmp_path / "plain.mov")
+    words = {"title": "night", "com.apple.quicktime.model": "phone", "com.apple.quicktime.make": "maker"}
+    with (
+        av.open(str(plain)) as clip,
+        av.open(str(tmp_path / "a.mov"), "w", options={"movflags": "use_metadata_tags"}) as out,
+    ):
+        out.metadata.update(words)
+        copy = out.add_stream_from_template(clip.streams.video[0], opaque=True)
+        for packet in clip.demux(video=0):
+            if packet.size:
+                packet.stream = copy
+                out.mux(packet)
+    enhance(tmp_path / "a.mov", tmp_path / "b.mov")
+    found = facts(tmp_path / "b.mov").metadata
+    assert {name: found.get(name) for name in words} == words
+
+
 def test_codec_quality_and_speed_can_be_chosen(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mp4")
     small = tmp_path / "small.mp4"

@@ -34,7 +34,7 @@ CONTAINERS: Mapping[str, str] = {
 }
 """Suffixes of clips that are written, and FFmpeg's name of their container."""
 
-_NOT_KEPT = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
+_NOT_KEPT = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "DURATION"})
 """What a container says of itself rather than of its clip."""
 
 
@@ -342,6 +342,8 @@ def _add_copies(opened: OutputContainer, source: Source, container: str) -> dict
     for stream in source.others:
         name = stream.codec_context.name if stream.codec_context is not None else "unknown"
         try:
+            if stream.type == "attachment" and container != "matroska":
+                raise ValueError("attachments are Matroska's")  # FFmpeg would say so too late
             copy = opened.add_stream_from_template(stream, opaque=True)
         except (ValueError, FFmpegError) as error:
             if stream.type == "audio":

@@ -192,9 +192,10 @@ class Source:
         streams = [self.stream, *self.others]
         self._awaited = {stream.index for stream in streams if stream.type in ("video", "audio")}
         for packet in self._packets(streams):
-            if packet.stream_index == self.stream.index:
+            # The packet that ends a stream is empty, and has no number but its stream's.
+            if packet.stream.index == self.stream.index:
                 yield from self._wanted_moments(packet)
-            elif packet.dts is not None and self._is_wanted(packet):
+            elif packet.size and self._is_wanted(packet):
                 yield packet
             if not self._awaited:
                 return
