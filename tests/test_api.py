@@ -26,8 +26,8 @@ from relume.errors import (
     RelumeError,
     UsageError,
 )
+from relume.models import list_models, load_card, load_graph, store
 from relume.options import DEFAULT_MODEL
-from relume.zoo import list_models, load_card, load_graph, store
 from shared import dark
 
 

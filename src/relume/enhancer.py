@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 import numpy.typing as npt
 
-from relume.engine import OnnxEngine
 from relume.errors import UsageError, naming_exhaustion
 from relume.images import as_photo
 from relume.look.decide import decide
@@ -18,6 +17,8 @@ from relume.look.look import Look
 from relume.look.model import Model
 from relume.look.render import render
 from relume.look.trial import try_model
+from relume.models import Card, is_shipped, load_card, load_graph
+from relume.models.engines import OnnxEngine
 from relume.options import (
     DEFAULT_MODEL,
     DEFAULT_TILE,
@@ -29,7 +30,6 @@ from relume.options import (
 )
 from relume.photo import Photo, read_photo
 from relume.threads import available
-from relume.zoo import Card, is_shipped, load_card, load_graph
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from relume.errors import ExitCode
+from relume.jobs import batch
 from relume.photo import read_photo
-from relume.pipeline import batch
 from shared import Result, digest
 
 Run = Callable[..., Result]
@@ -380,7 +380,7 @@ def test_a_fault_of_the_whole_command_is_one_line(relume: Run, monkeypatch: pyte
     def fails(*_: object) -> None:
         raise ZeroDivisionError("odd")
 
-    monkeypatch.setattr("relume.zoo.load_card", fails)
+    monkeypatch.setattr("relume.models.load_card", fails)
     monkeypatch.delenv("RELUME_DEBUG", raising=False)
     result = relume("models", "lol")
     assert (result.code, result.err.count("\n")) == (ExitCode.INTERNAL, 1)

@@ -16,8 +16,8 @@ from pyvips.voperation import concurrency_get, concurrency_set
 
 from photo import samples
 from relume import Enhancer
-from relume.engine import onnx
 from relume.errors import ExitCode
+from relume.models.engines import onnx
 from relume.photo import FORMATS, Metadata, Photo, colour, encode_photo, read_photo, write_photo
 from relume.threads import available
 from shared import Result, dark, digest

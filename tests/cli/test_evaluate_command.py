@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from relume.errors import ExitCode
+from relume.models import store
 from relume.photo import Photo, write_photo
-from relume.zoo import store
 from shared import Result, dark
 
 Run = Callable[..., Result]

@@ -17,8 +17,8 @@ import pytest
 from relume.cli import models
 from relume.cli.doctor import EXTRAS
 from relume.errors import ExitCode, OutputUnwritable
+from relume.models import load_card, store
 from relume.photo import FORMATS, Photo, encode_photo
-from relume.zoo import load_card, store
 from shared import Result
 
 Run = Callable[..., Result]
@@ -94,7 +94,7 @@ def test_doctor_finds_a_package_that_does_not_load(
     relume: Run, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.setattr("relume.zoo.list_models", list)
+    monkeypatch.setattr("relume.models.list_models", list)
     result = relume("doctor", "--json")
     facts = json.loads(result.out)
     assert (result.code, result.err) == (ExitCode.MISSING_EXTRA, "")
@@ -134,7 +134,7 @@ def test_doctor_finds_a_format_that_cannot_be_written(relume: Run, monkeypatch: 
         return encode_photo(photo if format != "webp" else Photo(photo.rgb_HWC + 20), format=format)
 
     monkeypatch.setattr("relume.photo.encode_photo", encode)
-    monkeypatch.setattr("relume.zoo.list_models", list)
+    monkeypatch.setattr("relume.models.list_models", list)
     result = relume("doctor", "--json")
     formats = json.loads(result.out)["formats"]
     assert result.code == ExitCode.OUTPUT_UNWRITABLE

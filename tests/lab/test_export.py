@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from relume import Enhancer
-from relume.engine import OnnxEngine
 from relume.errors import DataError, InputTooLarge, ModelError, OutputUnwritable, RelumeError, UsageError
 from relume.lab import export
 from relume.lab.data.paired import to_tensor
@@ -22,9 +21,10 @@ from relume.lab.networks.two_pass import TwoPass
 from relume.lab.recipe import Phase, Recipe
 from relume.lab.run import load_run
 from relume.lab.training.loop import train
+from relume.models import Card, load_card
+from relume.models.engines import OnnxEngine
 from relume.options import MODEL_ALONE
 from relume.steps.thumbnail import thumbnail
-from relume.zoo import Card, load_card
 
 
 @pytest.fixture(scope="module")

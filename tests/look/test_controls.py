@@ -16,9 +16,9 @@ from skimage.color import rgb2lab
 from relume import Enhancer, Photo
 from relume.look.model import Model
 from relume.look.render import enhance_photo
+from relume.models import load_card
 from relume.options import MODEL_ALONE, Controls
 from relume.steps.controls import auto_strength, effective_gain, guard_colour
-from relume.zoo import load_card
 from shared import dark
 
 Load = Callable[..., Enhancer]

@@ -11,9 +11,9 @@ import pytest
 from relume import Enhancer, Photo
 from relume.look.model import Model
 from relume.look.render import enhance_photo
+from relume.models import load_card
 from relume.options import MODEL_ALONE
 from relume.photo import Metadata
-from relume.zoo import load_card
 from shared import dark
 
 

@@ -15,10 +15,10 @@ from relume.errors import ExitCode, UsageError
 from relume.look.decide import LARGE, automatic_factor
 from relume.look.model import Model
 from relume.look.render import enhance_photo
+from relume.models import load_card
 from relume.options import MODEL_ALONE, Downsample
 from relume.steps.curve import exposure_curve
 from relume.steps.guided_filter import area_mean, fit, interleaved, slope_and_offset, transfer
-from relume.zoo import load_card
 from shared import Result, dark
 
 Load = Callable[..., Enhancer]

@@ -111,7 +111,7 @@ def _faults(versions: dict[str, str | None]) -> dict[str, str]:
 
 
 def _devices() -> list[str]:
-    from relume.engine import available_devices
+    from relume.models.engines import available_devices
 
     return available_devices()
 
@@ -132,7 +132,7 @@ def _formats() -> dict[str, str]:
 def _models() -> dict[str, str]:
     """Each model: whether it brightens a dark picture, keeps its size, and gives the same in tiles."""
     from relume.enhancer import Enhancer
-    from relume.zoo import list_models
+    from relume.models import list_models
 
     dark = _picture(200, 220)
 

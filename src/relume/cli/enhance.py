@@ -27,9 +27,9 @@ from relume.options import DEFAULT_MAX_PIXELS, FILES, SPEED, EnhanceOptions
 
 if TYPE_CHECKING:
     from relume.enhancer import Enhancer
+    from relume.jobs.batch import Outcome
+    from relume.jobs.plan import Output
     from relume.photo import Photo
-    from relume.pipeline.batch import Outcome
-    from relume.pipeline.plan import Output
 
 STDIO = "-"
 _SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
@@ -110,8 +110,8 @@ def enhance(
             f"--tile {options.tile} would take many times as long",
             f"Give at least {_LEAST_TILE}, or 0 for the whole photo at once.",
         )
+    from relume.jobs.plan import Output
     from relume.photo.vips import set_limits
-    from relume.pipeline.plan import Output
     from relume.threads import available
 
     set_limits(options.threads or available())
@@ -168,9 +168,9 @@ def _enhanced(source: str, options: EnhanceOptions, output: Output, explain: boo
     from relume.cli.console import emit
     from relume.enhancer import load_enhancer
     from relume.files import read_at_most
+    from relume.jobs.batch import Result
     from relume.photo import read_photo
     from relume.photo.read import MAX_BYTES
-    from relume.pipeline.batch import Result
 
     # A byte beyond the limit is enough to be refused; an endless stream is not read to its end.
     data = read_at_most(sys.stdin.buffer, MAX_BYTES + 1) if source == STDIO else Path(source)
@@ -208,9 +208,9 @@ def _batch(
 ) -> None:
     from relume.cli.console import progress
     from relume.enhancer import load_enhancer
-    from relume.pipeline.batch import exit_code, not_found, run_batch
-    from relume.pipeline.inputs import find_inputs, without_results
-    from relume.pipeline.plan import plan
+    from relume.jobs.batch import exit_code, not_found, run_batch
+    from relume.jobs.inputs import find_inputs, without_results
+    from relume.jobs.plan import plan
 
     started = perf_counter()
     errors: list[InputUnreadable] = []
@@ -244,8 +244,8 @@ def _batch(
 def _announce(inputs: Sequence[tuple[Path, Path]], results: Sequence[Path], output: Output) -> None:
     """Say what is not plain from the command: inputs left out, and a folder that looks like a file."""
     from relume.cli.console import say
-    from relume.pipeline.inputs import is_folder
-    from relume.pipeline.plan import names_file
+    from relume.jobs.inputs import is_folder
+    from relume.jobs.plan import names_file
 
     if results:
         more = f" and {len(results) - 1} more" if len(results) > 1 else ""

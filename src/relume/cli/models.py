@@ -19,7 +19,7 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """List the models: those that are shipped and, with the laboratory installed, its networks."""
-    from relume.zoo import load_card
+    from relume.models import load_card
 
     if name is not None:
         typer.echo(json.dumps(asdict(load_card(name)), indent=2))
@@ -35,7 +35,7 @@ def models(
 
 
 def _rows() -> list[dict[str, Any]]:
-    from relume.zoo import list_models, load_card
+    from relume.models import list_models, load_card
 
     rows = [
         {

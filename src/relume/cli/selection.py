@@ -62,7 +62,7 @@ def select(low: Path, high: Path | None, only: str | None, layout: str | None = 
     """
     from relume.datasets.layouts import layout_pairs
     from relume.datasets.pairs import LIST, pairs_of
-    from relume.pipeline.inputs import find_inputs
+    from relume.jobs.inputs import find_inputs
 
     if layout is not None and high is not None:
         raise UsageError("--layout takes one folder", "Name the folder that the set was unpacked to.")

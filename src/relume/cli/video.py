@@ -21,8 +21,8 @@ from relume.options import EnhanceOptions
 
 if TYPE_CHECKING:
     from relume.enhancer import Enhancer
-    from relume.pipeline.batch import Done, Outcome
-    from relume.pipeline.plan import Job
+    from relume.jobs.batch import Done, Outcome
+    from relume.jobs.plan import Job
     from relume.video.clip import ClipOptions, Made
 
 _STEP = 0.2
@@ -147,8 +147,8 @@ class _Batch:
 
     def run(self, paths: list[str], output: Path | None, format_name: str, recursive: bool) -> None:
         from relume.cli.enhance import Lines, report
-        from relume.pipeline.batch import exit_code, not_found, run_jobs
-        from relume.pipeline.inputs import find_inputs, without_results
+        from relume.jobs.batch import exit_code, not_found, run_jobs
+        from relume.jobs.inputs import find_inputs, without_results
         from relume.video.plan import CLIPS, plan_clips
 
         errors: list[InputUnreadable] = []
@@ -184,7 +184,7 @@ class _Batch:
 
     def _work(self, job: Job) -> Done:
         from relume.files import make_folder
-        from relume.pipeline.batch import Done
+        from relume.jobs.batch import Done
         from relume.video.clip import enhance_clip
 
         make_folder(job.target.parent)

@@ -15,14 +15,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from relume.engine import OnnxEngine
 from relume.errors import DataError, ModelError, UsageError
 from relume.files import make_folder, write_file
 from relume.lab.networks.cost import count_macs, count_parameters
 from relume.lab.networks.two_pass import TwoPass
 from relume.lab.run import ENVIRONMENT, RECIPE, load_run
+from relume.models import Card, graph_names
+from relume.models.engines import OnnxEngine
 from relume.steps.thumbnail import thumbnail
-from relume.zoo import Card, graph_names
 
 OPSET = 18
 PARITY = 1 / 255

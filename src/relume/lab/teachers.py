@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from relume.engine import OnnxEngine
 from relume.errors import ModelError, UsageError
 from relume.lab.capabilities import capabilities
 from relume.lab.data.paired import Batch
 from relume.lab.networks import build
 from relume.lab.run import load_run
 from relume.lab.weights import load_weights
+from relume.models.engines import OnnxEngine
 
 RANDOM = "random"
 """What a recipe gives for weights to try a network untrained, knowingly."""

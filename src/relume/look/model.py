@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from relume.arrays import Floats
-from relume.engine import Engine
 from relume.look.guard import image_of, told_by
-from relume.zoo import Card
+from relume.models import Card
+from relume.models.engines import Engine
 
 
 @dataclass(frozen=True)

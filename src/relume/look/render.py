@@ -15,13 +15,13 @@ from relume.errors import InputTooLarge
 from relume.look.decide import decide
 from relume.look.look import Look
 from relume.look.model import Model
+from relume.models import Card
 from relume.options import Controls, Downsample
 from relume.photo import Photo
 from relume.steps.controls import Adjustment, adjust
 from relume.steps.guided_filter import REACH, area_mean, fit, interleaved, transfer
 from relume.steps.tiles import Tile, tiles
 from relume.threads import available
-from relume.zoo import Card
 
 WHOLE_LIMIT = 16_000_000
 """Pixels of the largest photo that a model takes which cannot be cut into tiles: some 3 GB of memory."""

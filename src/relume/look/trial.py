@@ -9,9 +9,9 @@ from time import monotonic
 import numpy as np
 
 from relume.arrays import Floats
-from relume.engine import OnnxEngine
 from relume.errors import ModelError, naming_exhaustion
 from relume.look.model import Model
+from relume.models.engines import OnnxEngine
 
 _SIDE = 64
 """Of the tiny image in pixels: small enough for a second, and what `relume export` checks with, too."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relume.errors import OutputUnwritable, UsageError
-from relume.pipeline.inputs import MARK, Kind, is_folder
-from relume.pipeline.plan import Job, check_targets
+from relume.jobs.inputs import MARK, Kind, is_folder
+from relume.jobs.plan import Job, check_targets
 
 WRITABLE = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 """Suffixes of clips that are written; `relume.video.encode` says how."""

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from relume.engine import OnnxEngine, available_devices, onnx
 from relume.errors import InputTooLarge, ModelError, UsageError
-from relume.zoo import load_card, load_graph
+from relume.models import load_card, load_graph
+from relume.models.engines import OnnxEngine, available_devices, onnx
 
 
 @pytest.fixture

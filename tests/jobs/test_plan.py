@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from relume.pipeline.plan import Output, plan
+from relume.jobs.plan import Output, plan
 
 
 def test_namesakes_of_read_only_formats_stay_apart() -> None:

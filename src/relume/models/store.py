@@ -11,9 +11,9 @@ from pathlib import Path
 
 from relume.errors import ModelError
 from relume.files import read_at_most
-from relume.zoo.card import Card, card_from
+from relume.models.card import Card, card_from
 
-WEIGHTS = resources.files("relume.zoo") / "weights"
+WEIGHTS = resources.files("relume.models") / "weights"
 _REMEDY = "Install relume again, or export the model again."
 _MOST_OF_A_CARD = 16 << 20
 _MOST_OF_A_GRAPH = 1 << 30

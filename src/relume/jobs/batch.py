@@ -11,10 +11,10 @@ from typing import Any
 
 from relume.errors import ExitCode, InputUnreadable, OutputUnwritable, RelumeError, as_failure
 from relume.files import make_folder
+from relume.jobs.plan import READ_ONLY, WRITABLE_SUFFIXES, Job, Output
+from relume.jobs.stamp import is_stamped, stamped
 from relume.photo import Photo, encode_photo, read_photo, write_photo
 from relume.photo.write import copy_photo, keeps_format
-from relume.pipeline.plan import READ_ONLY, WRITABLE_SUFFIXES, Job, Output
-from relume.pipeline.stamp import is_stamped, stamped
 
 _LEFT_ALONE = "left as it is"
 _DONE_BEFORE = f"{_LEFT_ALONE}: enhanced in place before (--strength 1 does it again)"

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relume.errors import OutputExists, OutputUnwritable, UsageError
+from relume.jobs.inputs import MARK, identity, is_folder
 from relume.options import DEFAULT_MAX_PIXELS
 from relume.photo import FORMATS, READABLE_SUFFIXES
 from relume.photo.formats import IMAGE_SUFFIXES, TITLES, parse_format
-from relume.pipeline.inputs import MARK, identity, is_folder
 
 WRITABLE_SUFFIXES = frozenset(suffix for form in FORMATS.values() for suffix in form.suffixes)
 READ_ONLY = READABLE_SUFFIXES.keys() - WRITABLE_SUFFIXES
