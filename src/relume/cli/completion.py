@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 def models(incomplete: str) -> list[str]:
     """Shipped models; of names that commas separate, the last."""
-    from relume.zoo import list_models
+    from relume.models import list_models
 
     before, comma, last = incomplete.rpartition(",")
     return [f"{before}{comma}{name}" for name in list_models() if name.startswith(last)]
