@@ -30,6 +30,8 @@ _STEPS = (1 << 12, 1 << 20)
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _MARKER_IN_PIXELS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _COEFFICIENTS = 64
+# Of a scan's header, and of what is looked at of the others.
+_SHORTEST = 6
 _MOST_TRIES, _MOST_SECONDS = 32, 8
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 
@@ -134,9 +136,10 @@ def mended(data: bytes) -> tuple[bytes, list[str]]:
             pieces.append(data[copied : part.at])
             copied = part.at + part.size
             notes = ["stray bytes in the JPEG file skipped"]
-        elif part.marker in (SCAN, APP0, APP14) and part.size >= 6:
-            pieces += [data[copied : part.at], _mended_part(mending, part.marker, _content(data, part))]
-            copied = part.at + part.size
+        elif part.marker in (SCAN, APP0, APP14):
+            content = _content(data, part)
+            pieces += [data[copied : part.at], _mended_part(mending, part.marker, content)]
+            copied = part.at + len(content)
     pieces.append(data[copied:])
     if mending.complete and (not listed or listed[-1].marker != END):
         pieces.append(b"\xff\xd9")
@@ -145,12 +148,14 @@ def mended(data: bytes) -> tuple[bytes, list[str]]:
 
 
 def _mended_part(mending: _Mending, marker: int, content: bytes) -> bytes:
+    if len(content) < _SHORTEST:
+        return content
     if marker == SCAN:
         return mending.scan(content)
     if marker == APP14:
         return mending.colours(content)
     wrong = content[:5] == b"JFIF\0" and content[5] != 1
-    return content[:5] + b"\1\1" + content[7:] if wrong else content
+    return content[:5] + b"\1" + content[6:] if wrong else content
 
 
 def decoded(data: bytes, decode: Callable[[bytes], Pixels]) -> tuple[Pixels, list[str]]:
