@@ -1,9 +1,9 @@
 """Colour profiles: what is done to a photo's values when it is read, and undone when it is written.
 
-What relume does to a photo is made for sRGB's curve, and hardly depends on the primaries. So the values of a
-profile of primaries and curves (Display P3, Adobe RGB, ProPhoto...) stay in their own primaries and only take
-sRGB's curve: no colour is clipped. Profiles of tables are converted to sRGB, with relative colorimetric
-intent and black point compensation, through libvips and lcms2.
+What relume does to a photo is made for sRGB's curve; other primaries only look a little paler to it. So the
+values of a profile of primaries and curves (Display P3, Adobe RGB, ProPhoto...) stay in their own primaries
+and only take sRGB's curve: no colour is clipped. Profiles of tables are converted to sRGB, with relative
+colorimetric intent and black point compensation, through libvips and lcms2.
 """
 
 from __future__ import annotations
