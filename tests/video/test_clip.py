@@ -199,6 +199,19 @@ def test_a_variable_rate_is_kept(tmp_path: Path) -> None:
     assert len(set(before.durations)) > 5
 
 
+def test_a_recording_of_a_stream_begins_at_zero_and_keeps_its_distances(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.ts", audio=1)
+    enhance(path, tmp_path / "b.mp4")
+    before, after = facts(path), facts(tmp_path / "b.mp4")
+    begin = min(before.times[0], before.packets[0][1])
+    assert begin > 0.1
+    assert np.array(after.times, float) == pytest.approx(
+        np.array(before.times, float) - float(begin), abs=1e-3
+    )
+    assert after.packets[0][1] == pytest.approx(0, abs=1e-3)
+    assert len(after.packets) == len(before.packets)
+
+
 def test_one_picture_is_a_clip_and_none_is_not(tmp_path: Path) -> None:
     one = make_clip(tmp_path / "one.mp4", frames=1)
     assert enhance(one, tmp_path / "b.mp4").frames == 1
@@ -472,7 +485,7 @@ for line in sys.stdin:
 
 
 def check_kills(tmp_path: Path, kills: int) -> None:
-    """What is there after each kill is whole, and nothing else is there."""
+    """Whatever is there after each kill is whole."""
     path = make_clip(tmp_path / "in" / "a.mp4", audio=1, frames=10)
     target = tmp_path / "out" / "b.mp4"
     target.parent.mkdir()
@@ -487,11 +500,12 @@ def check_kills(tmp_path: Path, kills: int) -> None:
         for _ in range(kills):
             print(random.uniform(0, 3 * takes), file=nursery.stdin, flush=True)
             assert nursery.stdout.readline() == "killed\n"
-            assert [each.name for each in target.parent.iterdir()] in ([], ["b.mp4"])
-            if target.exists():
-                seen += 1
-                assert len(facts(target).times) == 10
-                target.unlink()
+            # A result that replaces another one has a hidden name for a moment, when it is whole.
+            for found in target.parent.iterdir():
+                seen += found == target
+                assert found == target or found.name.startswith(".b.mp4.")
+                assert len(facts(found).times) == 10
+                found.unlink()
         nursery.stdin.close()
     assert kills < 10 or 0 < seen < kills
 

@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from relume.errors import OutputUnwritable, UsageError
 from relume.files import path_of, replacing
 from relume.video.coding import Tags
-from relume.video.frames import Source
+from relume.video.frames import WHOLE, Source
 
 CONTAINERS: Mapping[str, str] = {
     ".mp4": "mp4",
@@ -367,7 +367,7 @@ def _describe(opened: OutputContainer, source: Source) -> None:
     """Metadata and chapters."""
     said = source.container.metadata
     opened.metadata.update({key: text for key, text in said.items() if key not in _NOT_KEPT})
-    if not source.shift and source.span.duration is None:
+    if source.span == WHOLE:
         opened.set_chapters(source.container.chapters())
 
 

@@ -28,6 +28,9 @@ _PICTURES = ("image2", "_pipe")
 _OTHER_FILES = ("hls", "dash", "concat", "sdp", "rtsp", "imf")
 """Demuxers that read other files or the network."""
 
+_OWN_CLOCKS = ("mpegts", "mpeg", "mxf")
+"""Demuxers of recordings whose time does not begin with them."""
+
 _SALVAGE = "Add --salvage to write what can be decoded."
 
 _LOST_END = 1.0
@@ -143,8 +146,13 @@ class Source:
 
     @property
     def shift(self) -> Fraction:
-        """Seconds that are taken off every time stamp, so that a part of a clip begins at 0."""
-        return self._origin + Fraction(self.span.start) if self.span.start else Fraction(0)
+        """Seconds that are taken off every time stamp, so that a part of a clip begins at 0.
+
+        So does a recording of a stream, whose clock may have run for hours: other containers would show
+        nothing for as long.
+        """
+        own_clock = self.container.format.name in _OWN_CLOCKS and self._origin > 0
+        return self._origin + Fraction(self.span.start) if self.span.start or own_clock else Fraction(0)
 
     @property
     def _origin(self) -> Fraction:
