@@ -26,7 +26,7 @@ PAGE = ROOT / "docs/tasks.md"
 CLASSICAL = "input,gamma,clahe"
 TASKS = ("ocr", "detection", "faces")
 STRESS = "stress"
-PHOTOGRAPHS = {"faces": ("clean", 8), STRESS: ("clean/open", 2)}
+PHOTOGRAPHS = {"faces": ("clean", 16), STRESS: ("clean/open", 4)}
 """Folders of well-lit ones below the data root, and how many are taken."""
 
 
