@@ -77,7 +77,9 @@ def standardise(maps_BCHW: Tensor, over: str = "sample", eps: float = 1e-6) -> T
     """
     axes = STANDARDISATIONS[over]
     centred = maps_BCHW - maps_BCHW.mean(axes.mean, keepdim=True)
-    free = 1 - 1 / math.prod(maps_BCHW.shape[axis] for axis in axes.mean)  # 0 where each mean is of one value
+    free = 1 - 1 / math.prod(
+        [maps_BCHW.shape[axis] for axis in axes.mean]
+    )  # 0 where each mean is of one value
     variance = centred.square().mean(axes.deviation, keepdim=True) / (free or 1)
     # The square root has no slope at zero, where a channel is constant.
     spread = variance.clamp_min(eps**2).sqrt()
