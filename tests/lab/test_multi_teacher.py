@@ -203,7 +203,7 @@ def test_resume_in_the_middle_of_a_phase_restores_both_players(
     halved = tmp_path / "halved"
     step = Trainer.train_step
 
-    def interrupted(trainer: Trainer, data: PairedCrops) -> dict[str, float]:
+    def interrupted(trainer: Trainer, data: PairedCrops) -> None:
         if trainer.step == 4:
             raise KeyboardInterrupt
         return step(trainer, data)

@@ -66,7 +66,7 @@ def test_resume_ends_in_the_same_weights(
     train(tiny_recipe, tiny_root, whole, device="cpu", quiet=True)
     step = loop.Trainer.train_step
 
-    def interrupted(trainer: loop.Trainer, data: PairedCrops) -> dict[str, float]:
+    def interrupted(trainer: loop.Trainer, data: PairedCrops) -> None:
         if trainer.step == stop_after:
             raise Interruption
         return step(trainer, data)
@@ -262,7 +262,7 @@ def test_gradients_are_clipped_by_their_true_length(precision: str, tiny_recipe:
     def weight_after(clip: float, gradients: tuple[float, float], precision: str) -> float:
         parameter = torch.nn.Parameter(torch.ones(()))
         options = Optimizer(lr=0.1, warmup=0, weight_decay=0.0, clip=clip)
-        learner = Learner([parameter], options, tiny_recipe, torch.device("cpu"), precision)
+        learner = Learner({"weight": parameter}, options, tiny_recipe, torch.device("cpu"), precision)
         for step, gradient in enumerate(gradients):
             learner.backward(gradient * parameter)
             learner.update(step)
@@ -281,13 +281,14 @@ def test_accumulated_batches_weigh_as_one(
     data = PairedCrops(load_pairs(training_and_validation(tiny_root, recipe.data)[0]), recipe.data, 0, 80)
     seen: list[list[torch.Tensor]] = []
 
-    def update(learner: Learner, step: int) -> None:
+    def update(learner: Learner, step: int, *, keep: bool) -> None:
         seen.append(
             [parameter.grad.clone() for parameter in learner.parameters if parameter.grad is not None]
         )
 
     monkeypatch.setattr(Learner, "update", update)
-    reported = loop.Trainer(recipe, torch.device("cpu")).train_step(data)
+    trainer = loop.Trainer(recipe, torch.device("cpu"))
+    trainer.train_step(data)
     again = loop.Trainer(recipe, torch.device("cpu"))
     again.method.train()
     losses = [
@@ -296,7 +297,7 @@ def test_accumulated_batches_weigh_as_one(
     mean = torch.stack(losses).mean()
     mean.backward()
     expected = [parameter.grad for parameter in again.method.parameters() if parameter.grad is not None]
-    assert reported["loss"] == pytest.approx(mean.item())
+    assert trainer.means()["loss"] == pytest.approx(mean.item())
     for ours, theirs in zip(seen[0], expected, strict=True):
         torch.testing.assert_close(ours, theirs)
 
@@ -305,9 +306,11 @@ def test_validation_scores_are_those_of_the_protocol(tiny_root: Path) -> None:
     pairs = load_pairs(training_and_validation(tiny_root, Data())[1])
     scores = validate(torch.nn.Identity(), pairs, torch.device("cpu"))
     images = [(pair.low_HWC, pair.high_HWC) for pair in pairs]
-    assert scores["psnr"] == pytest.approx(np.mean([psnr(*both) for both in images]))
-    assert scores["psnr_gt_mean"] == pytest.approx(np.mean([psnr_gt_mean(*both) for both in images]))
-    assert scores["ssim"] == pytest.approx(np.mean([ssim(*both) for both in images]))
+    assert scores["psnr"] == pytest.approx(np.mean([psnr(*both) for both in images]), abs=1e-4)
+    assert scores["psnr_gt_mean"] == pytest.approx(
+        np.mean([psnr_gt_mean(*both) for both in images]), abs=1e-4
+    )
+    assert scores["ssim"] == pytest.approx(np.mean([ssim(*both) for both in images]), abs=1e-5)
     assert scores["psnr_gt_mean"] > scores["psnr"] + 10  # a fifth of the brightness
     assert "loss" not in scores
 
@@ -386,11 +389,14 @@ def test_published_checkpoints_are_read_through_their_wrappers(tmp_path: Path) -
 def test_moving_average_by_hand() -> None:
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(network.weight, 1.0)
-    average = MovingAverage(network, 0.9)
+    average = MovingAverage(network, 0.9, warmup=10)
     torch.nn.init.constant_(network.weight, 2.0)
     average.update(network, step=1000)
     assert average.network.weight.item() == pytest.approx(0.9 * 1 + 0.1 * 2)
     torch.nn.init.constant_(network.weight, 3.0)
-    average.update(network, step=0)  # of early steps a tenth is kept
-    assert average.network.weight.item() == pytest.approx(0.1 * 1.1 + 0.9 * 3)
+    average.update(network, step=5)  # half way, half of the decay
+    assert average.network.weight.item() == pytest.approx(0.45 * 1.1 + 0.55 * 3)
+    torch.nn.init.constant_(network.weight, 5.0)
+    average.update(network, step=0)
+    assert average.network.weight.item() == 5
     assert not average.network.weight.requires_grad

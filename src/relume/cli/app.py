@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from relume.cli import ablate, compare, data, doctor, enhance, evaluate, export, models, plot, train, video
+from relume.cli import ablate, compare, data, doctor, enhance, evaluate, export, lab, models, plot, train, video
 from relume.version import __version__
 
 app = typer.Typer(
@@ -44,5 +44,6 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data", rich_help_panel="Laboratory")
 app.command("train", rich_help_panel="Laboratory")(train.train)
 app.command("ablate", rich_help_panel="Laboratory")(ablate.ablate)
+app.add_typer(lab.app, name="lab", rich_help_panel="Laboratory")
 app.command("plot", rich_help_panel="Laboratory")(plot.plot)
 app.command("export", rich_help_panel="Laboratory")(export.export)

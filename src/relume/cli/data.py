@@ -234,20 +234,51 @@ def samples(
     [bold]relume data samples --recipe photo --count 24 -o samples.png[/bold]
     """
     from relume.cli.laboratory import data_root, require_laboratory
-    from relume.files import read_text
 
     require_laboratory()
     from relume.evaluate.sheet import comparison_png
     from relume.lab.data.samples import COLUMNS, sample_rows
-    from relume.lab.recipe import from_json
-    from relume.lab.recipes import get_recipe
+    from relume.lab.recipes import find_recipe
 
     _check_out(out, ".png")
-    chosen = from_json(read_text(Path(recipe))) if recipe.endswith(".json") else get_recipe(recipe)
+    chosen = find_recipe(recipe)
     rows = sample_rows(data_root(data), chosen.data, count=count, seed=seed, crop=crop)
     page = comparison_png(rows, COLUMNS, title=f"Training samples of {chosen.name}", cell_width=crop)
     write_file(out, page)
     typer.echo(f"wrote {out}", err=True)
+
+
+@app.command()
+def pack(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a recipe.json of a run.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Data root; the environment variable RELUME_DATA otherwise.")
+    ] = None,
+    part_mib: Annotated[int, typer.Option(min=1, help="Size of a part, at most.")] = 56,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value; may be repeated.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Put all images of a recipe into a few large files, for training on another machine.
+
+    Files are carried as they are. Pack from the JPEG XL copies of a set, if you have them: they are smaller.
+
+    [bold]relume data pack lol --data ~/copies -o packs/lol[/bold]
+    """
+    from relume.cli.console import counting
+    from relume.cli.laboratory import data_root, require_laboratory
+
+    require_laboratory()
+    from relume.lab.data.pack import pack as pack_recipe
+    from relume.lab.recipes import find_recipe
+
+    chosen = find_recipe(recipe, changes or [])
+    with counting("images", quiet=quiet) as progress:
+        done = pack_recipe(data_root(data), chosen.data, out, part_mib << 20, progress)
+    size = done.size / (1 << 20)
+    typer.echo(f"{out}: {done.images} images in {done.parts} parts, {size:.1f} MiB", err=True)
 
 
 def _sets(root: Path, name: str | None) -> list[tuple[Path, Manifest]]:

@@ -56,6 +56,15 @@ def data_root(given: Path | None) -> Path:
     return root
 
 
+def data_roots(given: list[Path] | None) -> list[Path]:
+    """The folders given for the data, else the data root from the environment.
+
+    Raises:
+        DataError: as `data_root`.
+    """
+    return [data_root(folder) for folder in given] if given else [data_root(None)]
+
+
 def fetch_classifiers(recipes: Iterable[Recipe]) -> None:
     """Download the weights of perceptual terms that name no file, unless they are on this machine.
 

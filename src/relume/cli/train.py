@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from relume.cli import completion
-from relume.cli.laboratory import AllowDownload, data_root, fetch_classifiers, list_named, require_laboratory
-from relume.files import read_text
+from relume.cli.laboratory import AllowDownload, data_roots, fetch_classifiers, list_named, require_laboratory
 
 
 def train(
@@ -21,7 +20,8 @@ def train(
         ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Data root; the environment variable RELUME_DATA otherwise.")
+        list[Path] | None,
+        typer.Option(help="Data root, or part of a pack; RELUME_DATA otherwise. May be repeated."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder; runs/RECIPE otherwise.")
@@ -29,6 +29,14 @@ def train(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value; may be repeated.")
     ] = None,
+    minutes: Annotated[
+        float,
+        typer.Option(min=0, help="Scale the phases so that all is done in this time; 0 leaves them."),
+    ] = 0.0,
+    max_file_mib: Annotated[
+        int,
+        typer.Option(min=0, help="Add weights in half precision and split larger files; 0 does neither."),
+    ] = 0,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on from the last checkpoint, by the recipe in the run folder."),
@@ -44,22 +52,23 @@ def train(
 
     [bold]relume train lol --data ~/data[/bold]
 
+    [bold]relume train lol --data ~/packs/lol --minutes 9[/bold]
+
     [bold]relume train lol --set phases.0.steps=100 --set optimizer.lr=5e-4 -o runs/try[/bold]
     """
     require_laboratory("pydantic")
-    from relume.lab.recipe import from_json, override, to_json
-    from relume.lab.recipes import RECIPES, get_recipe
+    from relume.lab.recipe import to_json
+    from relume.lab.recipes import RECIPES, find_recipe
 
     if recipe is None:
         list_named(RECIPES)
         return
-    chosen = from_json(read_text(Path(recipe))) if recipe.endswith(".json") else get_recipe(recipe)
-    chosen = override(chosen, changes or [])
+    chosen = find_recipe(recipe, changes or [])
     if show:
         typer.echo(to_json(chosen), nl=False)
         return
     require_laboratory()
-    from relume.lab.run import recipe_to_resume
+    from relume.lab.run import keep_small, recipe_to_resume
     from relume.lab.training.loop import train as run_training
 
     folder = out or Path("runs") / chosen.name
@@ -67,5 +76,9 @@ def train(
         chosen = recipe_to_resume(folder, chosen)
     if allow_download:
         fetch_classifiers([chosen])
-    weights = run_training(chosen, data_root(data), folder, device=device, resume=resume, quiet=quiet)
+    weights = run_training(
+        chosen, data_roots(data), folder, device=device, resume=resume, quiet=quiet, minutes=minutes
+    )
+    if max_file_mib:
+        keep_small(folder, max_file_mib << 20)
     typer.echo(f"wrote {weights}", err=True)

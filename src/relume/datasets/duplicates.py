@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from relume.colour import LUMA_REC601
-from relume.photo import read_photo
 
 SAME_SCENE = 0.5
 _ROWS, _COLUMNS = 32, 48
@@ -25,6 +24,8 @@ Progress = Callable[[int, int], None]
 
 def fingerprint(path: Path) -> npt.NDArray[np.float32]:
     """Zero-mean thumbnail of unit norm, 32 x 48."""
+    from relume.photo import read_photo  # needs libvips, which a machine that only trains may lack
+
     rgb_HWC = read_photo(path).rgb_HWC
     red, green, blue = LUMA_REC601
     luma = rgb_HWC[..., 0] * red + rgb_HWC[..., 1] * green + rgb_HWC[..., 2] * blue

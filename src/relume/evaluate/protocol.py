@@ -14,7 +14,6 @@ from relume.datasets.pairs import Pair
 from relume.errors import DataError
 from relume.evaluate import metrics
 from relume.evaluate.perceptual import Perceptual
-from relume.photo import read_photo
 
 PROTOCOL = (
     "full resolution, 8-bit sRGB, nothing resized; mean of per-image values; "
@@ -224,4 +223,6 @@ def read_pixels(path: Path) -> Pixels:
     Raises:
         RelumeError: the file cannot be read as a photo.
     """
+    from relume.photo import read_photo  # needs libvips, which a machine that only trains may lack
+
     return read_photo(path).rgb_HWC

@@ -183,7 +183,7 @@ class Data:
 
 @dataclass(frozen=True, config=_STRICT_KEYS)
 class Optimizer:
-    """AdamW and how its learning rate moves.
+    """AdamW and how its learning rate moves; biases, norms and FiLM do not decay.
 
     Attributes:
         lr: peak learning rate.
@@ -224,8 +224,11 @@ class Recipe:
         epochs: stop after so many epochs, before the phases end; 0 goes through all of them.
         optimizer, adversary: AdamW of the network, and of the method's adversary where it has one.
         average: decay of the weights' moving average, which validation and export use; 0 turns it off.
+        average_warmup: steps during which that decay rises linearly from 0.
         precision: `auto` takes bfloat16 where the device computes with it fast, else float16 on CUDA, else
             float32.
+        graphs: on CUDA, record a step as a graph for each size of batches and replay it, where the method can
+            be recorded: a small network's step is otherwise spent on starting its operations.
         compile: compile the method (`torch.compile`): up to 1.7 times as fast, after minutes at the start and
             at each new crop size; needs a C++ compiler on a CPU.
         log_every, validate_every, checkpoint_every: in steps; validation 0 is once an epoch.
@@ -245,8 +248,10 @@ class Recipe:
     optimizer: Optimizer = field(default_factory=Optimizer)
     adversary: Optimizer = field(default_factory=Optimizer)
     average: Share = 0.999
+    average_warmup: Count = 500
     seed: Count = 0
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    graphs: bool = True
     compile: bool = False
     log_every: Positive = 50
     validate_every: Count = 1000
@@ -256,7 +261,7 @@ class Recipe:
     @property
     def steps(self) -> int:
         """Optimiser steps of the whole run."""
-        return sum(steps for _, steps in self._lengths())
+        return sum(steps for _, steps in self.lengths())
 
     def epoch_steps(self, phase: Phase) -> int:
         """Optimiser steps of an epoch of a phase."""
@@ -286,9 +291,9 @@ class Recipe:
 
     def _starts(self) -> list[int]:
         """0-based first step of each phase."""
-        return list(accumulate((steps for _, steps in self._lengths()[:-1]), initial=0))
+        return list(accumulate((steps for _, steps in self.lengths()[:-1]), initial=0))
 
-    def _lengths(self) -> list[tuple[Phase, int]]:
+    def lengths(self) -> list[tuple[Phase, int]]:
         """Each phase with its steps, cut off after `epochs`."""
         lengths: list[tuple[Phase, int]] = []
         left = float(self.epochs or math.inf)
@@ -301,11 +306,11 @@ class Recipe:
 
     def _position(self, step: int) -> tuple[Phase, int]:
         """The phase of 0-based `step`, and the step within it."""
-        for phase, steps in self._lengths():
+        for phase, steps in self.lengths():
             if step < steps:
                 return phase, step
             step -= steps
-        phase, steps = self._lengths()[-1]
+        phase, steps = self.lengths()[-1]
         return phase, steps + step
 
 

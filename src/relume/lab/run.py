@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from safetensors.torch import load_file, save
 from torch import nn
 
 from relume.errors import ModelError, UsageError
+from relume.files import write_file
 from relume.lab.networks import build
 from relume.lab.recipe import Recipe, from_json
 from relume.lab.weights import load_weights
@@ -22,6 +24,9 @@ CHECKPOINT = "checkpoint.pt"
 
 WEIGHTS = "weights.safetensors"
 """The network, when finished."""
+
+HALF = "weights-half.safetensors"
+"""The same in half precision, where files have to be small."""
 
 
 def weights_of(path: Path) -> Path:
@@ -72,6 +77,29 @@ def check_recipe(run: Path, recipe: Recipe) -> None:
             "Make the same changes as then, or name another --out.",
             path=run / RECIPE,
         )
+
+
+def keep_small(run: Path, limit: int) -> None:
+    """Add weights in half precision to a finished run, and split all files larger than a limit.
+
+    `weights.safetensors` of three pieces becomes `weights.safetensors.000` to `.002`; one after another they
+    are the file again (`cat weights.safetensors.0* > weights.safetensors`).
+
+    Args:
+        run: folder.
+        limit: bytes of a file, at most.
+
+    Raises:
+        OutputUnwritable: no permission, no space.
+    """
+    state = load_file(run / WEIGHTS)
+    half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    write_file(run / HALF, save(half))
+    for file in [path for path in run.rglob("*") if path.is_file() and path.stat().st_size > limit]:
+        with file.open("rb") as content:
+            for number, piece in enumerate(iter(lambda: content.read(limit), b"")):
+                write_file(file.with_name(f"{file.name}.{number:03d}"), piece)
+        file.unlink()
 
 
 def load_run(run: Path) -> tuple[Recipe, nn.Module]:

@@ -96,6 +96,8 @@ class OnnxTeacher(Teacher):
             self._graph = file.read_bytes()
         except OSError as error:
             raise ModelError("the teacher's graph cannot be read", "Check the name.", path=file) from error
+        from relume.engine import OnnxEngine  # needs ONNX Runtime, which few runs do
+
         self._engine = OnnxEngine(self._graph, device="cpu")
 
     def output(self, batch: Batch) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -14,20 +15,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from relume.datasets.pairs import Pair, list_pairs
+from relume.datasets.pairs import Pair
 from relume.datasets.splits import held_out
 from relume.errors import DataError
-from relume.evaluate.protocol import to_8_bits
 from relume.lab.darkness import draw
 from relume.lab.data.batch import Batch
 from relume.lab.data.colours import jitter_colours
 from relume.lab.data.draws import NO_JITTER, Draws, Plan, Sample, Subject, Window
 from relume.lab.data.nights import made
-from relume.lab.data.sources import SourcedPair, mixed_sources
+from relume.lab.data.packed import Roots, as_roots, is_packed, read_packed
+from relume.lab.data.sources import SourcedPair, listed, mixed_sources
 from relume.lab.data.store import Store, to_device
 from relume.lab.data.synthesis import Area, degrade, degrade_thumbnails
 from relume.lab.recipe import Data, Phase, Source
-from relume.photo import read_photo
 
 Shape = tuple[int, int]
 Images = tuple[Tensor, ...]
@@ -51,7 +51,13 @@ class LoadedPair:
 
 def read_8_bits(path: Path, longest: int = 0) -> npt.NDArray[np.uint8]:
     """A photo's sRGB pixels, H x W x 3, brought to 8 bits and, if larger, to a long side of `longest`."""
-    image_HWC = to_8_bits(read_photo(path).rgb_HWC)
+    if is_packed(path):
+        image_HWC = read_packed(path)
+    else:
+        from relume.evaluate.protocol import to_8_bits
+        from relume.photo import read_photo  # needs libvips, which a machine that only trains may lack
+
+        image_HWC = to_8_bits(read_photo(path).rgb_HWC)
     height, width = image_HWC.shape[:2]
     scale = longest / max(height, width) if longest else 1.0
     if scale >= 1:
@@ -73,6 +79,17 @@ class _Files:
             return self.made(pair.low), self.made(pair.high)
         longest = source.longest if source else 0
         return self.pixels(pair.low, longest), self.pixels(pair.high, longest)
+
+    def read_ahead(self, pairs: Sequence[Pair]) -> None:
+        """Decode what lies in packs, by as many threads as PyTorch computes with."""
+        wanted = dict.fromkeys(
+            (path, pair.source.longest if isinstance(pair, SourcedPair) else 0)
+            for pair in pairs
+            for path in (pair.low, pair.high)
+            if is_packed(path)
+        )
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            list(pool.map(lambda each: self.pixels(*each), wanted))
 
 
 def load_pair(pair: Pair, files: _Files | None = None) -> LoadedPair:
@@ -107,6 +124,7 @@ def load_pairs(pairs: Sequence[Pair]) -> list[LoadedPair]:
         DataError: the two images of a pair differ in size.
     """
     files = _Files()
+    files.read_ahead(pairs)
     loaded: list[LoadedPair] = []
     for pair in pairs:
         one = load_pair(pair, files)
@@ -116,7 +134,7 @@ def load_pairs(pairs: Sequence[Pair]) -> list[LoadedPair]:
     return loaded
 
 
-def training_and_validation(root: Path, data: Data) -> tuple[list[Pair], list[Pair]]:
+def training_and_validation(roots: Roots, data: Data) -> tuple[list[Pair], list[Pair]]:
     """The pairs to train on and the held-out ones, by the recipe's split.
 
     With `subset="all"` the held-out pairs are trained on too, and validating on them only shows progress.
@@ -126,9 +144,9 @@ def training_and_validation(root: Path, data: Data) -> tuple[list[Pair], list[Pa
             the others; held-out ones that are not there are passed over.
     """
     if data.sources:
-        return mixed_sources(root, data)
-    folder = root / data.pairs
-    pairs = list_pairs(folder)
+        return mixed_sources(roots, data)
+    folder = as_roots(roots)[0] / data.pairs
+    pairs, _ = listed(roots, data.pairs)
     validation = held_out(pairs, data.split)
     if not validation:
         raise DataError(f"holds no image of the split '{data.split}'", "Check the data root.", path=folder)
@@ -143,13 +161,13 @@ def training_and_validation(root: Path, data: Data) -> tuple[list[Pair], list[Pa
     return training, validation
 
 
-def load_training_and_validation(root: Path, data: Data) -> tuple[list[LoadedPair], list[LoadedPair]]:
+def load_training_and_validation(roots: Roots, data: Data) -> tuple[list[LoadedPair], list[LoadedPair]]:
     """What `training_and_validation` names, read into memory.
 
     Raises:
         DataError: as there, or none of a source's frames has its `least_mean`.
     """
-    training, validation = (load_pairs(pairs) for pairs in training_and_validation(root, data))
+    training, validation = (load_pairs(pairs) for pairs in training_and_validation(roots, data))
     for source in data.sources:
         is_left = any(pair.source is source for pair in training)
         is_scored = any(pair.source is not None and pair.source.name == source.name for pair in validation)
@@ -158,7 +176,7 @@ def load_training_and_validation(root: Path, data: Data) -> tuple[list[LoadedPai
             raise DataError(
                 f"source '{source.name}' has no frame to {purpose} on of a mean of {source.least_mean}",
                 "Lower its least_mean, or take the source out.",
-                path=root / source.path,
+                path=as_roots(roots)[0] / source.path,
             )
     return training, validation
 

@@ -11,6 +11,7 @@ from relume.datasets.layouts import pairs_in
 from relume.datasets.pairs import Pair, image_name
 from relume.datasets.splits import read_split
 from relume.errors import DataError
+from relume.lab.data.packed import Roots, as_roots, only_root, open_pack
 from relume.lab.recipe import Data, Source
 
 Row = Mapping[str, str]
@@ -35,7 +36,7 @@ class SourcedPair(Pair):
     held_out: bool
 
 
-def mixed_sources(root: Path, data: Data) -> tuple[list[Pair], list[Pair]]:
+def mixed_sources(roots: Roots, data: Data) -> tuple[list[Pair], list[Pair]]:
     """What to train on and what is held out, of all sources.
 
     With `subset="all"` the held-out scenes are trained on too.
@@ -48,38 +49,44 @@ def mixed_sources(root: Path, data: Data) -> tuple[list[Pair], list[Pair]]:
     validation: list[Pair] = []
     names = set[str]()
     for source in data.sources:
-        pairs = _of_source(root, source)
+        pairs = _of_source(roots, source)
         held_out = [pair for pair in pairs if pair.held_out]
         kept = [SourcedPair(pair.name, pair.low, pair.high, source, False) for pair in pairs]
         if data.subset == "train":
             kept = [one for one, pair in zip(kept, pairs, strict=True) if not pair.held_out]
         if not kept:
-            raise _nothing(root, source, "train")
+            raise _nothing(roots, source, "train")
         names |= {source.name} if held_out else set()
         training += kept[: data.limit or None]
         validation += held_out[: data.limit or None]
     for source in data.sources:
         if source.name not in names:
-            raise _nothing(root, source, "validate")
+            raise _nothing(roots, source, "validate")
     return training, validation
 
 
-def _nothing(root: Path, source: Source, purpose: str) -> DataError:
+def _nothing(roots: Roots, source: Source, purpose: str) -> DataError:
     return DataError(
         f"source '{source.name}' has nothing to {purpose} on",
         f"Check the data root, the split '{source.split}' and what the source skips.",
-        path=root / source.path,
+        path=as_roots(roots)[0] / source.path,
     )
 
 
-def _of_source(root: Path, source: Source) -> list[SourcedPair]:
+def _of_source(roots: Roots, source: Source) -> list[SourcedPair]:
     if source.is_made:
         return _made(source)
-    pairs, held_out = _listed(root, source)
+    pairs, held_out = listed(roots, source.path, source.list_file)
     if source.split:
         held_out = set(read_split(source.split))
-    listed = [pair for pair in pairs if pair.name not in source.skip]
-    wanted = listed if source.kind == "pairs" else _well_lit(listed)
+    used = [pair for pair in pairs if pair.name not in source.skip]
+    wanted = used if source.kind == "pairs" else _well_lit(used)
+    if source.kind == "pairs" and used and all(pair.low == pair.high for pair in used):
+        raise DataError(
+            f"source '{source.name}' names single photographs, not pairs",
+            "Give it the kind darkened or identity.",
+            path=as_roots(roots)[0] / source.path,
+        )
     return [
         SourcedPair(
             f"{source.name}: {source.path}/{pair.low.stem}",
@@ -107,29 +114,33 @@ def _well_lit(pairs: Sequence[Pair]) -> list[Pair]:
     return [Pair(first[path], path, path) for path in dict.fromkeys(pair.high for pair in pairs)]
 
 
-def _listed(root: Path, source: Source) -> tuple[list[Pair], set[str]]:
-    """A source's pairs, and the names that its list itself holds out."""
-    folder = root / source.path
-    if not source.list_file:
-        return pairs_in(root, source.path), set()
-    file = folder / source.list_file
+def listed(roots: Roots, path: str, list_file: str = "") -> tuple[list[Pair], set[str]]:
+    """The pairs of a set or of one of its lists, and the names that the list itself holds out.
+
+    Args:
+        roots: data root, or a pack.
+        path: folder below the data root, or part of a layout.
+        list_file: name of a list in the folder; the set's own pairs without.
+
+    Raises:
+        DataError: the set, its list or an image is missing, or the pack does not hold it.
+    """
+    pack = open_pack(roots)
+    if pack is not None:
+        return pack.listed(path, list_file)
+    root = only_root(roots)
+    if not list_file:
+        return pairs_in(root, path), set()
+    folder = root / path
+    file = folder / list_file
     rows = _rows(file)
     kind = next((kind for kind in _LISTS if kind[0] <= rows[0].keys()), None)
     if kind is None:
         known = " or ".join(",".join(sorted(columns)) for columns, _ in _LISTS)
         raise DataError("its columns are none of a known list", f"It needs the columns {known}.", path=file)
-    columns, sides = kind
-    if source.kind == "pairs" and columns == _PHOTOGRAPHS:
-        raise DataError(
-            "it lists single photographs, not pairs",
-            "Give its source the kind darkened or identity.",
-            path=file,
-        )
-    pairs = [_pair(root, folder, sides(row), row, file) for row in rows]
+    pairs = [_pair(root, folder, kind[1](row), row, file) for row in rows]
     return pairs, {pair.name for pair, row in zip(pairs, rows, strict=True) if row.get("split") == "held_out"}
 
-
-_PHOTOGRAPHS = frozenset({"file", "split"})
 
 _LISTS: Sequence[tuple[frozenset[str], Callable[[Row], tuple[str, str]]]] = (
     (
@@ -137,7 +148,7 @@ _LISTS: Sequence[tuple[frozenset[str], Callable[[Row], tuple[str, str]]]] = (
         lambda row: (f"/{row['low_folder']}/{row['low']}", f"fused/{row['fused']}"),
     ),
     (frozenset({"low", "high"}), lambda row: (f"frames/{row['low']}", f"frames/{row['high']}")),
-    (_PHOTOGRAPHS, lambda row: (row["file"], row["file"])),
+    (frozenset({"file", "split"}), lambda row: (row["file"], row["file"])),
 )
 """Columns of each kind of list, and where the dark and the well-lit image of a line are: in the folder of the
 list, or below the data root where the path begins with a slash."""

@@ -21,6 +21,8 @@ class Method(nn.Module):
         paired_weights: weight of each loss term that needs nothing but output and target; what validation
             measures a loss by. Empty where the method has no such term.
         paired_terms: these terms by name.
+        recordable: its `forward` decides nothing by what is in a batch's tensors or names, so that on CUDA
+            its operations can be recorded for each size of batches.
         progress: share of the run's steps that are done, 0 to 1; a tensor, so that compiled and captured
             steps see it move.
     """
@@ -30,6 +32,7 @@ class Method(nn.Module):
     paired_weights: Mapping[str, float]
     paired_terms: Mapping[str, Loss]
     progress: Tensor
+    recordable = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -28,6 +28,8 @@ class Supervised(Method):
         UsageError: `brightening` of another network.
     """
 
+    recordable = True
+
     def __init__(self, network: nn.Module, losses: Mapping[str, float]) -> None:
         super().__init__()
         self.network = network

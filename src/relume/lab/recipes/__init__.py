@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from relume.errors import UsageError
-from relume.lab.recipe import Recipe
+from relume.files import read_text
+from relume.lab.recipe import Recipe, from_json, override
 from relume.lab.recipes.compact_clarity import compact_clarity, compact_clarity_cpu, mirnet_v2
 from relume.lab.recipes.iaml import iaml, iaml_cpu
 from relume.lab.recipes.lol import lol, lol_mirror
@@ -37,3 +39,14 @@ def get_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise UsageError(f"no recipe is called '{name}'", f"Choose one of: {', '.join(sorted(RECIPES))}.")
     return RECIPES[name]()
+
+
+def find_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
+    """A recipe by name, or from a file whose name ends in `.json`, with changes as for `override`.
+
+    Raises:
+        UsageError: no recipe of that name, a damaged one, or a change that it does not take.
+        InputUnreadable: the file cannot be read.
+    """
+    recipe = from_json(read_text(Path(name))) if name.endswith(".json") else get_recipe(name)
+    return override(recipe, changes)

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import json
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from relume.errors import OutputExists, UsageError
+from relume.errors import ModelError, OutputExists, UsageError
 from relume.files import make_folder, write_file
 from relume.lab.average import MovingAverage
-from relume.lab.data.paired import Batch, LoadedPair, PairedCrops, load_training_and_validation
+from relume.lab.data.batch import Batch
+from relume.lab.data.packed import Roots
+from relume.lab.data.paired import LoadedPair, PairedCrops, load_training_and_validation
 from relume.lab.methods import build_method
 from relume.lab.networks import build
-from relume.lab.recipe import Recipe, to_json
+from relume.lab.recipe import Phase, Recipe, to_json
 from relume.lab.run import ENVIRONMENT, RECIPE, WEIGHTS, check_recipe, holds_run, weights_of
+from relume.lab.training.ahead import Ahead
 from relume.lab.training.checkpoint import load_checkpoint, save_checkpoint
 from relume.lab.training.device import (
     autocast,
@@ -29,13 +35,21 @@ from relume.lab.training.device import (
     random_state,
     restore_random_state,
 )
+from relume.lab.training.interruptions import Interruptions
 from relume.lab.training.learner import Learner
+from relume.lab.training.recorder import Recorder
 from relume.lab.training.schedule import LOSS
-from relume.lab.training.tracker import Tracker
+from relume.lab.training.timing import Timings, fitted
+from relume.lab.training.tracker import Tracker, diverged
 from relume.lab.training.validation import enhance_array, validate
 from relume.lab.weights import load_weights, save_weights
-from relume.photo import Photo, write_photo
 from relume.version import __version__
+
+
+class Batches(Protocol):
+    """What makes batches by number: `PairedCrops`, or that with another one `Ahead`."""
+
+    def batch(self, index: int, phase: Phase) -> Batch: ...
 
 
 @dataclass
@@ -57,21 +71,24 @@ class Trainer:
         self.method.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if recipe.compile:
             self.method.compile(dynamic=False)
-        opposing = list(self.method.adversary.parameters()) if self.method.adversary else []
-        own = [
-            parameter
-            for parameter in self.method.parameters()
-            if parameter.requires_grad and not any(parameter is other for other in opposing)
-        ]
+        opposing = dict(self.method.adversary.named_parameters()) if self.method.adversary else {}
+        others = {id(parameter) for parameter in opposing.values()}
+        own = {
+            name: parameter
+            for name, parameter in self.method.named_parameters()
+            if parameter.requires_grad and id(parameter) not in others
+        }
         self.precision = pick_precision(self.device, recipe.precision)
         how = (recipe, self.device, self.precision)
         self.learner = Learner(own, recipe.optimizer, *how)
         self.adversary = Learner(opposing, recipe.adversary, *how) if opposing else None
-        self.average = MovingAverage(self.network, recipe.average)
+        self.average = MovingAverage(self.network, recipe.average, recipe.average_warmup)
         self._check_plateau()
         self.step = 0
         self.batches = 0
-        self.unlogged: list[dict[str, float]] = []
+        self.sums: dict[str, Tensor] = {}
+        self.unlogged = 0
+        self.recorder = Recorder(self.method, self.learner, recipe, self.device, self.precision)
 
     def _check_plateau(self) -> None:
         """A plateau of a loss that validation cannot measure would never come."""
@@ -86,38 +103,58 @@ class Trainer:
                 "Set optimizer.plateau_watches=psnr (and adversary.plateau_watches), or another schedule.",
             )
 
-    def train_step(self, data: PairedCrops) -> dict[str, float]:
-        """One optimiser step; returns each loss term, averaged over the accumulated batches."""
+    def train_step(self, data: Batches) -> None:
+        """One optimiser step; its loss terms, averaged over the accumulated batches, are added to `sums`.
+
+        Nothing waits for the device.
+        """
         phase = self.recipe.phase_at(self.step)
         self.method.train()
         self.method.progress.fill_(self.step / self.recipe.steps)
-        totals: dict[str, float] = {}
-        opposing = 0.0
+        terms: dict[str, Tensor] = {}
         for _ in range(phase.accumulation):
-            batch = data.batch(self.batches, phase).to(self.device)
+            batch = data.batch(self.batches, phase)
             self.batches += 1
-            with autocast(self.device, self.precision):
-                losses = self.method(batch)
-            self.learner.backward(torch.stack(list(losses.values())).sum() / phase.accumulation)
+            losses = self.recorder.backward(batch, 1 / phase.accumulation)
+            if self.adversary is not None:
+                losses = losses | {"discriminator": self._oppose(batch, self.adversary)}
             for name, loss in losses.items():
-                totals[name] = totals.get(name, 0.0) + loss.item() / phase.accumulation
-            opposing += self._oppose(batch) / phase.accumulation
+                share = loss.detach() / phase.accumulation
+                terms[name] = terms[name] + share if name in terms else share
         for learner in self.learners():
-            learner.update(self.step)
+            learner.update(self.step, keep=self.recorder.records)
         self.method.after_step()
         self.average.update(self.network, self.step)
         self.step += 1
-        discriminator = {"discriminator": opposing} if self.adversary else {}
-        return {"loss": sum(totals.values()), **totals, **discriminator}
+        for name, term in terms.items():
+            self.sums[name] = self.sums[name] + term if name in self.sums else term
+        self.unlogged += 1
 
-    def _oppose(self, batch: Batch) -> float:
-        """Gradients of the adversary, if there is one, for a batch the method has just seen; its loss."""
-        if self.adversary is None:
-            return 0.0
+    def _oppose(self, batch: Batch, adversary: Learner) -> Tensor:
+        """Gradients of the adversary for a batch the method has just seen; its loss."""
         with autocast(self.device, self.precision):
             loss = self.method.adversary_loss(batch)
-        self.adversary.backward(loss / self.recipe.phase_at(self.step).accumulation)
-        return loss.item()
+        adversary.backward(loss / self.recipe.phase_at(self.step).accumulation)
+        return loss
+
+    def means(self) -> dict[str, float]:
+        """The mean loss of the steps since this was asked last, and of each term; waits for the device."""
+        values = torch.stack([value.double().cpu() for value in self.sums.values()]) / max(1, self.unlogged)
+        means = dict(zip(self.sums, values.tolist(), strict=True))
+        self.sums, self.unlogged = {}, 0
+        return {"loss": sum(mean for name, mean in means.items() if name != "discriminator"), **means}
+
+    def check_finite(self, run: Path) -> None:
+        """Raise TrainingDiverged if a weight, an average or an unlogged loss is not finite."""
+        state = {
+            **self.method.state_dict(),
+            **self.average.network.state_dict(prefix="average."),
+            **self.sums,
+        }
+        floating = {name: value for name, value in state.items() if value.is_floating_point()}
+        if not torch.stack([value.isfinite().all() for value in floating.values()]).all():
+            wrong = [name for name, value in floating.items() if not value.isfinite().all()]
+            raise diverged(f"{wrong[0]} is not finite", self.step, run)
 
     @property
     def validation_loss(self) -> Callable[[Tensor, Tensor], Tensor] | None:
@@ -141,32 +178,56 @@ class Trainer:
             "average": self.average.network.state_dict(),
             **self.learner.state(),
             "adversary": self.adversary.state() if self.adversary else None,
+            "sums": self.sums,
             "unlogged": self.unlogged,
             "random": random_state(self.device),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned.
+
+        Raises:
+            ModelError: it is of another version, or another recipe.
+        """
+        try:
+            self._restore(state)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"the checkpoint does not fit ({error})", "Start anew in another run folder."
+            ) from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.step, self.batches = state["step"], state["batches"]
         self.method.load_state_dict(state["method"])
         self.average.network.load_state_dict(state["average"])
         self.learner.restore(state)
         if self.adversary is not None:
             self.adversary.restore(state["adversary"])
+        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
         self.unlogged = state["unlogged"]
         restore_random_state(self.device, state["random"])
 
 
 def train(
-    recipe: Recipe, root: Path, run: Path, *, device: str = "auto", resume: bool = False, quiet: bool = False
+    recipe: Recipe,
+    roots: Roots,
+    run: Path,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    quiet: bool = False,
+    minutes: float = 0.0,
 ) -> Path:
     """Train by a recipe and return the path of the weights (the moving average, float32).
 
     Args:
         recipe: what to do; when resuming, the run folder's own recipe must say the same.
-        root: data root, a folder with `lol_v1/` and others.
+        roots: data root, a folder with `lol_v1/` and others; or a pack, its parts or the folder of them.
         run: run folder, made if missing: recipe, environment, metrics, samples, checkpoint, weights.
         device: `auto`, `cpu`, `cuda`, `mps`.
         resume: go on from the last checkpoint, to the same result as without the interruption.
+        minutes: scale the lengths of the phases so that all is done in this time, from now; the run folder's
+            recipe is the scaled one. 0 leaves them.
 
     Raises:
         ModelError: no network of that name and options; or the weights to start from, those of a teacher or
@@ -177,52 +238,67 @@ def train(
             losses do not fit together.
         DataError: the data is missing or incomplete, a source has nothing left, or a crop is larger than an
             image.
-        TrainingDiverged: a loss or score is no longer finite.
+        TrainingDiverged: a loss, score or weight is no longer finite.
+        KeyboardInterrupt: the process was interrupted or terminated; a checkpoint has been written.
     """
+    began = time.monotonic()
     _check_folder(run, recipe, resume)
     trainer = Trainer(recipe, pick_device(device))
     if resume:
         trainer.restore(load_checkpoint(run))
-    training, validation = load_training_and_validation(root, recipe.data)
+    training, validation = load_training_and_validation(roots, recipe.data)
     held_out = validation[:: -(-len(validation) // (recipe.validation_images or len(validation)))]
     data = PairedCrops(
         training, recipe.data, recipe.seed, trainer.method.overview_size, device=trainer.device
     )
+    del training
+    trainer.method.prepare(data)
+    ahead = Ahead(data)
+    if minutes and not resume:
+        timings = Timings.of(trainer, ahead, held_out)
+        recipe = fitted(timings, recipe, began + 60 * minutes - time.monotonic())
+        trainer = Trainer(recipe, trainer.device)
+        trainer.method.prepare(data)
     make_folder(run)
     write_file(run / RECIPE, to_json(recipe))
     write_file(run / ENVIRONMENT, json.dumps(_environment(trainer.device), indent=2) + "\n")
-    trainer.method.prepare(data)
     tracker = Tracker(run, recipe.steps, trainer.step, quiet=quiet)
     try:
-        _loop(trainer, data, held_out, tracker, run)
+        with Interruptions() as interruptions:
+            _loop(trainer, ahead, held_out, tracker, run, interruptions)
     finally:
         tracker.close()
+        ahead.close()
     save_weights(run / WEIGHTS, trainer.average.network)
     return run / WEIGHTS
 
 
 def _loop(
-    trainer: Trainer, data: PairedCrops, held_out: list[LoadedPair], tracker: Tracker, run: Path
+    trainer: Trainer,
+    data: Ahead,
+    held_out: list[LoadedPair],
+    tracker: Tracker,
+    run: Path,
+    interruptions: Interruptions,
 ) -> None:
     recipe = trainer.recipe
     while trainer.step < recipe.steps:
-        trainer.unlogged.append(trainer.train_step(data))
+        trainer.train_step(data)
         step, last = trainer.step, trainer.step == recipe.steps
-        tracker.advance(trainer.unlogged[-1]["loss"])
+        tracker.advance()
         if step % recipe.log_every == 0 or last:
-            rows = trainer.unlogged
-            means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
             crop = recipe.phase_at(step - 1).crop
-            tracker.row("train", step, {**means, **trainer.rates(step - 1), "crop": crop})
-            trainer.unlogged = []
+            tracker.row("train", step, {**trainer.means(), **trainer.rates(step - 1), "crop": crop})
         if last or _validates(recipe, step):
             scores = validate(trainer.average.network, held_out, trainer.device, trainer.validation_loss)
             for learner in trainer.learners():
                 learner.rate.after_validation(scores)
             tracker.row("validation", step, scores)
             _save_sample(trainer, held_out[0], run)
-        if step % recipe.checkpoint_every == 0 or last:
+        if step % recipe.checkpoint_every == 0 or last or interruptions.asked:
+            trainer.check_finite(run)
             save_checkpoint(run, trainer.state())
+        interruptions.obey()
 
 
 def _validates(recipe: Recipe, step: int) -> bool:
@@ -259,7 +335,7 @@ def _environment(device: torch.device) -> dict[str, Any]:
 def _save_sample(trainer: Trainer, pair: LoadedPair, run: Path) -> None:
     """Input, output and target of one held-out image in one picture, by step."""
     output = enhance_array(trainer.average.network, pair.low_HWC, trainer.device)
-    samples = run / "samples"
-    samples.mkdir(exist_ok=True)
-    strip = np.concatenate([pair.low_HWC, output, pair.high_HWC], axis=1)
-    write_photo(Photo(strip), samples / f"{trainer.step:07d}.jpg", quality=90)
+    make_folder(run / "samples")
+    strip, file = np.concatenate([pair.low_HWC, output, pair.high_HWC], axis=1), io.BytesIO()
+    Image.fromarray(strip).save(file, "JPEG", quality=90)
+    write_file(run / "samples" / f"{trainer.step:07d}.jpg", file.getvalue())

@@ -1,10 +1,11 @@
-"""What a run reports: rows of JSON, TensorBoard, and a progress bar with the time left."""
+"""What a run reports: rows of JSON, TensorBoard where it is installed, and a bar with the time left."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,11 @@ class Tracker:
     """
 
     def __init__(self, run: Path, steps: int, start: int = 0, *, quiet: bool = False) -> None:
-        from torch.utils.tensorboard.writer import SummaryWriter
-
         self._run = run
         kept = [row for row in read_metrics(run) if row["step"] <= start]
         write_file(run / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
         self._file = (run / METRICS).open("a", encoding="utf-8")
-        self._events = SummaryWriter(run / "tensorboard", purge_step=start + 1)
+        self._events = _events(run, start)
         self._started = time.monotonic() - (kept[-1]["seconds"] if kept else 0)
         self._progress = bar(quiet=quiet)
         self._task = self._progress.add_task("training", total=steps, completed=start)
@@ -54,24 +53,42 @@ class Tracker:
         """
         for name, value in values.items():
             if not math.isfinite(value):
-                raise TrainingDiverged(
-                    f"{name} is {value} at step {step}",
-                    "Begin another run with a lower optimizer.lr, or with optimizer.clip=1.",
-                    path=self._run,
-                )
-            self._events.add_scalar(f"{kind}/{name}", value, step)
+                raise diverged(f"{name} is {value}", step, self._run)
+            if self._events is not None:
+                self._events.add_scalar(f"{kind}/{name}", value, step)
         seconds = round(time.monotonic() - self._started, 2)
         self._file.write(json.dumps({"kind": kind, "step": step, "seconds": seconds, **values}) + "\n")
         self._file.flush()
+        if kind == "train":
+            self._progress.update(self._task, description=f"loss {values['loss']:.4f}")
         if kind == "validation":
             scores = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
             self._progress.console.print(f"step {step}: {scores}")
 
-    def advance(self, loss: float) -> None:
-        """One step is done; `loss` stands beside the bar."""
-        self._progress.update(self._task, advance=1, description=f"loss {loss:.4f}")
+    def advance(self) -> None:
+        """One step is done."""
+        self._progress.advance(self._task)
 
     def close(self) -> None:
         self._progress.stop()
         self._file.close()
-        self._events.close()
+        if self._events is not None:
+            self._events.close()
+
+
+def diverged(what: str, step: int, run: Path) -> TrainingDiverged:
+    """The error for what is no longer finite."""
+    return TrainingDiverged(
+        f"{what} at step {step}",
+        "Begin another run with a lower optimizer.lr, or with optimizer.clip=1.",
+        path=run,
+    )
+
+
+def _events(run: Path, start: int) -> Any:
+    """A writer for TensorBoard; None where TensorBoard is not installed."""
+    if find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    return SummaryWriter(run / "tensorboard", purge_step=start + 1)

@@ -1,0 +1,47 @@
+"""`relume lab`: what is measured of the laboratory itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from relume.cli.laboratory import data_roots, require_laboratory
+from relume.files import write_file
+
+app = typer.Typer(help="Measure the laboratory.", no_args_is_help=True, rich_markup_mode="rich")
+
+
+@app.callback()
+def _several() -> None:
+    """Measure the laboratory."""
+
+
+@app.command()
+def bench(
+    recipes: Annotated[
+        list[str] | None, typer.Argument(help="Names of recipes; all that come with relume otherwise.")
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Data root, or part of a pack; RELUME_DATA otherwise. May be repeated."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    seconds: Annotated[float, typer.Option(min=0.1, help="Time for each figure, at least.")] = 3.0,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A .csv file beside the table.")] = None,
+) -> None:
+    """Crops per second of each recipe here: of the loader alone, of the step alone, and of a run.
+
+    [bold]relume lab bench lol photo --data ~/data -o bench.csv[/bold]
+    """
+    require_laboratory()
+    from relume.lab.bench import as_csv, measure, table
+    from relume.lab.recipes import RECIPES, find_recipe
+
+    chosen = [find_recipe(name) for name in recipes or sorted(RECIPES)]
+    roots = data_roots(data)
+    speeds = [one for recipe in chosen for one in measure(recipe, roots, device, seconds)]
+    typer.echo(table(speeds), nl=False)
+    if out is not None:
+        write_file(out, as_csv(speeds))
