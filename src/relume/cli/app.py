@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from relume.cli import ablate, compare, data, doctor, enhance, evaluate, export, lab, models, plot, train, video
+from relume.cli import (
+    ablate,
+    compare,
+    data,
+    doctor,
+    enhance,
+    evaluate,
+    export,
+    lab,
+    models,
+    plot,
+    train,
+    video,
+)
 from relume.version import __version__
 
 app = typer.Typer(

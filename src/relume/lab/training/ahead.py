@@ -35,7 +35,8 @@ class Ahead:
         if ready is not None and ready[:2] == (index, phase):
             made = ready[2].result()
         else:
-            made = self._make(index, phase)
+            # By the thread too: draws remember the pass they are in.
+            made = self._pool.submit(self._make, index, phase).result()
         self._next = (index + 1, phase, self._pool.submit(self._make, index + 1, phase))
         return self.data.cut(made) if isinstance(made, Plan) else made
 
