@@ -17,7 +17,6 @@ from relume.lab.data.paired import Batch
 from relume.lab.networks import build
 from relume.lab.run import load_run
 from relume.lab.weights import load_weights
-from relume.models.engines import OnnxEngine
 
 RANDOM = "random"
 """What a recipe gives for weights to try a network untrained, knowingly."""
@@ -96,7 +95,7 @@ class OnnxTeacher(Teacher):
             self._graph = file.read_bytes()
         except OSError as error:
             raise ModelError("the teacher's graph cannot be read", "Check the name.", path=file) from error
-        from relume.engine import OnnxEngine  # needs ONNX Runtime, which few runs do
+        from relume.models.engines import OnnxEngine  # needs ONNX Runtime, which few runs do
 
         self._engine = OnnxEngine(self._graph, device="cpu")
 
