@@ -280,6 +280,15 @@ def test_layers_and_pointers_are_dropped_with_notes() -> None:
     assert notes[1].startswith("TIFF tag 50002")
 
 
+@pytest.mark.parametrize("size", [60 << 20, 80 << 20])
+def test_layers_of_any_size_keep_no_photo_from_being_read(size: int) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(samples.ramp()).save(stream, "TIFF", tiffinfo={37724: bytes(size)})
+    photo = read_photo(stream.getvalue())
+    np.testing.assert_array_equal(photo.rgb_HWC, samples.ramp())
+    assert len(photo.dropped) == 1
+
+
 @pytest.mark.parametrize(("kind", "kept"), [(0, False), (2, True)])
 def test_a_fourth_channel_is_kept_only_as_transparency(kind: int, kept: bool) -> None:
     photo = read_photo(tiff(2, 2, channels=4, extra=kind, data=bytes(range(16))))

@@ -51,6 +51,7 @@ POINTER_TYPES = (13, 16, 17, 18)
 
 _MOST_TAGS = 1000
 _MOST_BYTES = 16 << 20
+LARGE = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ class Directory:
     tags: dict[int, Value] = field(default_factory=dict)
     children: dict[int, Directory] = field(default_factory=dict)
     lost: int = 0
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its tags hold very many bytes, such as Photoshop's layers, read or not."""
+        return self.lost > 0 or sum(len(value.data) for value in self.tags.values()) > LARGE
 
     def number(self, tag: int, default: int = 0) -> int:
         value = self.tags.get(tag)

@@ -41,7 +41,7 @@ _MOST_TIFF_BYTES = 64 << 20
 
 # Kind of picture, size, compression, photometry, further directories, DNG version: what kind of file it is.
 _BITS, _PHOTOMETRY, _PLANES, _TILE = 258, 262, 284, 322
-_KIND = (254, 256, 257, _BITS, 259, _PHOTOMETRY, _PLANES, _TILE, 330, 50706)
+_KIND = (254, 256, 257, _BITS, 259, _PHOTOMETRY, _PLANES, _TILE, _TILE + 1, 330, 50706)
 _CIELAB, _LABS = 8, (9, 10)
 # Colour filter array and linear raw; the compressions of Sony, Nikon and Pentax.
 _RAW_PHOTOMETRIES = (32803, 34892)

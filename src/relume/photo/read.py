@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, TypeAlias
 
@@ -17,7 +17,7 @@ import pyvips
 
 from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, RelumeError, UsageError
 from relume.options import DEFAULT_MAX_PIXELS
-from relume.photo import avif, colour, jpeg, metadata, vips
+from relume.photo import avif, colour, ifd, jpeg, metadata, vips
 from relume.photo.formats import BMP, GIF, HEAD_BYTES, HEIF, JXL, PNM, RAW, READABLE, Readable, sniff
 from relume.photo.ifd import ORIENTATION, RESOLUTION_UNIT, Directory
 from relume.photo.photo import Metadata, Photo
@@ -36,12 +36,16 @@ _CUT_OFF = ("premature end of JPEG", "Read error", "Unexpected end of file")
 
 @dataclass(frozen=True)
 class _Input:
-    """An opened photo: its name for messages, its bytes by offset, and a fresh libvips source."""
+    """An opened photo: its name for messages, its bytes by offset, and a fresh libvips source.
+
+    `options` are further ones for libvips' loader.
+    """
 
     path: str
     size: int
     read_at: Callable[[int, int], bytes]
     source: Callable[[], pyvips.Source]
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def read_photo(source: Source, *, max_pixels: int = DEFAULT_MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Photo:
@@ -113,6 +117,8 @@ def _decoded(opened: _Input, form: Readable, directory: Directory, max_pixels: i
     _check_form(opened, form, directory)
     for width, height in _declared_sizes(opened, form, directory):
         check_size(width, height, opened.path, max_pixels)
+    if directory.is_large and opened.size > ifd.LARGE:  # libtiff allows 50 MB, as for tables of pixels
+        opened = replace(opened, options={"unlimited": True})
     header = _open_image(opened, form, "error")
     check_size(header.width, header.height, opened.path, max_pixels)
     _check_kind(header, opened.path)
@@ -215,8 +221,8 @@ def _unreadable(error: OSError | ValueError | OverflowError, path: str) -> Input
 def _open_image(opened: _Input, form: Readable, fail_on: str, page: int = 0) -> pyvips.Image:
     """The image of a file, of which only the header has been read."""
     loader = "heifload_source" if form.name == "avif" else f"{form.name}load_source"
-    pages = {"page": page} if page else {}
-    image = pyvips.Operation.call(loader, opened.source(), access="sequential", fail_on=fail_on, **pages)
+    options = {**opened.options, **({"page": page} if page else {})}
+    image = pyvips.Operation.call(loader, opened.source(), access="sequential", fail_on=fail_on, **options)
     primary = image.get("heif-primary") if image.get_typeof("heif-primary") else 0
     return image if page or not primary else _open_image(opened, form, fail_on, primary)
 
@@ -241,7 +247,7 @@ def _declared_sizes(opened: _Input, form: Readable, directory: Directory) -> lis
     libvips would print on stderr for such a size.
     """
     if form.name == "tiff":
-        return [(directory.number(256), directory.number(257))]
+        return [(directory.number(across), directory.number(across + 1)) for across in (256, 322)]
     head = opened.read_at(0, HEAD_BYTES)
     if form is GIF:
         return [(int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little"))]
