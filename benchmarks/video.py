@@ -6,14 +6,13 @@
 
 The first says what flickers, and how near each clip comes to its bright original; the second, what a
 picture of 1080p costs and on what; the third, that a clip of ten seconds of 1080p keeps its times, sound,
-turning and tags, how long it takes and how much memory.
+turning and tags, and how long it takes.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import resource
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -271,7 +270,6 @@ def keeps(folder: Path, rate: int, threads: int) -> None:
     with TemporaryDirectory() as scratch:
         path, target = Path(scratch) / "dark.mp4", Path(scratch) / "bright.mp4"
         ten_seconds(path, original, rate)
-        before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         start = time.perf_counter()
         made = enhance_clip(
             path,
@@ -289,8 +287,6 @@ def keeps(folder: Path, rate: int, threads: int) -> None:
             "threads": threads,
             "seconds": round(seconds, 1),
             "pictures_per_second": round(made.frames / seconds, 2),
-            "peak_mib_before": before_kib // 1024,
-            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             **{f"same_{name}": before[name] == after[name] for name in before},
         }
     print(row)
