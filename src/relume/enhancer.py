@@ -129,9 +129,14 @@ class Enhancer:
         return self.render(photo, self.decide(photo, controls))
 
     def decide(self, photo: Photo, controls: Controls = _AS_BY_DEFAULT) -> Look:
-        """Find out what a photo needs, without doing it; see `relume.look.decide`."""
+        """Find out what a photo needs, without doing it; see `relume.look.decide`.
+
+        Raises:
+            InputTooLarge: more than memory holds.
+        """
         self._check_process()
-        return decide(photo, self._model, controls, self.options.downsample)
+        with naming_exhaustion():
+            return decide(photo, self._model, controls, self.options.downsample)
 
     def render(self, photo: Photo, look: Look) -> Photo:
         """Carry out a look that this enhancer decided on; see `relume.look.render`.
@@ -140,7 +145,8 @@ class Enhancer:
             InputTooLarge: more than memory holds.
         """
         self._check_process()
-        return render(photo, self._model, look, self._pool, tile=self.options.tile)
+        with naming_exhaustion():
+            return render(photo, self._model, look, self._pool, tile=self.options.tile)
 
 
 def load_enhancer(options: EnhanceOptions) -> Enhancer:

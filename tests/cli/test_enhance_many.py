@@ -331,7 +331,7 @@ def test_memory_that_runs_out_fails_one_photo(
     def fails(_self: object, photo: object, **_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("relume.enhancer.Enhancer", lambda *_, **__: type("", (), {"enhance": fails})())
+    monkeypatch.setattr("relume.enhancer.Enhancer", lambda *_, **__: type("", (), {"decide": fails})())
     result = relume("enhance", folder, "-r", "-o", tmp_path / "out", "--json")
     assert result.code == ExitCode.BATCH_PARTLY_FAILED
     assert {line["error"]["kind"] for line in result.lines} == {"InputTooLarge"}

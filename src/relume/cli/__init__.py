@@ -13,6 +13,9 @@ from typing import NoReturn
 
 from relume.errors import ExitCode, Fault, MissingExtra, as_failure, scarce
 
+WARNED = "_heard"
+"""The function in `relume.photo.vips` that libvips calls with its warnings."""
+
 
 def main() -> NoReturn:
     """Run the command line and exit; errors become one line on stderr and an exit code."""
@@ -93,13 +96,15 @@ def _hold_streams() -> None:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """Let a terminated process tidy up as an interrupted one does.
 
-    libvips calls back into pyvips, where C code would swallow an exception: then try again a moment later.
+    libvips calls back into pyvips, and into relume with its warnings, where C code would swallow an exception:
+    then try again a moment later.
     """
     while frame is not None:
         package = str(frame.f_globals.get("__name__")).partition(".")[0]
-        if package == "relume":
+        called_by_c = package == "pyvips" or frame.f_code.co_name == WARNED
+        if package == "relume" and not called_by_c:
             break
-        if package == "pyvips":
+        if called_by_c:
             again = threading.Timer(0.01, _thread.interrupt_main, [number])
             again.daemon = True
             again.start()

@@ -108,7 +108,7 @@ class _Listening:
         self._handler = 0
         self._callback = pyvips.ffi.callback("GLogFunc", self._heard)
 
-    @staticmethod
+    @staticmethod  # which must keep its name: see `relume.cli.WARNED`
     def _heard(domain: Any, level: int, message: Any, data: Any) -> None:
         said = pyvips.ffi.string(message).decode(errors="replace")
         pyvips.logger.log(pyvips.GLogLevelFlags.LEVEL_TO_LOGGER.get(level, logging.WARNING), f"VIPS: {said}")
