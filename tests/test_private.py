@@ -83,7 +83,7 @@ LABORATORY = """
 import sys
 from pathlib import Path
 from relume.lab.recipe import Phase, Recipe, to_json
-small = {"widths": [16, 16], "depths": [1, 1], "condition": 8, "global_width": 4, "thumbnail_size": 32}
+small = {"widths": [16, 16], "depths": [1, 1], "condition": 8, "global_width": 4, "overview_size": 32}
 recipe = Recipe("small", (Phase(2, 16, 1),), network_options=small, validate_every=2, precision="float32")
 Path("recipe.json").write_text(to_json(recipe))
 """

@@ -49,16 +49,17 @@ class Controls:
     Attributes:
         strength: how much of the change is kept, from 0 (the input, bit for bit) to 1. `auto` keeps all of it
             for a dark photo, none for a well-lit one, and something between for those between; it never
-            makes a photo darker. Where `exposure` is given, `auto` is 1.
-        denoise: how much of what the network does beyond brightening (it removes noise, restores colour and
-            brightens places differently) is kept: 1 all; 0 nothing, each channel is brightened by one gain
-            for the whole photo, to the mean that the network gives it.
+            makes a photo darker, and a frame that is all but black stays so. Where `exposure` is given,
+            `auto` is 1.
+        denoise: how much of what the network does beyond brightening (it removes noise and restores colour)
+            is kept: 1 all; 0 nothing, the photo is brightened alone, by one gain per channel and by the gains
+            of each place, to the mean that the network gives it.
         exposure: mean brightness of the result at strength 1, from 0 to 1 (Rec. 601 luma of sRGB values),
             met up to a few hundredths; None leaves it to the network. Out of reach are means that would need
             clipping.
-        highlight_guard: how much of what is bright already stays as it is, from 0 (nothing) to 1. At 1 a
-            pixel whose largest channel is m keeps the share m^3 of itself, so what is bright but not clipped
-            stays so.
+        highlight_guard: how much room stays above what becomes bright for what was brighter, from 0 (none)
+            to 1. At 1 what had 5 of 255 levels becomes at most 187, 76 at most 200, 204 at most 228; the
+            limit rises with a pixel's own brightness.
         colour_guard: how far the channels may part, from 0 (as far as the network wants) to 1 (not at all:
             grey stays grey). At c the channels' gains, in stops, differ by at most (1 - c) / c of their mean,
             a third by default. A difference of s stops keeps the share s / (s + c / (10 - 10 c)) of itself,
@@ -87,7 +88,9 @@ class Controls:
     )
     highlight_guard: float = field(
         default=1.0,
-        metadata=_told("How much of what is bright already stays as it is: 0 to 1.", LOOK),
+        metadata=_told(
+            "How much room is left above brightened places for lamps and skies: 0 none, 1 most.", LOOK
+        ),
     )
     colour_guard: float = field(
         default=0.75,

@@ -66,7 +66,7 @@ def tiny_recipe() -> Recipe:
             "depths": [1, 1],
             "condition": 8,
             "global_width": 4,
-            "thumbnail_size": 32,
+            "overview_size": 32,
         },
         data=Data(exposure_jitter=0.2),
         optimizer=Optimizer(warmup=2),

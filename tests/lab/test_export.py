@@ -17,14 +17,14 @@ from relume.errors import DataError, InputTooLarge, ModelError, OutputUnwritable
 from relume.lab import export
 from relume.lab.data.paired import to_tensor
 from relume.lab.export import PARITY, export_graphs, export_run
-from relume.lab.networks.two_pass import TwoPass
+from relume.lab.networks.two_pass import TwoPass, place, step
 from relume.lab.recipe import Phase, Recipe
 from relume.lab.run import load_run
 from relume.lab.training.loop import train
 from relume.models import Card, load_card
 from relume.models.engines import OnnxEngine
 from relume.options import MODEL_ALONE
-from relume.steps.thumbnail import thumbnail
+from relume.steps.thumbnail import overview_shape, thumbnail
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +43,12 @@ def exported(
 def test_graphs_agree_with_the_network(exported: tuple[TwoPass, Card, Path], size: tuple[int, int]) -> None:
     network, card, folder = exported
     image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
-    small = thumbnail(image, (card.thumbnail_size, card.thumbnail_size))
+    small = thumbnail(image, overview_shape(*image.shape[-2:], card.thumbnail_size))
     first = OnnxEngine((folder / card.global_graph).read_bytes(), device="cpu")
     second = OnnxEngine((folder / card.local_graph).read_bytes(), device="cpu")
     told = first.run(thumbnail=small.numpy())
-    enhanced = second.run(image=image.numpy(), **told)["enhanced"]
+    where = {"place": place(image, None).numpy(), "step": step(image).numpy()}
+    enhanced = second.run(image=image.numpy(), **where, **told)["enhanced"]
     with torch.inference_mode():
         expected = network(image).numpy()
     assert enhanced.shape == expected.shape
@@ -57,7 +58,7 @@ def test_graphs_agree_with_the_network(exported: tuple[TwoPass, Card, Path], siz
 
 def test_graphs_of_a_network_whose_every_part_acts_agree_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    network = TwoPass(widths=(16, 16, 32), depths=(1, 1, 1), condition=8, global_width=4, thumbnail_size=16)
+    network = TwoPass(widths=(16, 16, 32), depths=(1, 1, 1), condition=8, global_width=4, overview_size=16)
     assert any("film" in name for name, _ in network.named_parameters())
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.08)  # those that start at zero, too

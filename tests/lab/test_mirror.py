@@ -230,7 +230,7 @@ def test_compiled_attention_has_finite_gradients() -> None:
 def test_the_default_network_can_be_taught_too() -> None:
     torch.manual_seed(0)
     network = build(
-        "two-pass", {"widths": [16, 16, 32], "depths": [1, 1, 1], "global_width": 4, "thumbnail_size": 32}
+        "two-pass", {"widths": [16, 16, 32], "depths": [1, 1, 1], "global_width": 4, "overview_size": 32}
     )
     training = Mirror(network, LOSSES, projections=(4, 6, 8)).train()
     generator = torch.Generator().manual_seed(0)

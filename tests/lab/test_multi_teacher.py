@@ -337,10 +337,10 @@ def test_a_teacher_gets_the_thumbnails_that_it_was_trained_with(
         phases=(Phase(1, 32, 2),),
     )
     train(recipe, tiny_root, tmp_path / "student", device="cpu", quiet=True)
-    assert seen == [tiny_recipe.network_options["thumbnail_size"]]
+    assert seen == [tiny_recipe.network_options["overview_size"]]
     small = Batch(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), torch.rand(1, 3, 64, 64))
     network = load_run(tmp_path / "teacher")[1]
-    assert small.inputs(network)[1].shape[-1] == tiny_recipe.network_options["thumbnail_size"]
+    assert small.inputs(network)[1].shape[-1] == tiny_recipe.network_options["overview_size"]
 
 
 def test_attention_fusion_sees_the_teacher(classifier: Path) -> None:

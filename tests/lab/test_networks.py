@@ -10,24 +10,26 @@ from hypothesis import strategies as st
 from relume.errors import ModelError
 from relume.lab.networks import NETWORKS, build, describe_networks
 from relume.lab.networks.cost import count_macs, count_parameters
-from relume.lab.networks.two_pass import TwoPass
+from relume.lab.networks.two_pass import GridHead, TwoPass, place, step
 from relume.steps.curve import exposure_curve
-from relume.steps.thumbnail import thumbnail
+from relume.steps.grid import tone
 
 
-def small(seed: int = 0) -> TwoPass:
+def small(seed: int = 0, knots: int = 4) -> TwoPass:
     """A small network whose zero-initialised layers got random values, so that every part has an effect."""
     torch.manual_seed(seed)
-    network = TwoPass(widths=(16, 16, 32), depths=(1, 1, 1), condition=8, global_width=4, thumbnail_size=16)
+    network = TwoPass(
+        widths=(16, 16, 32), depths=(1, 1, 1), condition=8, global_width=4, overview_size=32, knots=knots
+    )
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.15)
     return network.eval()
 
 
-@given(st.integers(1, 70), st.integers(1, 70))
+@given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([0, 1, 4]))
 @settings(max_examples=25, deadline=None)
-def test_any_size_comes_back_in_range(height: int, width: int) -> None:
-    network = small()
+def test_any_size_comes_back_in_range(height: int, width: int, knots: int) -> None:
+    network = small(knots=knots)
     with torch.inference_mode():
         output = network(torch.rand(2, 3, height, width))
     assert output.shape == (2, 3, height, width)
@@ -39,22 +41,60 @@ def test_nothing_beyond_the_halo_changes_a_pixel() -> None:
     network = small()
     local, halo = network.local_pass, network.local_pass.halo
     image = torch.rand(1, 3, 64, 4 * halo)
-    conditioning = network.global_pass(thumbnail(image, (16, 16)))
     middle = 2 * halo
     other = image.clone()
     other[..., middle + halo + 1 :] = torch.rand_like(other[..., middle + halo + 1 :])
     with torch.inference_mode():
-        first, second = local(image, conditioning), local(other, conditioning)
+        how = network.decide(image, None), place(image, None), step(image)
+        first, second = local(image, *how), local(other, *how)
     assert torch.equal(first[..., : middle + 1], second[..., : middle + 1])
     assert not torch.equal(first, second)
 
 
-def test_half_the_exposure_gets_twice_the_gain() -> None:
+def test_a_part_of_a_photo_comes_out_as_within_the_whole() -> None:
+    network = small()
+    local, halo, multiple = network.local_pass, network.local_pass.halo, network.local_pass.size_multiple
+    image = 0.3 * torch.rand(1, 3, 48, 3 * halo)
+    start = 2 * multiple
+    with torch.inference_mode():
+        decision, where = network.decide(image, None), place(image, None)
+        complete = local(image, decision, where, step(image))
+        there = where + torch.tensor([[0.0, start, 0.0, 0.0]])
+        part = local(image[..., start:], decision, there, step(image))
+    torch.testing.assert_close(part[..., halo:], complete[..., start + halo :], rtol=0, atol=1e-5)
+
+
+def test_half_the_exposure_gets_twice_the_gain_and_the_same_grid() -> None:
     network = small().global_pass
     with torch.inference_mode():
-        image = torch.rand(1, 3, 16, 16) * 0.5
-        full, half = network(image)[:, :3], network(image / 2)[:, :3]
-    torch.testing.assert_close(half, 2 * full, rtol=1e-4, atol=0)
+        image = torch.rand(1, 3, 16, 32) * 0.5
+        full, half = network(image), network(image / 2)
+    torch.testing.assert_close(half.gain_BC, 2 * full.gain_BC, rtol=1e-4, atol=0)
+    torch.testing.assert_close(half.grid_BKGG, full.grid_BKGG, rtol=1e-3, atol=1e-4)
+
+
+@given(st.integers(0, 1000), st.floats(0.2, 60.0), st.integers(2, 7))
+@settings(max_examples=40, deadline=None)
+def test_what_is_brighter_before_stays_brighter_whatever_the_grid(seed: int, gain: float, knots: int) -> None:
+    torch.manual_seed(seed)
+    head = GridHead(maps=8, pooled=8, width=8, knots=knots)
+    torch.nn.init.normal_(head.last.weight, std=3.0)
+    torch.nn.init.normal_(head.last.bias, std=3.0)
+    with torch.inference_mode():
+        grid = head(torch.randn(1, 8, 4, 6), torch.randn(1, 8, 2, 3), torch.randn(1, 8))
+        levels = torch.linspace(0, 1, 256).view(1, 1, 256, 1).expand(1, 3, 256, 40)
+        # A photo of a billion rows, so that only brightness differs along a column.
+        bright = tone(levels, torch.full((1, 3), gain), grid, torch.tensor([[4e8, 0.0, 1e9, 40.0]])).bright
+    assert (bright[..., 0, :] == 0).all()
+    torch.testing.assert_close(bright[..., -1, :], torch.ones(1, 3, 40))
+    assert (bright.diff(dim=2) > -1e-6).all()
+
+
+def test_a_window_says_where_a_crop_lies() -> None:
+    crop = torch.zeros(1, 3, 20, 30)
+    where = place(crop, torch.tensor([[0.25, 0.5, 0.1, 0.4]]))
+    torch.testing.assert_close(where, torch.tensor([[20.0, 10.0, 80.0, 100.0]]))
+    torch.testing.assert_close(place(crop, None), torch.tensor([[0.0, 0.0, 20.0, 30.0]]))
 
 
 def test_an_untrained_network_aims_at_a_well_exposed_mean() -> None:

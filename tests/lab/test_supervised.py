@@ -12,7 +12,7 @@ from relume.lab.losses.brightening import brightening
 from relume.lab.methods.supervised import Supervised
 from relume.lab.networks import build
 
-SMALL = {"widths": [16, 16], "depths": [1, 1], "condition": 8, "global_width": 4, "thumbnail_size": 16}
+SMALL = {"widths": [16, 16], "depths": [1, 1], "condition": 8, "global_width": 4, "overview_size": 16}
 
 
 def test_brightening_by_hand() -> None:

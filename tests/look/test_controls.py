@@ -18,7 +18,16 @@ from relume.look.model import Model
 from relume.look.render import enhance_photo
 from relume.models import load_card
 from relume.options import MODEL_ALONE, Controls
-from relume.steps.controls import auto_strength, effective_gain, guard_colour
+from relume.steps.controls import (
+    Adjustment,
+    Change,
+    adjust,
+    auto_strength,
+    effective_gain,
+    guard_colour,
+    guard_highlights,
+)
+from relume.steps.curve import exposure_curve
 from shared import dark
 
 Load = Callable[..., Enhancer]
@@ -171,22 +180,19 @@ def test_exposure_is_met_and_rises(enhancer: Enhancer, factor: float) -> None:
     assert means == sorted(means)
 
 
-def test_without_denoise_each_channel_is_brightened_by_one_curve(enhancer: Enhancer) -> None:
-    photo = exposed(scene(), 0.1)
-    network = enhancer.enhance(photo, **asdict(MODEL_ALONE))
-    plain = enhancer.enhance(photo, **asdict(replace(MODEL_ALONE, denoise=0)))
-    for channel in range(3):
-        order = np.argsort(photo[..., channel], axis=None)
-        assert (np.diff(plain[..., channel].ravel()[order].astype(int)) >= 0).all()
-    np.testing.assert_allclose(plain.mean((0, 1)), network.mean((0, 1)), atol=5)
+def test_without_denoise_the_photo_is_brightened_and_keeps_its_grain(enhancer: Enhancer) -> None:
+    grain = np.random.default_rng(0).normal(0, 3, (120, 160, 3))
+    photo = np.clip(exposed(scene(), 0.1) + grain, 0, 255).astype(np.uint8)
+    network = enhancer.enhance(photo, **asdict(MODEL_ALONE)).astype(int)
+    plain = enhancer.enhance(photo, **asdict(replace(MODEL_ALONE, denoise=0))).astype(int)
+    np.testing.assert_allclose(plain.mean((0, 1)), network.mean((0, 1)), atol=8)
+    assert np.abs(np.diff(plain, axis=1)).mean() > 1.5 * np.abs(np.diff(network, axis=1)).mean()
 
 
 def test_what_is_not_clipped_stays_so() -> None:
     photo = Photo(np.random.default_rng(0).integers(40, 256, (60, 70, 3), dtype=np.uint8))
     white = enhance_photo(photo, Model(load_card("lol"), None, Constant(1.0)), controls=Controls(strength=1))
-    clipped = white.rgb_HWC.max(2) == 255
-    np.testing.assert_array_equal(clipped, photo.rgb_HWC.max(2) == 255)
-    np.testing.assert_array_equal(white.rgb_HWC[clipped], photo.rgb_HWC[clipped])
+    np.testing.assert_array_equal(white.rgb_HWC.max(2) == 255, photo.rgb_HWC.max(2) == 255)
 
 
 @pytest.mark.parametrize("guard", [0.5, 1])
@@ -196,9 +202,26 @@ def test_the_highlight_guard_by_hand(guard: float) -> None:
     white = (
         enhance_photo(photo, Model(load_card("lol"), None, Constant(1.0)), controls=controls).rgb_HWC / 65535
     )
-    before = photo.rgb_HWC / 65535
-    kept = guard * before.max(2, keepdims=True) ** 3
-    np.testing.assert_allclose(white, kept * before + (1 - kept), atol=2e-5)
+    before = np.clip((photo.rgb_HWC / 65535).max(2, keepdims=True), 0.02, 1 - 1e-6)
+    odds = np.log(before / (1 - before))
+    limit = odds + 0.25 / guard + 0.95 * np.log1p(np.exp(1 + 2 * (1 / guard - 1) - odds))
+    np.testing.assert_allclose(white, np.broadcast_to(1 / (1 + np.exp(-limit)), white.shape), atol=2e-5)
+
+
+@pytest.mark.parametrize(("level", "most"), [(5, 187), (76, 200), (204, 228), (255, 255)])
+def test_the_highlight_guard_leaves_room(level: int, most: int) -> None:
+    before = np.full((3, 1, 1), level / 255)
+    limited = guard_highlights(before, np.ones((3, 1, 1)), 1.0)
+    assert 255 * limited.max() == pytest.approx(most, abs=1)
+
+
+@given(st.floats(0.05, 1), st.floats(1, 200))
+def test_no_control_turns_the_order_of_brightness_around(guard: float, gain: float) -> None:
+    before = np.linspace(0, 1, 512)[None, None].repeat(3, 0)
+    change = Change(before, exposure_curve(before, np.full((3, 1, 1), gain)), np.zeros((1, 1, 512)))
+    for strength in (0.3, 1.0):
+        adjustment = Adjustment(strength, 0.5, guard, np.full(3, gain), np.full(3, 1.3))
+        assert (np.diff(adjust(change, adjustment)) > -1e-9).all()
 
 
 def test_the_view_through_a_window_keeps_its_detail(enhancer: Enhancer) -> None:
@@ -216,14 +239,17 @@ def test_effective_gains_are_found_exactly() -> None:
     image = np.random.default_rng(0).uniform(0.02, 0.9, (3, 20, 20)).astype(np.float32)
     gain = np.array([0.5, 3.0, 40.0])
     curve = gain[:, None, None] * image / (1 + (gain[:, None, None] - 1) * image)
-    np.testing.assert_allclose(effective_gain(image, curve.astype(np.float32)), gain, rtol=1e-2)
+    change = Change(image, curve.astype(np.float32), np.zeros_like(image[:1]))
+    np.testing.assert_allclose(effective_gain(change), gain, rtol=1e-2)
+    twice = change._replace(local_gain=np.full_like(image[:1], np.log(2)))
+    np.testing.assert_allclose(effective_gain(twice), gain / 2, rtol=1e-2)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_gains_stay_finite(value: float) -> None:
     image = np.full((3, 4, 4), value, np.float32)
     for other in (0.0, 0.5, 1.0):
-        stops = np.log2(effective_gain(image, np.full_like(image, other)))
+        stops = np.log2(effective_gain(Change(image, np.full_like(image, other), np.zeros_like(image[:1]))))
         assert (np.abs(stops) <= 20).all()
 
 

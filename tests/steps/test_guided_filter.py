@@ -17,6 +17,7 @@ from relume.look.model import Model
 from relume.look.render import enhance_photo
 from relume.models import load_card
 from relume.options import MODEL_ALONE, Downsample
+from relume.steps.controls import Change
 from relume.steps.curve import exposure_curve
 from relume.steps.guided_filter import area_mean, fit, interleaved, slope_and_offset, transfer
 from shared import Result, dark
@@ -62,10 +63,11 @@ def test_the_fit_is_exact_on_the_reduced_photo() -> None:
 
 
 def test_part_of_a_fit_is_that_of_the_whole() -> None:
-    photo, result = np.random.default_rng(0).random((2, 3, 20, 30), np.float32)
-    whole = fit(photo, result, GAIN_C, slice(0, 20), slice(0, 30))
-    assert whole.shape == (4, 22, 32)
-    part = fit(photo, result, GAIN_C, slice(5, 9), slice(0, 12))
+    photo, result, gain = np.random.default_rng(0).random((3, 3, 20, 30), np.float32)
+    change = Change(photo, result, gain[:1])
+    whole = fit(change, GAIN_C, slice(0, 20), slice(0, 30))
+    assert whole.shape == (5, 22, 32)
+    part = fit(change, GAIN_C, slice(5, 9), slice(0, 12))
     np.testing.assert_array_equal(part, whole[:, 5:11, :14])
 
 
@@ -80,9 +82,13 @@ def test_edges_stay_sharp_where_the_network_only_brightens(factor: int) -> None:
     photo = area_mean(sharp(60, 70), 1)
     reduced = area_mean(sharp(60, 70), factor)
     every = (slice(0, side) for side in reduced.shape[1:])
-    model = fit(reduced, exposure_curve(reduced, GAIN_C[:, None, None]), GAIN_C, *every)
-    result = transfer(photo, enlarged(model, factor), GAIN_C)
-    wanted = exposure_curve(photo, GAIN_C[:, None, None])
+    # Twice the gain on the right, which begins between two blocks.
+    local, full_local = (np.zeros_like(image[:1]) for image in (reduced, photo))
+    local[..., reduced.shape[2] // 2 :], full_local[..., photo.shape[2] // 2 :] = np.log(2), np.log(2)
+    change = Change(reduced, reduced, local)
+    model = fit(change._replace(after=change.brightened(GAIN_C)), GAIN_C, *every)
+    result = transfer(photo, enlarged(model, factor), GAIN_C).after
+    wanted = Change(photo, photo, full_local).brightened(GAIN_C)
     assert np.abs(result - wanted).mean() < 0.25 * np.abs(wanted - wanted.mean()).mean()
 
 
@@ -105,7 +111,8 @@ def test_edges_stay_sharp_in_a_whole_photo(tile: int) -> None:
 
 def test_results_stay_within_their_range() -> None:
     photo, slope, offset = np.random.default_rng(0).random((3, 3, 20, 30), np.float32)
-    result = transfer(photo, np.concatenate([slope[:1], 4 * offset - 2]), GAIN_C)
+    model = np.concatenate([slope[:1], 4 * offset - 2, np.zeros_like(slope[:1])])
+    result = transfer(photo, model, GAIN_C).after
     assert (result.min(), result.max()) == (0, 1)
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from relume.colour import luma, to_linear, to_srgb
 from relume.options import Controls
-from relume.steps.controls import Adjustment, adjust, settle
+from relume.steps.controls import Adjustment, Change, adjust, settle
 from relume.steps.curve import exposure_curve
+from relume.steps.grid import tone
 from relume.steps.guided_filter import area_mean, fit, interleaved, transfer
 from relume.steps.thumbnail import thumbnail
 
@@ -29,14 +30,24 @@ def gained(before: Any, gain_C: Any) -> Any:
     return exposure_curve(before, gain_C[:, None, None])
 
 
+def changed(before: Any, after: Any) -> Change:
+    """A change whose local gain is something simple."""
+    return Change(before, after, before[:1] - 0.2)
+
+
+def toned(before: Any, gain_C: Any, grid: Any) -> Any:
+    place = before[0, 0, :4] * 0 + 40
+    return list(tone(before, gain_C, grid, place))
+
+
 def adjusted(before: Any, after: Any, gain_C: Any) -> Any:
-    return adjust(before, after, Adjustment(0.9, 0.7, 0.8, gain_C, 1 / gain_C))
+    return adjust(changed(before, after), Adjustment(0.9, 0.7, 0.8, gain_C, 1 / gain_C))
 
 
 def filtered(before: Any, after: Any, gain_C: Any) -> Any:
     rows, columns = slice(0, before.shape[1]), slice(0, before.shape[2])
-    model = fit(before, after, gain_C, rows, columns)
-    return [transfer(before, values, gain_C) for _, _, values in interleaved(model, 2)]
+    model = fit(changed(before, after), gain_C, rows, columns)
+    return [transfer(before, values, gain_C).after for _, _, values in interleaved(model, 2)]
 
 
 def small(before: Any) -> Any:
@@ -49,7 +60,7 @@ def reduced(pixels_HWC: Any) -> Any:
 
 def settled(controls: Controls) -> Steps:
     def settle_by(before: Any, after: Any) -> Any:
-        found = settle(controls, before, after)
+        found = settle(controls, changed(before, after))
         return [found.strength, found.gain_C, found.correction_C]
 
     return settle_by

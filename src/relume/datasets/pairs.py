@@ -64,13 +64,15 @@ def find_pairs(low: Path, high: Path) -> list[Pair]:
 
 
 def pairs_of(low: Path, high: Path | None) -> list[Pair] | None:
-    """Pairs of two folders or files, or of one set of pairs; None for photos without targets.
+    """Pairs of two folders or files, of one set of pairs or of a list; None for photos without targets.
 
     Raises:
-        DataError: as `find_pairs` and `list_pairs`.
+        DataError: as `find_pairs`, `list_pairs` and `listed_pairs`.
     """
     if high is not None:
         return find_pairs(low, high)
+    if low.suffix.lower() == ".csv" and low.is_file():
+        return listed_pairs(low)
     is_set = (low / LIST).is_file() or all((low / side).is_dir() for side in ("low", "high"))
     return list_pairs(low) if is_set else None
 
@@ -85,8 +87,20 @@ def list_pairs(folder: Path) -> list[Pair]:
     file = folder / LIST
     if not file.is_file():
         return find_pairs(folder / "low", folder / "high")
-    frames = folder / "frames"
-    pairs = [Pair(image_name(Path(low)), frames / low, frames / high) for low, high in _listed(file)]
+    return listed_pairs(file)
+
+
+def listed_pairs(file: Path) -> list[Pair]:
+    """The pairs of a list, called after the dark frame.
+
+    Its columns are `low` and `high`, both in the folder `frames` beside it; or `low_folder`, a folder beside
+    that of the list, `low` in it, and `fused`, in the folder `fused` beside the list.
+
+    Raises:
+        DataError: an image, a column or all of them are missing, the list cannot be read, or two dark images
+            have one name.
+    """
+    pairs = [Pair(image_name(low), low, high) for low, high in _listed(file)]
     seen: dict[str, Pair] = {}
     for pair in pairs:
         other = seen.setdefault(pair.name, pair)
@@ -141,8 +155,8 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts), name
 
 
-def _listed(file: Path) -> list[tuple[str, str]]:
-    """The columns `low` and `high` of a list of pairs."""
+def _listed(file: Path) -> list[tuple[Path, Path]]:
+    """Dark and well-lit image of each line of a list of pairs."""
     heading = "It needs a heading `scene,low,high`, and lines with all three."
     try:
         with file.open(newline="", encoding="utf-8") as lines:
@@ -150,12 +164,19 @@ def _listed(file: Path) -> list[tuple[str, str]]:
     except (OSError, ValueError, csv.Error) as error:
         said = getattr(error, "strerror", None) or "it is no CSV in UTF-8"
         raise DataError(f"the list cannot be read ({said})", "Get the set again.", path=file) from error
-    if not rows or not {"low", "high"} <= rows[0].keys():
+    of_series = bool(rows) and {"low_folder", "low", "fused"} <= rows[0].keys()
+    columns = ("low_folder", "low", "fused") if of_series else ("low", "high")
+    if not rows or not set(columns) <= rows[0].keys():
         raise DataError("it lists no pairs", heading, path=file)
     for number, row in enumerate(rows, start=1):
-        if not row["low"] or not row["high"]:
+        if not all(row[column] for column in columns):
             raise DataError(f"its line {number} below the heading names no pair", heading, path=file)
-    return [(row["low"], row["high"]) for row in rows]
+    folder = file.parent
+    if of_series:
+        return [
+            (folder.parent / row["low_folder"] / row["low"], folder / "fused" / row["fused"]) for row in rows
+        ]
+    return [(folder / "frames" / row["low"], folder / "frames" / row["high"]) for row in rows]
 
 
 def _require_partners(images: dict[str, Path], partners: dict[str, Path], folder: Path) -> None:

@@ -13,7 +13,6 @@ class Capabilities:
 
     Attributes:
         overview: long side of the thumbnail of its surroundings that it takes beside an image; 0 for none.
-        square: side of squares of that thumbnail that it takes instead; 0 for the thumbnail itself.
         multiple: it repeats or reflects images up to multiples of so many pixels.
         maps: channels of its decoder's maps, coarsest first, for networks with `encode`, `decode` and
             `render`.
@@ -24,7 +23,6 @@ class Capabilities:
     """
 
     overview: int = 0
-    square: int = 0
     multiple: int = 1
     maps: tuple[int, ...] = ()
     features: tuple[int, ...] = ()

@@ -18,11 +18,11 @@ from torch import nn
 from relume.errors import DataError, ModelError, UsageError
 from relume.files import make_folder, write_file
 from relume.lab.networks.cost import count_macs, count_parameters
-from relume.lab.networks.two_pass import TwoPass
+from relume.lab.networks.two_pass import Decision, TwoPass, place, step
 from relume.lab.run import ENVIRONMENT, RECIPE, load_run
 from relume.models import Card, graph_names
 from relume.models.engines import OnnxEngine
-from relume.steps.thumbnail import thumbnail
+from relume.steps.thumbnail import overview_shape, thumbnail
 
 OPSET = 18
 PARITY = 1 / 255
@@ -143,9 +143,10 @@ def _difference(network: nn.Module, graphs: Mapping[str, bytes], size: tuple[int
     image = 0.3 * torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
     engines = {part: OnnxEngine(graph, device="cpu") for part, graph in graphs.items()}
     if isinstance(network, TwoPass):
-        overview = thumbnail(image, (network.overview_size, network.overview_size)).numpy()
+        overview = thumbnail(image, overview_shape(*size, network.overview_size)).numpy()
         told = engines[".global"].run(thumbnail=overview)
-        outputs = engines[".local"].run(image=image.numpy(), **told)
+        where = {"place": place(image, None).numpy(), "step": step(image).numpy()}
+        outputs = engines[".local"].run(image=image.numpy(), **where, **told)
     else:
         outputs = engines[""].run(image=image.numpy())
     return (torch.from_numpy(outputs["enhanced"]) - network(image)).abs().max().item()
@@ -156,45 +157,69 @@ def _graphs(network: nn.Module) -> dict[str, bytes]:
     image = torch.rand(1, 3, 70, 90)
     sizes = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     if not isinstance(network, TwoPass):
-        return {"": _export(network, {"x_BCHW": image}, "enhanced", {"x_BCHW": sizes})}
-    overview = torch.rand(1, 3, network.overview_size, network.overview_size)
-    global_pass = _GlobalGraph(network).eval()
-    conditioning = global_pass(overview)
+        return {"": _export(network, {"image": image}, ["enhanced"], {"image": sizes})}
+    overview = torch.rand(1, 3, *overview_shape(70, 90, network.overview_size))
+    global_pass, local_pass = _GlobalGraph(network).eval(), _LocalGraph(network).eval()
+    decision = network.global_pass.both_ways(overview)
+    told = {name.partition("_")[0]: array for name, array in decision._asdict().items()}
+    has_cells = sizes if decision.grid_BKGG.shape[-1] > 1 else None
     return {
-        ".global": _export(global_pass, {"overview_BCNN": overview}, "conditioning", {}),
+        ".global": _export(global_pass, {"thumbnail": overview}, [*told], {"thumbnail": sizes}),
         ".local": _export(
-            network.local_pass,
-            {"x_BCHW": image, "conditioning_BK": conditioning},
-            "enhanced",
-            {"x_BCHW": sizes, "conditioning_BK": None},
+            local_pass,
+            {"image": image, **told, "place": place(image, None), "step": step(image)},
+            ["enhanced", "local_gain"],
+            {"image": sizes, "gain": None, "condition": None, "grid": has_cells, "place": None, "step": None},
         ),
     }
 
 
 class _GlobalGraph(nn.Module):
-    """Overview of a whole photo -> conditioning."""
+    """Thumbnail of a whole photo -> what the local pass must know."""
 
     def __init__(self, network: TwoPass) -> None:
         super().__init__()
         self.global_pass = network.global_pass
-        self.size = network.thumbnail_size
 
-    def forward(self, overview_BCNN: torch.Tensor) -> torch.Tensor:
-        return self.global_pass.over_views(overview_BCNN, self.size)
-
-
-_INPUT_NAMES = {"overview_BCNN": "thumbnail", "x_BCHW": "image", "conditioning_BK": "conditioning"}
+    def forward(self, thumbnail: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.global_pass.both_ways(thumbnail))
 
 
-def _export(module: nn.Module, inputs: dict[str, torch.Tensor], output: str, sizes: dict[str, Any]) -> bytes:
+class _LocalGraph(nn.Module):
+    """An image or a tile -> the enhanced one, and the logarithm of the grid's gain at each pixel."""
+
+    def __init__(self, network: TwoPass) -> None:
+        super().__init__()
+        self.local_pass = network.local_pass
+
+    def forward(
+        self,
+        image: torch.Tensor,
+        gain: torch.Tensor,
+        condition: torch.Tensor,
+        grid: torch.Tensor,
+        place: torch.Tensor,
+        step: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
+        height, width = image.shape[-2:]
+        encoding = self.local_pass.encode(image, Decision(gain, condition, grid), place, step)
+        enhanced = self.local_pass.render(encoding, self.local_pass.decode(encoding))
+        return tuple(
+            output[..., :height, :width] for output in (enhanced.clamp(0, 1), encoding.local_gain_B1HW)
+        )
+
+
+def _export(
+    module: nn.Module, inputs: dict[str, torch.Tensor], outputs: list[str], sizes: dict[str, Any]
+) -> bytes:
     program = torch.onnx.export(
         module,
-        kwargs=inputs,
+        args=tuple(inputs.values()),
         dynamo=True,
         opset_version=OPSET,
-        input_names=[_INPUT_NAMES[name] for name in inputs],
-        output_names=[output],
-        dynamic_shapes=sizes or None,
+        input_names=list(inputs),
+        output_names=outputs,
+        dynamic_shapes=tuple(sizes.values()),
         verbose=False,
     )
     assert program is not None  # noqa: S101 - the new exporter always returns a program

@@ -12,10 +12,10 @@ from relume.look.model import Model
 from relume.options import Controls, Downsample
 from relume.photo import Photo
 from relume.steps.controls import Adjustment, needs_preview, settle, strength_for
-from relume.steps.thumbnail import thumbnail
+from relume.steps.thumbnail import overview_shape, thumbnail
 
 PREVIEW = 160
-"""Side of the thumbnail that a model of one graph is judged by, in pixels; others bring their own."""
+"""Longer side of the thumbnail that a model of one graph is judged by, in pixels; others bring their own."""
 
 AUTOMATIC = 2
 """The factor that `auto` takes for large photos."""
@@ -48,7 +48,7 @@ def decide(photo: Photo, model: Model, controls: Controls, downsample: Downsampl
     if factor == 1 and not needs_preview(controls):
         alone = Adjustment(strength, controls.denoise, controls.highlight_guard)
         return Look(arrays, alone, factor)
-    adjustment = settle(controls, overview[0], model.local(overview, arrays)[0])
+    adjustment = settle(controls, model.local(overview, arrays))
     return Look(arrays, replace(adjustment, strength=strength), factor)
 
 
@@ -59,6 +59,6 @@ def automatic_factor(photo: Photo) -> int:
 
 def _overview(photo: Photo, model: Model) -> Floats:
     """The thumbnail of the whole photo, 1 x 3 x rows x columns."""
-    side = model.card.thumbnail_size or PREVIEW
-    small_3ST = thumbnail(np.moveaxis(photo.rgb_HWC, -1, 0), (side, side), photo.alpha_HW)
+    shape = overview_shape(photo.height, photo.width, model.card.thumbnail_size or PREVIEW)
+    small_3ST = thumbnail(np.moveaxis(photo.rgb_HWC, -1, 0), shape, photo.alpha_HW)
     return np.ascontiguousarray(small_3ST[None])

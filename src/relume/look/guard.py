@@ -9,25 +9,40 @@ import numpy as np
 
 from relume.arrays import Floats
 from relume.errors import ModelError
+from relume.steps.controls import Change
 
 _REMEDY = "Export the model again, or choose another one."
+_LARGEST_GAIN = 10.0
+"""Natural logarithm of the largest gain of a place."""
+
 _MOST_NUMBERS = 1 << 20
 """That a global graph may tell of a whole photo under one name."""
 
 
-def image_of(outputs: Mapping[str, Any], image_13HW: Floats) -> Floats:
-    """The output `enhanced` of a local graph, held within [0, 1].
+def change_by(outputs: Mapping[str, Any], image_13HW: Floats) -> Change:
+    """What a local graph does to an image: its output `enhanced`, held within [0, 1], and `local_gain`.
 
     Raises:
-        ModelError: there is none, it has another type or shape than the image, or is not all numbers.
+        ModelError: there is no `enhanced`; or an output has another type or shape than it must, or is not all
+            numbers.
     """
     if "enhanced" not in outputs:
         raise ModelError("the model returns no output 'enhanced'", _REMEDY)
-    enhanced_13HW = _numbers(outputs["enhanced"])
-    if enhanced_13HW.shape != image_13HW.shape:
-        shown, wanted = (" x ".join(map(str, each.shape)) for each in (enhanced_13HW, image_13HW))
-        raise ModelError(f"the model returns {shown} values for an image of {wanted}", _REMEDY)
-    return np.clip(enhanced_13HW, 0, 1, out=enhanced_13HW if enhanced_13HW.flags.writeable else None)
+    enhanced_13HW = _shaped(outputs["enhanced"], image_13HW.shape)
+    enhanced_13HW = np.clip(enhanced_13HW, 0, 1, out=enhanced_13HW if enhanced_13HW.flags.writeable else None)
+    gain_shape = (1, 1, *image_13HW.shape[-2:])
+    gain_11HW = np.zeros(gain_shape, np.float32)
+    if "local_gain" in outputs:
+        gain_11HW = np.clip(_shaped(outputs["local_gain"], gain_shape), -_LARGEST_GAIN, _LARGEST_GAIN)
+    return Change(image_13HW[0], enhanced_13HW[0], gain_11HW[0])
+
+
+def _shaped(output: Any, shape: tuple[int, ...]) -> Floats:
+    numbers = _numbers(output)
+    if numbers.shape != shape:
+        shown, wanted = (" x ".join(map(str, each)) for each in (numbers.shape, shape))
+        raise ModelError(f"the model returns {shown} values where it must return {wanted}", _REMEDY)
+    return numbers
 
 
 def told_by(outputs: Mapping[str, Any]) -> dict[str, Floats]:

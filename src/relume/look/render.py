@@ -18,7 +18,7 @@ from relume.look.model import Model
 from relume.models import Card
 from relume.options import Controls, Downsample
 from relume.photo import Photo
-from relume.steps.controls import Adjustment, adjust
+from relume.steps.controls import Adjustment, Change, adjust
 from relume.steps.guided_filter import REACH, area_mean, fit, interleaved, transfer
 from relume.steps.tiles import Tile, tiles
 from relume.threads import available
@@ -71,12 +71,13 @@ def render(photo: Photo, model: Model, look: Look, pool: Executor, *, tile: int 
         return photo
     result = np.empty_like(photo.rgb_HWC)
     finish = _Finish(look.adjustment, photo.grey, result)
+    step = 1 / np.iinfo(result.dtype).max
     for where in _parts(photo, model.card, tile, look.factor):
         part = _Part(photo.rgb_HWC, where, look.factor)
         image = np.empty((1, 3, *part.shape), np.float32)
         _in_strips(pool, where.rows.outer, partial(part.read, image[0]))
-        enhanced = model.local(image, look.arrays)
-        write = partial(part.write, image[0], enhanced[0], finish)
+        change = model.local(image, look.arrays, part.place, step)
+        write = partial(part.write, change, finish)
         _in_strips(pool, where.rows.inner, write)
     return photo.with_pixels(result)
 
@@ -102,9 +103,9 @@ class _Finish:
     grey: bool
     result_HWC: Pixels
 
-    def write(self, before_3HW: Floats, after_3HW: Floats, result_HWC: Pixels) -> None:
-        """Apply the controls to pixels before and after the network, and store them in part of the result."""
-        after_3HW = adjust(before_3HW, after_3HW, self.adjustment)
+    def write(self, change: Change, result_HWC: Pixels) -> None:
+        """Apply the controls to what the network did, and store it in part of the result."""
+        after_3HW = adjust(change, self.adjustment)
         _from_network(_as_grey(after_3HW) if self.grey else after_3HW, result_HWC)
 
 
@@ -122,24 +123,30 @@ class _Part:
         rows, columns = self.tile.rows.outer, self.tile.columns.outer
         return rows.stop - rows.start, columns.stop - columns.start
 
+    @property
+    def place(self) -> tuple[int, int, int, int]:
+        """First row and column of what the local pass sees, and the reduced photo's rows and columns."""
+        height, width = (-(-side // self.factor) for side in self.pixels_HWC.shape[:2])
+        return self.tile.rows.outer.start, self.tile.columns.outer.start, height, width
+
     def read(self, image_3HW: Floats, rows: slice) -> None:
         """Fill rows of what the local pass sees; they count from the photo's top."""
         pixels = self.pixels_HWC[self._full(rows), self._full(self.tile.columns.outer)]
         image_3HW[:, _moved(rows, self.tile.rows.outer)] = area_mean(pixels, self.factor)
 
-    def write(self, image_3HW: Floats, enhanced_3HW: Floats, finish: _Finish, rows: slice) -> None:
+    def write(self, change: Change, finish: _Finish, rows: slice) -> None:
         """Finish rows: back to full resolution, apply the controls, write them into the result."""
         here = np.s_[self._full(rows), self._full(self.tile.columns.inner)]
         kept = _moved(rows, self.tile.rows.outer), self.tile.columns.kept
         result_HWC = finish.result_HWC[here]
         if self.factor == 1:
-            finish.write(image_3HW[:, *kept], enhanced_3HW[:, *kept], result_HWC)
+            finish.write(Change(*(pixels[:, *kept] for pixels in change)), result_HWC)
             return
         gain_C = finish.adjustment.gain_C
-        model_4HW = fit(image_3HW, enhanced_3HW, gain_C, *kept)
-        for *every, there_4HW in interleaved(model_4HW, self.factor):
-            before = area_mean(self.pixels_HWC[here][*every], 1)
-            finish.write(before, transfer(before, there_4HW, gain_C), result_HWC[*every])
+        model_5HW = fit(change, gain_C, *kept)
+        for *every, there_5HW in interleaved(model_5HW, self.factor):
+            before_3HW = area_mean(self.pixels_HWC[here][*every], 1)
+            finish.write(transfer(before_3HW, there_5HW, gain_C), result_HWC[*every])
 
     def _full(self, part: slice) -> slice:
         """The same part at full resolution; the last pixel may reach beyond the photo."""

@@ -27,7 +27,8 @@ class Card:
         network: the laboratory's name of the network.
         params: number of parameters.
         gmacs_256: multiply-accumulates of a 256 x 256 image, in units of 1e9.
-        thumbnail_size: side of the thumbnail of a whole photo that the global graph takes; None without one.
+        thumbnail_size: longer side of the thumbnail of a whole photo that the global graph takes, which keeps
+            the photo's aspect in multiples of 8 pixels; None without one.
         size_multiple: tiles start at multiples of this.
         halo: how far around a pixel the local pass looks, a multiple of `size_multiple`; None where it looks
             at the whole photo, which is then never cut into tiles.

@@ -1,9 +1,12 @@
 """Controls: settled once for a whole photo on a small preview of it, then applied pixel by pixel.
 
 The preview is the thumbnail that the global pass sees, before and after the network. It tells the *effective
-gain* of each channel: the one for which the exposure curve brings the channel to the mean that the network
-gave it. So the controls know what a model does without knowing how it does it, and since what follows is
-pointwise, tiles join as exactly as without them.
+gain* of each channel: the one for which the exposure curve, on top of the gains that differ from place to
+place, brings the channel to the mean that the network gave it. So the controls know what a model does without
+knowing how it does it, and since what follows is pointwise, tiles join as exactly as without them.
+
+Whatever the controls do to a pixel rises with its brightness before, so none of them turns the order of
+brightness around.
 
 All values are sRGB-encoded and in [0, 1], as the networks work. Gains add up: the curve of gain g followed by
 that of gain k is the curve of gain g k, for the curve shifts log(x / (1 - x)) by log(g).
@@ -11,8 +14,10 @@ that of gain k is the curve of gain g k, for the curve shifts log(x / (1 - x)) b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from array_api_compat import is_numpy_array
 
@@ -41,6 +46,17 @@ many. Less is rather the network's error than the colour of the light, as a grey
 _DARKEST = 1 / 510
 """Half a step of 8 bits: nothing is known of a channel below it, nor above its mirror image."""
 
+_UNSEEN = 1.95 / 255
+"""Mean luma at which half of the change is kept: a frame of level 1 becomes one of level 8 at most."""
+
+_HEADROOM, _FALL, _SHOULDER = 0.25, 0.95, 1.0
+"""Of the highlight guard, in log odds."""
+
+_SHADOW = 0.02
+"""Five levels of 8 bits: the highlight guard takes everything darker for as bright as this."""
+
+_TINY = 1e-6
+
 _WIDEST = 20.0
 """Stops; more than lie between `_DARKEST` and its mirror image."""
 
@@ -54,7 +70,8 @@ class Adjustment:
     Attributes:
         strength: share of the change that is kept, in [0, 1]; 0 means that nothing need be computed.
         denoise, highlight_guard: see `Controls`.
-        gain_C: effective gains of the network; None where nothing asks for them.
+        gain_C: effective gains of the network, on top of those that differ from place to place; None where
+            nothing asks for them.
         correction_C: gains that are applied after the network; None for none.
     """
 
@@ -63,6 +80,25 @@ class Adjustment:
     highlight_guard: float
     gain_C: Array = None
     correction_C: Array | None = None
+
+
+class Change(NamedTuple):
+    """What a network does to pixels.
+
+    Attributes:
+        before: the photo, or a part of it, 3 x H x W.
+        after: what the network makes of it, 3 x H x W.
+        local_gain: logarithm of the network's gains that differ from place to place, 1 x H x W.
+    """
+
+    before: Array
+    after: Array
+    local_gain: Array
+
+    def brightened(self, gain_C: Array) -> Array:
+        """What brightening alone makes of the photo: by these gains, and those of each place."""
+        gain = namespace(self.local_gain).exp(self.local_gain)
+        return exposure_curve(self.before, gain * gain_C[:, None, None])
 
 
 def is_automatic(controls: Controls) -> bool:
@@ -79,40 +115,35 @@ def needs_preview(controls: Controls) -> bool:
 def strength_for(controls: Controls, before_3HW: Array) -> Array:
     """The strength that the user wants, or that a photo with this thumbnail needs."""
     if is_automatic(controls):
-        return auto_strength(before_3HW)
+        return auto_strength(before_3HW) * evidence(before_3HW)
     return 1.0 if controls.strength == "auto" else float(controls.strength)
 
 
-def settle(controls: Controls, before_3HW: Array, after_3HW: Array) -> Adjustment:
-    """Decide what to do with a photo: what the user wants, seen on a preview.
-
-    Args:
-        controls: what the user wants.
-        before_3HW: the thumbnail.
-        after_3HW: what the network makes of it.
-    """
-    gain_C = effective_gain(before_3HW, after_3HW)
-    strength = strength_for(controls, before_3HW)
+def settle(controls: Controls, preview: Change) -> Adjustment:
+    """Decide what to do with a photo: what the user wants, seen on a preview of it."""
+    gain_C = effective_gain(preview)
+    strength = strength_for(controls, preview.before)
     adjustment = Adjustment(strength, controls.denoise, controls.highlight_guard, gain_C)
     if not needs_preview(controls):
         return adjustment
     adjustment = replace(adjustment, correction_C=guard_colour(gain_C, controls.colour_guard))
     if controls.exposure is not None:
-        return _expose(adjustment, before_3HW, after_3HW, constant(controls.exposure, gain_C))
+        return _expose(adjustment, preview, constant(controls.exposure, gain_C))
     if not is_automatic(controls):
         return adjustment
-    return _bright_enough(adjustment, before_3HW, after_3HW)
+    return _bright_enough(adjustment, preview)
 
 
-def _bright_enough(adjustment: Adjustment, before_3HW: Array, after_3HW: Array) -> Adjustment:
+def _bright_enough(adjustment: Adjustment, preview: Change) -> Adjustment:
     """No darker than before, and otherwise no brighter than `BRIGHT_ENOUGH`."""
-    xp = namespace(before_3HW, after_3HW)
-    own_mean, mean = _mean_luma(before_3HW), _predict(adjustment, before_3HW, after_3HW)
+    xp = namespace(preview.before, preview.after)
+    own_mean, mean = _mean_luma(preview.before), _predict(adjustment, preview)
     wanted = xp.maximum(own_mean, xp.clip(mean, None, BRIGHT_ENOUGH))
     if is_numpy_array(wanted) and wanted == mean:
         return adjustment  # spares a search; in a graph, which has no branches, it finds what is there
-    found = _expose(adjustment, before_3HW, after_3HW, wanted)
-    return replace(found, correction_C=xp.where(wanted == mean, adjustment.correction_C, found.correction_C))
+    found = _expose(adjustment, preview, wanted)
+    correction_C = xp.where(wanted == mean, adjustment.correction_C, found.correction_C)
+    return replace(found, correction_C=correction_C)
 
 
 def auto_strength(image_3HW: Array) -> Array:
@@ -128,10 +159,23 @@ def auto_strength(image_3HW: Array) -> Array:
     return share * share * (3 - 2 * share)
 
 
-def effective_gain(before_3HW: Array, after_3HW: Array) -> Array:
-    """The gains that bring each channel of `before` to its mean in `after`, between 2^-20 and 2^20."""
-    xp = namespace(before_3HW, after_3HW)
-    before, after = (xp.clip(image, _DARKEST, 1 - _DARKEST) for image in (before_3HW, after_3HW))
+def evidence(image_3HW: Array) -> Array:
+    """How much is to be seen in a photo: 1, but less where its mean is hardly one step of 8 bits, 0 for none.
+
+    There is nothing to bring out of such frames but noise, and what is black stays black.
+    """
+    power = _mean_luma(image_3HW) ** 4
+    return power / (power + _UNSEEN**4)
+
+
+def effective_gain(preview: Change) -> Array:
+    """The gains that bring each channel of a photo to the mean that a network gave it: 2^-20 to 2^20.
+
+    They come on top of the gains that differ from place to place.
+    """
+    xp = namespace(preview.before, preview.after)
+    bright = preview.brightened(xp.ones_like(preview.before[:, 0, 0]))
+    before, after = (xp.clip(image, _DARKEST, 1 - _DARKEST) for image in (bright, preview.after))
     wanted_C = xp.mean(xp.astype(after, xp.float64), axis=(1, 2))
 
     def too_dark(gain_C: Array) -> Array:
@@ -160,21 +204,21 @@ def guard_colour(gain_C: Array, guard: float) -> Array:
     return xp.where(spread == 0, xp.ones_like(gain_C), 2.0 ** ((bound * trust - 1) * (stops_C - mean)))
 
 
-def _expose(adjustment: Adjustment, before_3HW: Array, after_3HW: Array, target: Array) -> Adjustment:
+def _expose(adjustment: Adjustment, preview: Change, target: Array) -> Adjustment:
     """The adjustment with one more gain for all channels, so that the mean luma becomes `target`."""
 
     def brighter(gain: Array) -> Adjustment:
         return replace(adjustment, correction_C=adjustment.correction_C * gain)
 
     def too_dark(gain: Array) -> Array:
-        return _predict(brighter(gain), before_3HW, after_3HW) < target
+        return _predict(brighter(gain), preview) < target
 
     return brighter(_gain_between(too_dark, target))
 
 
-def _predict(adjustment: Adjustment, before_3HW: Array, after_3HW: Array) -> Array:
+def _predict(adjustment: Adjustment, preview: Change) -> Array:
     """Mean luma of the thumbnail's result at strength 1."""
-    return _mean_luma(adjust(before_3HW, after_3HW, replace(adjustment, strength=1.0)))
+    return _mean_luma(adjust(preview, replace(adjustment, strength=1.0)))
 
 
 def _gain_between(too_low: Callable[[Array], Array], like: Array) -> Array:
@@ -188,36 +232,48 @@ def _gain_between(too_low: Callable[[Array], Array], like: Array) -> Array:
     return 2.0 ** ((low + high) / 2)
 
 
-def adjust(image_3HW: Array, enhanced_3HW: Array, adjustment: Adjustment) -> Array:
-    """Turn the network's result into the user's.
+def adjust(change: Change, adjustment: Adjustment) -> Array:
+    """Turn the network's result into the user's: 3 x H x W in [0, 1].
 
     Args:
-        image_3HW: the photo, or rows of it.
-        enhanced_3HW: what the network returned for it.
+        change: what the network does to a photo, or to rows of it.
         adjustment: from `settle`.
     """
+    image_3HW, enhanced_3HW, _ = change
     if adjustment.denoise < 1:
-        bright_3HW = exposure_curve(image_3HW, adjustment.gain_C[:, None, None])
+        bright_3HW = change.brightened(adjustment.gain_C)
         enhanced_3HW = _blend(bright_3HW, enhanced_3HW, adjustment.denoise)
     if adjustment.correction_C is not None:
         enhanced_3HW = exposure_curve(enhanced_3HW, adjustment.correction_C[:, None, None])
     if adjustment.highlight_guard > 0:
-        return _blend(image_3HW, enhanced_3HW, _kept(image_3HW, adjustment))
+        enhanced_3HW = guard_highlights(image_3HW, enhanced_3HW, adjustment.highlight_guard)
     if isinstance(adjustment.strength, float) and adjustment.strength == 1:
         return enhanced_3HW
     return _blend(image_3HW, enhanced_3HW, adjustment.strength)
 
 
-def _kept(image_3HW: Array, adjustment: Adjustment) -> Array:
-    """Share of the change that each pixel keeps: the strength, less where its largest channel is bright.
+def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: float) -> Array:
+    """Limit how bright pixels become, so that there is room above them for what was brighter; hue stays.
 
-    Its cube leaves dark pixels alone, and keeps the whole tone curve rising for gains of up to 3.5 stops; a
-    blend that set in later would turn brightness around there.
+    The limit is on the largest channel of a pixel, m before. In log odds, t = log(m / (1 - m)), it lies above
+    t by `0.25 / guard + 0.95 log(1 + exp(1 + 2 (1 / guard - 1) - t))`: a little for what is bright, and for
+    each unit that a pixel is darker nearly a unit more. With a guard of 1 what had 5 levels of 255 becomes at
+    most 187, 76 at most 200, 204 at most 228.
+
+    Args:
+        image_3HW, enhanced_3HW: pixels before and after, in [0, 1].
+        guard: above 0; 1 limits the most.
     """
-    xp = namespace(image_3HW)
-    brightest_HW = xp.maximum(xp.maximum(image_3HW[0], image_3HW[1]), image_3HW[2])
-    share_HW = brightest_HW * brightest_HW * brightest_HW
-    return share_HW * (-adjustment.strength * adjustment.highlight_guard) + adjustment.strength
+    xp = namespace(image_3HW, enhanced_3HW)
+    brightest, result = (xp.max(pixels, axis=0, keepdims=True) for pixels in (image_3HW, enhanced_3HW))
+    # What is black by noise alone must not stay black among its neighbours.
+    brightest = xp.clip(brightest, _SHADOW, 1 - _TINY)
+    odds = brightest / (1 - brightest)
+    looser = min(1 / guard - 1, 10.0)  # from there on nothing is limited
+    shoulder, headroom = math.exp(_SHOULDER + 2 * looser), math.exp(_HEADROOM * (1 + looser))
+    limit = (odds + shoulder) ** _FALL * odds ** (1 - _FALL) * headroom
+    limit = limit / (1 + limit)
+    return enhanced_3HW * xp.clip(limit / xp.clip(result, _TINY, None), None, 1.0)
 
 
 def _blend(start_3HW: Array, end_3HW: Array, share: Array) -> Array:

@@ -1,7 +1,7 @@
 """The local pass on a reduced photo, and its way back to full resolution.
 
 What the network makes of the area average is carried over as a linear model at each pixel of the reduced
-photo, `result = slope * guide + offset`, where the guide is the photo after the exposure curve. The slope is
+photo, `result = slope * guide + offset`, where the guide is the brightened photo. The slope is
 that of a guided filter with 3x3 windows, and, as in the fast guided filter, it is fitted on the reduced photo
 and interpolated: near 1 at edges, whose detail then comes from the photo itself, and near 0 where the network
 removed noise, which then stays removed. The offset is not averaged as there: it makes the model exact on the
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 from relume.arrays import Array, full_range, namespace
 from relume.colour import luma
-from relume.steps.curve import exposure_curve
+from relume.steps.controls import Change
 
 REACH = 2
 """Pixels of the reduced photo that the window and the interpolation reach beyond a pixel's own."""
@@ -63,21 +63,22 @@ def _filled(pixels_HWC: Array, axis: int, factor: int) -> Array:
     return namespace(pixels_HWC).concat([pixels_HWC, *[last] * missing], axis=axis)
 
 
-def fit(reduced_3HW: Array, result_3HW: Array, gain_C: Array, rows: slice, columns: slice) -> Array:
+def fit(change: Change, gain_C: Array, rows: slice, columns: slice) -> Array:
     """Fit the linear model for part of the reduced photo.
 
     Args:
-        reduced_3HW: what the network saw, the part's surroundings included.
-        result_3HW: what it returned.
-        gain_C: gains of the guide's exposure curve: those that the network's own effect is nearest to.
-        rows, columns: the part, in pixels of `reduced_3HW`.
+        change: what the network saw and returned, the part's surroundings included.
+        gain_C: gains of the guide: those that, with the change's own, the network's effect is nearest to.
+        rows, columns: the part, in pixels of the reduced photo.
 
     Returns:
-        Slope and three offsets, 4 x (rows + 2) x (columns + 2): one pixel more on each side.
+        Slope, three offsets and the local gain's logarithm, 5 x (rows + 2) x (columns + 2): one pixel more on
+        each side.
     """
     seen = tuple(slice(max(0, part.start - REACH), part.stop + REACH) for part in (rows, columns))
-    reduced_3HW, result_3HW = (image[:, seen[0], seen[1]] for image in (reduced_3HW, result_3HW))
-    padded = _framed(slope_and_offset(exposure_curve(reduced_3HW, gain_C[:, None, None]), result_3HW))
+    seen_change = Change(*(image[:, seen[0], seen[1]] for image in change))
+    model_4HW = slope_and_offset(seen_change.brightened(gain_C), seen_change.after)
+    padded = _framed(namespace(model_4HW).concat([model_4HW, seen_change.local_gain]))
     inner = [
         slice(part.start - s.start, part.stop - s.start + 2)
         for part, s in zip((rows, columns), seen, strict=True)
@@ -147,19 +148,20 @@ def _between(image_CHW: Array, axis: int, phase: int, factor: int) -> Array:
     return moved
 
 
-def transfer(photo_3HW: Array, model_4HW: Array, gain_C: Array) -> Array:
+def transfer(photo_3HW: Array, model_5HW: Array, gain_C: Array) -> Change:
     """Apply the linear model to pixels at full resolution.
 
     Args:
         photo_3HW: the photo in [0, 1]; at its end it may be smaller than the model.
-        model_4HW: from `interleaved`.
+        model_5HW: from `interleaved`.
         gain_C: those of `fit`.
 
     Returns:
-        The result in [0, 1], of the size of `photo_3HW`.
+        What the network does to these pixels; the result is in [0, 1].
     """
-    model_4HW = model_4HW[:, : photo_3HW.shape[1], : photo_3HW.shape[2]]
-    full_3HW = exposure_curve(photo_3HW, gain_C[:, None, None])
-    full_3HW *= model_4HW[:1]
-    full_3HW += model_4HW[1:]
-    return namespace(full_3HW).clip(full_3HW, 0, 1)
+    model_5HW = model_5HW[:, : photo_3HW.shape[1], : photo_3HW.shape[2]]
+    change = Change(photo_3HW, photo_3HW, model_5HW[4:])
+    full_3HW = change.brightened(gain_C)
+    full_3HW *= model_5HW[:1]
+    full_3HW += model_5HW[1:4]
+    return change._replace(after=namespace(full_3HW).clip(full_3HW, 0, 1))

@@ -8,6 +8,21 @@ from typing import Any
 from relume.arrays import Array, device, full_range, namespace
 
 
+def overview_shape(height: int, width: int, side: int, multiple: int = 8) -> tuple[int, int]:
+    """Rows and columns of a thumbnail that keeps the aspect of a photo.
+
+    Args:
+        height, width: of the photo.
+        side: the longer side of the thumbnail.
+        multiple: both sides are multiples of it; the shorter one is the nearest, at least twice as long.
+    """
+    longer = max(height, width)
+    rows, columns = (
+        max(2, round(side * length / (longer * multiple))) * multiple for length in (height, width)
+    )
+    return rows, columns
+
+
 def thumbnail(image: Array, shape: tuple[int, int], alpha: Array | None = None) -> Array:
     """Area average of an image to a grid of cells, whatever its aspect.
 

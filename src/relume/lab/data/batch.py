@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from relume.errors import UsageError
 from relume.lab.capabilities import capabilities
 from relume.lab.darkness import Degradation
+from relume.steps.thumbnail import overview_shape
 
 
 @dataclass(frozen=True)
@@ -37,18 +38,16 @@ class Batch:
     def inputs(self, network: nn.Module) -> tuple[Tensor, ...]:
         """What a network takes: the dark crop, and its thumbnail and window where the network looks at them.
 
-        A network with an `overview` among its capabilities gets thumbnails of that long side. One with a
-        `square` gets squares of that side instead, and no window.
+        A network with an `overview` among its capabilities gets thumbnails of that long side.
 
         Raises:
             UsageError: the thumbnails are smaller than the network's.
         """
-        offered = capabilities(network)
-        size, square = offered.overview, offered.square
+        size = capabilities(network).overview
         if not size or self.thumbnail_BCST is None:
             return (self.low_BCHW,)
         rows, columns = self.thumbnail_BCST.shape[-2:]
-        wanted = (square, square) if square else overview_shape(rows, columns, size)
+        wanted = overview_shape(rows, columns, size)
         if rows < wanted[0] or columns < wanted[1]:
             raise UsageError(
                 f"the thumbnails have {columns} x {rows} pixels, the network takes {wanted[1]} x {wanted[0]}",
@@ -57,7 +56,7 @@ class Batch:
         small = self.thumbnail_BCST
         if wanted != (rows, columns):
             small = F.adaptive_avg_pool2d(small, wanted)
-        placed = () if square or self.window_B4 is None else (self.window_B4,)
+        placed = () if self.window_B4 is None else (self.window_B4,)
         return (self.low_BCHW, small, *placed)
 
     def to(self, device: torch.device) -> Batch:
@@ -66,13 +65,3 @@ class Batch:
         low, high, small, window = (None if x is None else x.to(device) for x in images)
         assert low is not None and high is not None  # noqa: S101, PT018
         return replace(self, low_BCHW=low, high_BCHW=high, thumbnail_BCST=small, window_B4=window)
-
-
-def overview_shape(height: float, width: float, size: int) -> tuple[int, int]:
-    """Rows and columns of a thumbnail of a long side of `size`; the short one is the nearest multiple of 8.
-
-    >>> overview_shape(400, 600, 128)
-    (88, 128)
-    """
-    short = min(size, max(8, 8 * round(size * min(height, width) / max(height, width) / 8)))
-    return (short, size) if height < width else (size, short)

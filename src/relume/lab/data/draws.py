@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from relume.errors import DataError
 from relume.lab.darkness import Degradation, draw
-from relume.lab.data.batch import overview_shape
 from relume.lab.recipe import Data, Phase, Source
+from relume.steps.thumbnail import overview_shape
 
 ASPECTS = ((1, 1), (3, 2), (2, 3), (4, 3), (3, 4))
 """Width to height of the regions that thumbnails show; each batch has one of them."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from relume.datasets.layouts import pairs_in
-from relume.datasets.pairs import Pair, image_name
+from relume.datasets.pairs import Pair, listed_pairs
 from relume.datasets.splits import read_split
 from relume.errors import DataError
 from relume.lab.data.packed import Roots, as_roots, only_root, open_pack
@@ -134,29 +134,12 @@ def listed(roots: Roots, path: str, list_file: str = "") -> tuple[list[Pair], se
     folder = root / path
     file = folder / list_file
     rows = _rows(file)
-    kind = next((kind for kind in _LISTS if kind[0] <= rows[0].keys()), None)
-    if kind is None:
-        known = " or ".join(",".join(sorted(columns)) for columns, _ in _LISTS)
-        raise DataError("its columns are none of a known list", f"It needs the columns {known}.", path=file)
-    pairs = [_pair(root, folder, kind[1](row), row, file) for row in rows]
-    return pairs, {pair.name for pair, row in zip(pairs, rows, strict=True) if row.get("split") == "held_out"}
-
-
-_LISTS: Sequence[tuple[frozenset[str], Callable[[Row], tuple[str, str]]]] = (
-    (
-        frozenset({"low_folder", "low", "fused"}),
-        lambda row: (f"/{row['low_folder']}/{row['low']}", f"fused/{row['fused']}"),
-    ),
-    (frozenset({"low", "high"}), lambda row: (f"frames/{row['low']}", f"frames/{row['high']}")),
-    (frozenset({"file", "split"}), lambda row: (row["file"], row["file"])),
-)
-"""Columns of each kind of list, and where the dark and the well-lit image of a line are: in the folder of the
-list, or below the data root where the path begins with a slash."""
-
-
-def _pair(root: Path, folder: Path, sides: tuple[str, str], row: Row, file: Path) -> Pair:
-    low, high = (_image(root / side[1:] if side.startswith("/") else folder / side, file) for side in sides)
-    return Pair(row["file"].rpartition(".")[0] if "file" in row else image_name(low), low, high)
+    if not {"file", "split"} <= rows[0].keys():
+        return listed_pairs(file), set()
+    photographs = [_image(folder / row["file"], file) for row in rows]
+    names = [row["file"].rpartition(".")[0] for row in rows]
+    pairs = [Pair(name, path, path) for name, path in zip(names, photographs, strict=True)]
+    return pairs, {name for name, row in zip(names, rows, strict=True) if row["split"] == "held_out"}
 
 
 def _image(path: Path, file: Path) -> Path:

@@ -4,18 +4,24 @@ Ordinary low-light networks look at the whole image, so a tile of a photo comes 
 than its neighbour. Here everything global is decided once, on a thumbnail of the whole photo; what remains
 is a U-Net of plain convolutions with a bounded receptive field, and tiles of it join without a seam.
 
-Three properties come from the structure rather than from training:
+The global pass answers locally, too: beside a gain per channel it returns a small bilateral grid of log
+gains, by which each pixel is brightened further for its place and its luma (`relume.steps.grid`). Before
+that, bands of whole steps are smoothed (`relume.steps.deband`).
+
+Four properties come from the structure rather than from training:
 
 - *scale equivariance*: the global pass sees the thumbnail divided by its mean, and its gain is divided by
   that mean again, so the same scene at half the exposure yields twice the gain;
-- *safe highlights*: the gain acts through the curve `g x / (1 + (g - 1) x)`, which has slope g in the
-  shadows, keeps 0 and 1 where they are, and is the identity at g = 1;
+- *safe highlights*: gains act through the curve `g x / (1 + (g - 1) x)`, which has slope g in the shadows,
+  keeps 0 and 1 where they are, and is the identity at g = 1;
+- *order*: what is brighter at a place is brightened to at least as much, whatever the grid;
 - *speed*: widths are multiples of 16 and only the coarse levels are modulated, which keeps ONNX Runtime in
   its blocked convolution layout where most pixels are.
 """
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -25,8 +31,9 @@ from torch.nn import functional as F
 
 from relume.lab.capabilities import Capabilities, Network
 from relume.lab.networks.layers import repeated, zeroed
-from relume.steps.curve import exposure_curve
-from relume.steps.thumbnail import thumbnail
+from relume.steps.deband import REACH, debanded
+from relume.steps.grid import KNOT_END, tone
+from relume.steps.thumbnail import overview_shape
 
 TARGET_MEAN = 0.45
 """Mean brightness that an untrained network aims at; about the mean of well-exposed photographs."""
@@ -34,43 +41,49 @@ TARGET_MEAN = 0.45
 MEAN_FLOOR = 1 / 510
 """Half a step of 8 bits: below this a thumbnail's mean says nothing."""
 
+STRIDE = 8
+"""Pixels of the overview along each side of a cell of the grid."""
 
-def views(overview_BCNN: Tensor, size: int) -> Tensor:
-    """Nine overlapping parts of an overview, each also mirrored, as thumbnails: 18 B x C x size x size.
+STEEPEST = math.log(5.0)
+"""Logarithm of the largest slope between knots, and of the inverse of the smallest."""
 
-    Each part spans four fifths of either side, as the regions do that training shows.
+LARGEST = math.log(32.0)
+"""Logarithm of the largest gain of the grid: five stops, up or down."""
 
-    Args:
-        overview_BCNN: area average of whole photos, `N = 5/2 size` pixels a side.
-        size: side of a thumbnail.
+
+class Decision(NamedTuple):
+    """What the global pass decides for a photo; the local pass takes it.
+
+    Attributes:
+        gain_BC: gain per channel.
+        condition_BK: condition vector.
+        grid_BKGG: bilateral grid of log gains, see `relume.steps.grid`.
     """
-    starts = range(0, size // 2 + 1, size // 4)
-    parts = [
-        overview_BCNN[..., row : row + 2 * size, column : column + 2 * size]
-        for row in starts
-        for column in starts
-    ]
-    thumbnails = F.avg_pool2d(torch.cat(parts), 2)
-    return torch.cat([thumbnails, thumbnails.flip(-1)])
+
+    gain_BC: Tensor
+    condition_BK: Tensor
+    grid_BKGG: Tensor
 
 
 class GlobalPass(nn.Module):
-    """Thumbnail of the whole photo -> gain per channel and condition vector.
+    """Overview of the whole photo -> gain per channel, condition vector, and a bilateral grid of log gains.
 
     Args:
         condition: length of the condition vector.
         width: channels of the first convolution; they double at each of three more.
         dropout: probability of dropping a pooled feature while training.
+        knots: along luma, 0 for no grid, 1 for a map of gains that does not look at luma.
     """
 
-    def __init__(self, condition: int = 64, width: int = 24, dropout: float = 0.1) -> None:
+    def __init__(self, condition: int = 64, width: int = 24, dropout: float = 0.1, knots: int = 6) -> None:
         super().__init__()
         widths = [3, width, 2 * width, 4 * width, 4 * width]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)]
             layers += [nn.BatchNorm2d(after), nn.ReLU()]
-        self.features = nn.Sequential(*layers)
+        self.fine = nn.Sequential(*layers[:9])
+        self.coarse = nn.Sequential(*layers[9:])
         pooled = 3 * widths[-1]
         self.dropout = nn.Dropout(dropout)
         self.log_gain = nn.Sequential(
@@ -82,15 +95,17 @@ class GlobalPass(nn.Module):
         self.condition = nn.Sequential(
             nn.Linear(pooled + 1, 2 * condition), nn.ReLU(), nn.Linear(2 * condition, condition), nn.ReLU()
         )
+        self.grid = GridHead(widths[-1], pooled, condition, knots) if knots else None
 
-    def forward(self, thumbnail_BCSS: Tensor) -> Tensor:
-        """Return B x (3 + condition): gains first, then the condition vector.
+    def forward(self, overview_BCST: Tensor) -> Decision:
+        """Decide for whole photos.
 
         Args:
-            thumbnail_BCSS: thumbnail of the whole photo, in [0, 1].
+            overview_BCST: area average of each photo, in [0, 1]; sides are multiples of `STRIDE`.
         """
-        mean_B111 = thumbnail_BCSS.mean((1, 2, 3), keepdim=True).clamp_min(MEAN_FLOOR)
-        maps_BFSS = self.features(torch.log1p(thumbnail_BCSS / mean_B111))
+        mean_B111 = overview_BCST.mean((1, 2, 3), keepdim=True).clamp_min(MEAN_FLOOR)
+        fine_BFGG = self.fine(torch.log1p(overview_BCST / mean_B111))
+        maps_BFSS = self.coarse(fine_BFGG)
         mean_BF = maps_BFSS.mean((2, 3))
         spread_BF = (maps_BFSS - mean_BF[:, :, None, None]).square().mean((2, 3)).add(1e-6).sqrt()
         # `max` with its positions, not `amax`, as in `mean_and_peak`.
@@ -98,17 +113,63 @@ class GlobalPass(nn.Module):
         log_mean_B1 = mean_B111.flatten(1).log()
         gain_BC = torch.exp(self.log_gain(pooled_BF) - log_mean_B1) * TARGET_MEAN
         condition_BK = self.condition(torch.cat([pooled_BF, log_mean_B1], 1))
-        return torch.cat([gain_BC, condition_BK], 1)
+        if self.grid is None:
+            return Decision(gain_BC, condition_BK, gain_BC.new_zeros(len(gain_BC), 1, 1, 1))
+        return Decision(gain_BC, condition_BK, self.grid(fine_BFGG, maps_BFSS, pooled_BF))
 
-    def over_views(self, overview_BCNN: Tensor, size: int) -> Tensor:
-        """The same, averaged over `views`: gains geometrically, conditions arithmetically.
+    def both_ways(self, overview_BCST: Tensor) -> Decision:
+        """The same, averaged over the photo and its mirror image: gains geometrically."""
+        both = self(torch.cat([overview_BCST, overview_BCST.flip(-1)]))
+        (gain, other_gain), (condition, other_condition), (grid, other_grid) = (
+            part.chunk(2) for part in both
+        )
+        return Decision(
+            (gain * other_gain).sqrt(),
+            (condition + other_condition) / 2,
+            (grid + other_grid.flip(-1)) / 2,
+        )
 
-        How bright a photo should be is the hardest thing to tell, and the answers for its parts differ;
-        their average is better than any single one.
-        """
-        answers_VBK = self(views(overview_BCNN, size)).unflatten(0, (-1, overview_BCNN.shape[0]))
-        gain_BC = answers_VBK[..., :3].log().mean(0).exp()
-        return torch.cat([gain_BC, answers_VBK[..., 3:].mean(0)], 1)
+
+class GridHead(nn.Module):
+    """Features of the overview -> log gains at knots along luma, for each cell of `STRIDE` pixels.
+
+    Knots lie at equal distances of log odds. Steps from knot to knot are positive in the log odds of the
+    *result*, so whatever is brighter before stays at least as bright after, and 0 and 1 stay where they are.
+
+    Args:
+        maps: channels of the fine and of the coarse features.
+        pooled: length of the pooled features.
+        width: channels in between.
+        knots: along luma.
+    """
+
+    def __init__(self, maps: int, pooled: int, width: int, knots: int) -> None:
+        super().__init__()
+        self.fine = nn.Conv2d(maps, width, 3, padding=1)
+        self.coarse = nn.Conv2d(maps, width, 1)
+        self.pooled = nn.Linear(pooled, width)
+        self.middle = nn.Conv2d(width, width, 3, padding=1)
+        self.last = zeroed(nn.Conv2d(width, knots, 1))
+        self.knots = knots
+
+    def forward(self, fine_BFGG: Tensor, coarse_BFGG: Tensor, pooled_BF: Tensor) -> Tensor:
+        """Return B x knots x rows x columns of `fine_BFGG`."""
+        height, width = fine_BFGG.shape[-2:]
+        coarse = F.interpolate(self.coarse(coarse_BFGG), scale_factor=2.0, mode="nearest")
+        hidden = (
+            self.fine(fine_BFGG) + coarse[..., :height, :width] + self.pooled(pooled_BF)[:, :, None, None]
+        )
+        raw_BKGG = self.last(F.relu(hidden + self.middle(F.relu(hidden))))
+        if self.knots == 1:
+            return raw_BKGG.clamp(-LARGEST, LARGEST)
+        spacing = 2 * KNOT_END / (self.knots - 1)
+        # Slopes of the result's log odds, from 1/5 to 5 and 1 at the start; the log gains' are less by 1.
+        slopes = torch.exp(STEEPEST * torch.tanh(raw_BKGG[:, 1:] / STEEPEST))
+        steps = torch.cumsum(spacing * (slopes - 1), 1)
+        gains = torch.cat([torch.zeros_like(steps[:, :1]), steps], 1)
+        centred_BKGG = raw_BKGG[:, :1] + gains - gains.mean(1, keepdim=True)
+        # Limiting the gains makes their steps smaller, never steeper.
+        return centred_BKGG.clamp(-LARGEST, LARGEST)
 
 
 class Block(nn.Module):
@@ -132,11 +193,35 @@ class Block(nn.Module):
 
 
 class Encoding(NamedTuple):
-    """What the decoder needs: the brightened image, the encoder's levels (finest first), the condition."""
+    """What the decoder needs: the brightened image, the encoder's levels (finest first), the condition.
+
+    `local_gain_B1HW` is the logarithm of the grid's gain at each pixel.
+    """
 
     bright_BCHW: Tensor
+    local_gain_B1HW: Tensor
     levels: list[Tensor]
     condition_BK: Tensor
+
+
+def place(x_BCHW: Tensor, window_B4: Tensor | None) -> Tensor:
+    """Where crops lie, as `slice_grid` takes it, from their edges as shares of the whole; B x 4.
+
+    Args:
+        x_BCHW: crops.
+        window_B4: top, bottom, left and right of each, from 0 to 1; None for whole photos.
+    """
+    height, width = x_BCHW.shape[-2:]
+    if window_B4 is None:
+        return x_BCHW.new_tensor([[0, 0, height, width]], dtype=torch.float32).expand(len(x_BCHW), 4)
+    top, bottom, left, right = window_B4.float().unbind(1)
+    rows, columns = height / (bottom - top), width / (right - left)
+    return torch.stack([top * rows, left * columns, rows, columns], 1)
+
+
+def step(x_BCHW: Tensor) -> Tensor:
+    """That of 8 bits, as training's and most other images have it: B x 1."""
+    return x_BCHW.new_full((len(x_BCHW), 1), 1 / 255, dtype=torch.float32)
 
 
 class LocalPass(nn.Module):
@@ -161,7 +246,7 @@ class LocalPass(nn.Module):
         coarser = list(pairwise(widths))
         self.depths = depths
         self.size_multiple = 2 ** len(widths)
-        self.stem = nn.Conv2d(12, widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(4, widths[0], 6, stride=2, padding=2)
         self.encoder = nn.ModuleList(level(index) for index in range(len(widths)))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in coarser)
         self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in coarser)
@@ -173,33 +258,31 @@ class LocalPass(nn.Module):
         """How far around a pixel the output depends on the input, rounded up to the size rule, in pixels.
 
         A 3x3 convolution on a level of stride s reaches s pixels further; where the pixel lies in its
-        coarsest cell adds less than one cell.
+        coarsest cell adds less than one cell. What is debanded looks further.
         """
         blocks = [2 * depth for depth in self.depths[:-1]] + [self.depths[-1]]
         convolutions = [2 * count for count in blocks]
         convolutions[0] += 2  # stem and head
         reach = sum(count * 2 ** (level + 1) for level, count in enumerate(convolutions)) + self.size_multiple
+        reach += REACH
         return -(-reach // self.size_multiple) * self.size_multiple
 
-    def _stem_kernel(self) -> Tensor:
-        """The stem's 3x3 kernel on 12 unshuffled channels, as the same 6x6 kernel of stride 2 on 3 channels.
-
-        One convolution instead of an unshuffle and a convolution: an eighth of the time at 1080p went into
-        moving pixels. Channel `4 c + 2 i + j` of an unshuffled image is pixel (i, j) of channel c.
-        """
-        kernel = self.stem.weight.unflatten(1, (3, 2, 2)).permute(0, 1, 4, 2, 5, 3)
-        return kernel.reshape(-1, 3, 6, 6)
-
-    def encode(self, x_BCHW: Tensor, conditioning_BK: Tensor) -> Encoding:
+    def encode(self, x_BCHW: Tensor, decision: Decision, place_B4: Tensor, step_B1: Tensor) -> Encoding:
         """Brighten an image and return it with the encoder's output at each level.
 
         Args:
             x_BCHW: image in [0, 1], of any size; its right and lower edges are repeated up to the size rule.
-            conditioning_BK: what `GlobalPass` returned for the whole photo.
+            decision: what `GlobalPass` returned for the whole photo.
+            place_B4: where the pixels lie in the photo, see `slice_grid`.
+            step_B1: what the values were rounded to, see `debanded`.
         """
-        gain_BC, condition_BK = conditioning_BK[:, :3], conditioning_BK[:, 3:]
-        bright = exposure_curve(repeated(x_BCHW, self.size_multiple), gain_BC[:, :, None, None])
-        hidden = F.conv2d(bright, self._stem_kernel(), self.stem.bias, stride=2, padding=2)
+        gain_BC, condition_BK, grid_BKGG = decision
+        with torch.autocast(x_BCHW.device.type, enabled=False):
+            smooth = debanded(repeated(x_BCHW.float(), self.size_multiple), step_B1)
+            bright, local_gain = tone(smooth, gain_BC, grid_BKGG, place_B4)
+            total_gain = local_gain + gain_BC.log().mean(1)[:, None, None, None]
+        # What noise was multiplied by tells it from detail.
+        hidden = self.stem(torch.cat([bright, 0.25 * total_gain], 1))
         levels: list[Tensor] = []
         for index, blocks in enumerate(self.encoder):
             if index:
@@ -207,7 +290,7 @@ class LocalPass(nn.Module):
             for block in blocks.children():
                 hidden = block(hidden, condition_BK)
             levels.append(hidden)
-        return Encoding(bright, levels, condition_BK)
+        return Encoding(bright, local_gain, levels, condition_BK)
 
     def decode(self, encoding: Encoding) -> list[Tensor]:
         """Return the decoder's output at each level, coarsest (the bottleneck) first."""
@@ -224,10 +307,10 @@ class LocalPass(nn.Module):
         """Return the enhanced image at the padded size, without limits on its range."""
         return encoding.bright_BCHW + F.pixel_shuffle(self.head(maps[-1]), 2).float()
 
-    def forward(self, x_BCHW: Tensor, conditioning_BK: Tensor) -> Tensor:
+    def forward(self, x_BCHW: Tensor, decision: Decision, place_B4: Tensor, step_B1: Tensor) -> Tensor:
         """Return the enhanced image, B x 3 x H x W; clipped to [0, 1] outside training."""
         height, width = x_BCHW.shape[-2:]
-        encoding = self.encode(x_BCHW, conditioning_BK)
+        encoding = self.encode(x_BCHW, decision, place_B4, step_B1)
         enhanced = self.render(encoding, self.decode(encoding))[..., :height, :width]
         return enhanced if self.training else enhanced.clamp(0, 1)
 
@@ -240,7 +323,8 @@ class TwoPass(Network):
         condition: length of the condition vector.
         global_width: channels of the global pass's first convolution.
         modulated_from: first level of the local pass with FiLM.
-        thumbnail_size: side of the square thumbnail, in pixels; a multiple of 4.
+        overview_size: longer side of the overview that the global pass sees, in pixels; a multiple of 16.
+        knots: of the grid along luma; 0 for none, 1 for a map.
         dropout: dropout on the global pass's pooled features.
     """
 
@@ -251,39 +335,37 @@ class TwoPass(Network):
         condition: int = 64,
         global_width: int = 24,
         modulated_from: int = 2,
-        thumbnail_size: int = 64,
+        overview_size: int = 128,
+        knots: int = 6,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.thumbnail_size = thumbnail_size
-        self.global_pass = GlobalPass(condition, global_width, dropout)
+        self.overview_size = overview_size
+        self.global_pass = GlobalPass(condition, global_width, dropout, knots)
         self.local_pass = LocalPass(tuple(widths), tuple(depths), condition, modulated_from)
         self.capabilities = Capabilities(
             overview=self.overview_size,
-            square=thumbnail_size,
             multiple=self.local_pass.size_multiple,
             maps=tuple(widths)[::-1],
             brightens=True,
         )
 
-    @property
-    def overview_size(self) -> int:
-        """Side of the area average of a whole photo that `views` are cut from."""
-        return 5 * self.thumbnail_size // 2
-
-    def conditioning(self, x_BCHW: Tensor, thumbnail_BCSS: Tensor | None) -> Tensor:
-        """Run the global pass on the given thumbnail, otherwise on views of the whole image."""
+    def decide(self, x_BCHW: Tensor, overview_BCST: Tensor | None) -> Decision:
+        """Run the global pass on the given overview, otherwise on one of the whole image, both ways."""
         # The gain decides the brightness of every pixel, and costs next to nothing: always in full precision.
         with torch.autocast(x_BCHW.device.type, enabled=False):
-            if thumbnail_BCSS is not None:
-                return self.global_pass(thumbnail_BCSS.float())
-            side = self.overview_size
-            overview_BCNN = thumbnail(x_BCHW.float(), (side, side))
-            return self.global_pass.over_views(overview_BCNN, self.thumbnail_size)
+            if overview_BCST is not None:
+                return self.global_pass(overview_BCST.float())
+            height, width = x_BCHW.shape[-2:]
+            shape = overview_shape(height, width, self.overview_size)
+            return self.global_pass.both_ways(F.adaptive_avg_pool2d(x_BCHW.float(), shape))
 
-    def encode(self, x_BCHW: Tensor, thumbnail_BCSS: Tensor | None = None) -> Encoding:
-        """See `LocalPass.encode`; the thumbnail as for `forward`."""
-        return self.local_pass.encode(x_BCHW, self.conditioning(x_BCHW, thumbnail_BCSS))
+    def encode(
+        self, x_BCHW: Tensor, overview_BCST: Tensor | None = None, window_B4: Tensor | None = None
+    ) -> Encoding:
+        """See `LocalPass.encode`; overview and window as for `forward`."""
+        decision = self.decide(x_BCHW, overview_BCST)
+        return self.local_pass.encode(x_BCHW, decision, place(x_BCHW, window_B4), step(x_BCHW))
 
     def decode(self, encoding: Encoding) -> list[Tensor]:
         """See `LocalPass.decode`."""
@@ -293,12 +375,17 @@ class TwoPass(Network):
         """See `LocalPass.render`."""
         return self.local_pass.render(encoding, maps)
 
-    def forward(self, x_BCHW: Tensor, thumbnail_BCSS: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x_BCHW: Tensor, overview_BCST: Tensor | None = None, window_B4: Tensor | None = None
+    ) -> Tensor:
         """Enhance images of any size, values in [0, 1].
 
         Args:
             x_BCHW: image, or a crop of one.
-            thumbnail_BCSS: thumbnail of the crop's surroundings, as training gives it; without it, `x_BCHW`
+            overview_BCST: area average of the crop's surroundings, as training gives it; without it, `x_BCHW`
                 is taken for a whole photo.
+            window_B4: where the crop lies in what the overview shows: top, bottom, left, right as shares of
+                its height and width; all of it by default.
         """
-        return self.local_pass(x_BCHW, self.conditioning(x_BCHW, thumbnail_BCSS))
+        decision = self.decide(x_BCHW, overview_BCST)
+        return self.local_pass(x_BCHW, decision, place(x_BCHW, window_B4), step(x_BCHW))

@@ -1,0 +1,94 @@
+"""What must not happen to photographs that are hard to get right, with the default model and settings.
+
+The pictures are made here, each the like of one that an earlier model spoilt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from relume import Enhancer
+
+Load = Callable[..., Enhancer]
+
+
+@pytest.fixture(scope="module")
+def enhancer(kept_enhancer: Load) -> Enhancer:
+    return kept_enhancer()
+
+
+def luma(pixels: np.ndarray) -> np.ndarray:
+    return pixels @ np.array([0.299, 0.587, 0.114])
+
+
+def grey(levels: np.ndarray) -> np.ndarray:
+    return np.repeat(np.clip(np.rint(levels), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def distances(height: int, width: int, row: float, column: float) -> np.ndarray:
+    y, x = np.mgrid[0:height, 0:width]
+    return np.hypot(y - row, x - column)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_black_stays_black(enhancer: Enhancer, level: int) -> None:
+    assert enhancer.enhance(np.full((200, 300, 3), level, np.uint8)).max() <= 8
+
+
+@pytest.mark.parametrize("level", [4, 20, 60, 75])
+@pytest.mark.parametrize("noise", [0.0, 2.0])
+def test_the_border_of_a_flat_photo_is_as_bright_as_its_centre(
+    enhancer: Enhancer, level: int, noise: float
+) -> None:
+    grain = np.random.default_rng(level).normal(0, noise, (200, 300))
+    after = luma(enhancer.enhance(grey(level + grain)))
+    centre = after[80:120, 120:180].mean()
+    corners = [] if noise else [after[:8, :8], after[-8:, -8:]]  # noise has a mean of its own there
+    for border in (after[:8], after[-8:], after[:, :8], after[:, -8:], *corners):
+        assert abs(border.mean() - centre) <= (2 if noise else 1)
+
+
+def test_a_sky_of_few_levels_has_no_bands(enhancer: Enhancer) -> None:
+    after = enhancer.enhance(grey(np.broadcast_to(np.linspace(2, 23, 600), (300, 600))))
+    assert np.abs(np.diff(after.astype(int), axis=1)).max() <= 3
+
+
+def test_a_lamp_is_brighter_than_its_glow(enhancer: Enhancer) -> None:
+    away = distances(300, 450, 80, 320)
+    light = 2 + 240 / (1 + (away / 25) ** 2)
+    photo = np.clip(light[..., None] * np.array([1, 0.85, 0.6]), 0, 255).astype(np.uint8)
+    after = luma(enhancer.enhance(photo))
+    rings = [after[(away >= start) & (away < start + 5)].mean() for start in range(0, 120, 5)]
+    assert (np.diff(rings) <= 2).all()
+    assert after[away > 150].mean() <= 40
+
+
+def test_a_starry_sky_stays_dark_and_its_stars_stand_out(enhancer: Enhancer) -> None:
+    random = np.random.default_rng(5)
+    sky = np.clip(random.normal(7, 1, (300, 450)), 0, 255)
+    rows, columns = random.integers(5, 295, 60), random.integers(5, 445, 60)
+    sky[rows, columns] = random.integers(120, 255, 60)
+    after = luma(enhancer.enhance(grey(sky)))
+    assert np.median(after) <= 40
+    assert (after[rows, columns] > np.median(after) + 40).all()
+
+
+def test_a_dark_screen_keeps_the_contrast_of_its_text(enhancer: Enhancer) -> None:
+    screen = np.full((300, 450), 30.0)
+    for row in range(20, 280, 16):
+        for column in range(20, 400, 9):
+            screen[row : row + 9, column : column + 2] = 200
+            screen[row + 4 : row + 6, column : column + 5] = 200
+    photo = grey(screen)
+    after = luma(enhancer.enhance(photo))
+    text = screen > 100
+
+    def contrast(levels: np.ndarray) -> float:
+        """Ratio of luminances as accessibility guidelines count it."""
+        lit, dark = ((levels[part].mean() / 255) ** 2.2 + 0.05 for part in (text, ~text))
+        return lit / dark
+
+    assert contrast(after) >= 0.8 * contrast(luma(photo))
