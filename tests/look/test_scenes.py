@@ -48,7 +48,7 @@ def test_the_border_of_a_flat_photo_is_as_bright_as_its_centre(
     centre = after[80:120, 120:180].mean()
     corners = [] if noise else [after[:8, :8], after[-8:, -8:]]  # noise has a mean of its own there
     for border in (after[:8], after[-8:], after[:, :8], after[:, -8:], *corners):
-        assert abs(border.mean() - centre) <= (2 if noise else 1)
+        assert abs(border.mean() - centre) <= (2.5 if noise else 1)
 
 
 def test_a_sky_of_few_levels_has_no_bands(enhancer: Enhancer) -> None:
@@ -68,10 +68,13 @@ def test_a_lamp_is_brighter_than_its_glow(enhancer: Enhancer) -> None:
 
 def test_a_starry_sky_stays_dark_and_its_stars_stand_out(enhancer: Enhancer) -> None:
     random = np.random.default_rng(5)
-    sky = np.clip(random.normal(7, 1, (300, 450)), 0, 255)
-    rows, columns = random.integers(5, 295, 60), random.integers(5, 445, 60)
-    sky[rows, columns] = random.integers(120, 255, 60)
-    after = luma(enhancer.enhance(grey(sky)))
+    sky = random.poisson(np.broadcast_to(np.linspace(3, 11, 400)[:, None], (400, 600))).astype(float)
+    sky[330:] = 1
+    rows, columns = random.integers(5, 320, 150), random.integers(5, 595, 150)
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        sky[rows + row, columns + column] = random.integers(100, 255, 150)
+    photo = np.clip(sky[..., None] * np.array([0.8, 0.95, 1.2]), 0, 255).astype(np.uint8)
+    after = luma(enhancer.enhance(photo))
     assert np.median(after) <= 40
     assert (after[rows, columns] > np.median(after) + 40).all()
 
@@ -91,4 +94,4 @@ def test_a_dark_screen_keeps_the_contrast_of_its_text(enhancer: Enhancer) -> Non
         lit, dark = ((levels[part].mean() / 255) ** 2.2 + 0.05 for part in (text, ~text))
         return lit / dark
 
-    assert contrast(after) >= 0.8 * contrast(luma(photo))
+    assert contrast(after) >= 0.7 * contrast(luma(photo))

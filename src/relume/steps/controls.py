@@ -52,6 +52,9 @@ _UNSEEN = 1.95 / 255
 _HEADROOM, _FALL, _SHOULDER = 0.25, 0.95, 1.0
 """Of the highlight guard, in log odds."""
 
+_KEPT = 0.7
+"""The smallest gain that the highlight guard allows."""
+
 _SHADOW = 0.02
 """Five levels of 8 bits: the highlight guard takes everything darker for as bright as this."""
 
@@ -253,12 +256,13 @@ def adjust(change: Change, adjustment: Adjustment) -> Array:
 
 
 def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: float) -> Array:
-    """Limit how bright pixels become, so that there is room above them for what was brighter; hue stays.
+    """Keep lights: room above what becomes bright for what was brighter, and hardly anything gets darker.
 
     The limit is on the largest channel of a pixel, m before. In log odds, t = log(m / (1 - m)), it lies above
     t by `0.25 / guard + 0.95 log(1 + exp(1 + 2 (1 / guard - 1) - t))`: a little for what is bright, and for
     each unit that a pixel is darker nearly a unit more. With a guard of 1 what had 5 levels of 255 becomes at
-    most 187, 76 at most 200, 204 at most 228.
+    most 187, 76 at most 200, 204 at most 228; all channels are limited alike, so hue stays. No channel falls
+    below what a gain of `0.7 guard` makes of it: lamps and windows keep their light and their colour.
 
     Args:
         image_3HW, enhanced_3HW: pixels before and after, in [0, 1].
@@ -273,7 +277,9 @@ def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: float) -> Arr
     shoulder, headroom = math.exp(_SHOULDER + 2 * looser), math.exp(_HEADROOM * (1 + looser))
     limit = (odds + shoulder) ** _FALL * odds ** (1 - _FALL) * headroom
     limit = limit / (1 + limit)
-    return enhanced_3HW * xp.clip(limit / xp.clip(result, _TINY, None), None, 1.0)
+    limited_3HW = enhanced_3HW * xp.clip(limit / xp.clip(result, _TINY, None), None, 1.0)
+    kept = _KEPT * guard
+    return xp.maximum(limited_3HW, kept * image_3HW / (1 - (1 - kept) * image_3HW))
 
 
 def _blend(start_3HW: Array, end_3HW: Array, share: Array) -> Array:

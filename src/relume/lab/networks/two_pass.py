@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from relume.lab.capabilities import Capabilities, Network
 from relume.lab.networks.layers import repeated, zeroed
-from relume.steps.deband import REACH, debanded
+from relume.steps.deband import CELL, REACH, debanded
 from relume.steps.grid import KNOT_END, tone
 from relume.steps.thumbnail import overview_shape
 
@@ -245,7 +245,7 @@ class LocalPass(nn.Module):
 
         coarser = list(pairwise(widths))
         self.depths = depths
-        self.size_multiple = 2 ** len(widths)
+        self.size_multiple = max(2 ** len(widths), CELL)
         self.stem = nn.Conv2d(4, widths[0], 6, stride=2, padding=2)
         self.encoder = nn.ModuleList(level(index) for index in range(len(widths)))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in coarser)
