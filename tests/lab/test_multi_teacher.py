@@ -323,7 +323,7 @@ def test_a_teacher_gets_the_thumbnails_that_it_was_trained_with(
     output = NetworkTeacher.output
 
     def spied(teacher: NetworkTeacher, batch: Batch) -> torch.Tensor:
-        seen.append(batch.inputs(teacher.network)[1].shape[-1])
+        seen.append(max(batch.inputs(teacher.network)[1].shape[-2:]))
         return output(teacher, batch)
 
     monkeypatch.setattr(NetworkTeacher, "output", spied)

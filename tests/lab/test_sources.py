@@ -160,7 +160,7 @@ def test_lists_of_fused_targets_and_of_single_photographs(mixed_root: Path, tmp_
     assert [pair.name for pair in validation] == ["clean: clean/b", f"fused: more/{held_out}"]
     assert training[2].high == fused / "s1.png"
     assert [pair.low_HWC.shape for pair in load_pairs(training)] == [(32, 64, 3), (48, 64, 3), (48, 64, 3)]
-    with pytest.raises(DataError, match="lists no pairs"):
+    with pytest.raises(DataError, match="names single photographs"):
         training_and_validation(root, Data(sources=(replace(clean, kind="pairs"),)))
     (root / "clean" / "open" / "a.png").unlink()
     with pytest.raises(DataError, match=r"clean\.csv: the list names .*a\.jxl, which is not there"):
