@@ -328,7 +328,7 @@ def test_names_that_are_no_text(relume: Run, photo: Make, tmp_path: Path) -> Non
 def test_memory_that_runs_out_fails_one_photo(
     relume: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(_self: object, photo: object, **_: object) -> None:
+    def fails(*_: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr("relume.enhancer.Enhancer", lambda *_, **__: type("", (), {"decide": fails})())

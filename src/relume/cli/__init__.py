@@ -96,7 +96,7 @@ def _hold_streams() -> None:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """Let a terminated process tidy up as an interrupted one does.
 
-    libvips calls back into pyvips, and into relume with its warnings, where C code would swallow an exception:
+    libvips calls back into pyvips, and with warnings into relume, where C code would swallow an exception:
     then try again a moment later.
     """
     while frame is not None:
