@@ -25,7 +25,7 @@ enhance: $(VENV)/base ## enhance a real photo with the shipped weights
 	@echo "before: $(PHOTO)  after: $(OUT)"
 
 check: $(VENV)/dev lint ## run linters and the product's quick tests: under two minutes on two cores
-	$(BIN)/python -m pytest -m 'not slow' tests/cli tests/photo tests/look tests/pipeline tests/test_api.py tests/test_docs.py
+	$(BIN)/python -m pytest -m 'not slow' tests/cli tests/photo tests/look tests/models tests/jobs tests/test_api.py tests/test_docs.py
 
 test: $(VENV)/dev lint ## run linters and every test
 	$(BIN)/python -m pytest
