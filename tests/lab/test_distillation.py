@@ -216,11 +216,11 @@ def test_targets_are_never_looked_at_and_noise_needs_no_photograph() -> None:
 
 def test_quarters_are_where_the_student_is_told_that_they_are() -> None:
     network = build(
-        "two-pass", {"widths": [16, 16], "depths": [1, 1], "global_width": 4, "thumbnail_size": 32}
+        "two-pass", {"widths": [16, 16], "depths": [1, 1], "global_width": 4, "overview_size": 32}
     )
     low = torch.rand(2, 3, 16, 24)
     window = torch.tensor([[0.0, 0.5, 0.2, 0.6], [0.0, 1.0, 0.0, 1.0]])
-    parts = quartered(Batch(low, low, torch.rand(2, 3, 80, 80), window))
+    parts = quartered(Batch(low, low, torch.rand(2, 3, 32, 32), window))
     assert torch.equal(parts.low_BCHW[0], low[0, :, :8, :12])
     assert torch.equal(parts.low_BCHW[5], low[1, :, 8:, :12])
     assert parts.thumbnail_BCST is not None
