@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,15 +119,30 @@ def test_without_its_extra_the_remedy_is_told(
     assert ".[video]" in done.err
 
 
+BEGUN = """
+from relume.cli import main
+from relume.video.encode import Writer
+
+def picture(writer, *arguments, encode=Writer.picture):
+    print("begun", flush=True)
+    Writer.picture = encode
+    encode(writer, *arguments)
+
+Writer.picture = picture
+main()
+"""
+"""The command line, which says when it has its first picture."""
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing(tmp_path: Path, number: int) -> None:
     clip = make_clip(tmp_path / "in" / "a.mp4", frames=400, audio=1)
     (tmp_path / "out").mkdir()
-    command = [sys.executable, "-m", "relume.cli", "video", str(clip), "-o", str(tmp_path / "out")]
-    command[1:3] = ["-c", "from relume.cli import main; main()"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    time.sleep(2.5)
+    command = [sys.executable, "-c", BEGUN, "video", str(clip), "-o", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
     assert process.returncode == ExitCode.INTERRUPTED, said

@@ -146,6 +146,9 @@ class _Batch:
         self._enhancer = functools.cache(self._load)
 
     def run(self, paths: list[str], output: Path | None, format_name: str, recursive: bool) -> None:
+        # What is heavy is loaded before the first clip, whose fault it would seem to be otherwise.
+        import relume.enhancer
+        import relume.video.clip  # noqa: F401
         from relume.cli.enhance import Lines, report
         from relume.jobs.batch import exit_code, not_found, run_jobs
         from relume.jobs.inputs import find_inputs, without_results
