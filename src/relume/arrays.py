@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from array_api_compat import array_namespace as namespace
-from array_api_compat import device
+from array_api_compat import device as _device  # pyright: ignore[reportUnknownVariableType]
 
 __all__ = ["Array", "Floats", "Pixels", "constant", "device", "full_range", "namespace"]
 
@@ -25,6 +25,11 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 
 Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """NumPy's, integers over their whole range, as photos hold them."""
+
+
+def device(array: Array) -> Any:
+    """Where an array lies, as its library says it."""
+    return _device(array)
 
 
 def constant(values: float | Iterable[float], like: Array) -> Array:

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -99,7 +99,7 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def replacing(target: Path, *, in_place: bool = False, durable: bool = False) -> Iterator[BinaryIO]:
+def replacing(target: Path, *, in_place: bool = False, durable: bool = False) -> Generator[BinaryIO]:
     """A new file that takes the place of `target` when the block ends well, and is gone otherwise.
 
     It grows without a name, or under a temporary one where the system has no nameless files.

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from relume.errors import ExitCode, Fault, MissingExtra, as_failure, scarce
 
@@ -20,8 +20,9 @@ WARNED = "_heard"
 def main() -> NoReturn:
     """Run the command line and exit; errors become one line on stderr and an exit code."""
     _hold_streams()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does, for names that are no text
+    stdout: Any = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper):
+        stdout.reconfigure(errors="backslashreplace")  # as stderr does, for names that are no text
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background of a script
             signal.signal(number, _interrupt)

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -65,7 +65,7 @@ def _discard(stream: TextIO) -> None:
 
 
 @contextmanager
-def progress(total: int, label: str = "photos", *, quiet: bool = False) -> Iterator[Callable[[], None]]:
+def progress(total: int, label: str = "photos", *, quiet: bool = False) -> Generator[Callable[[], None]]:
     """A bar with the time left; yields what to call after each step. Silent where stderr is no terminal."""
     with bar(quiet=quiet or not stderr().is_terminal) as shown:
         task = shown.add_task(label, total=total)
@@ -73,7 +73,7 @@ def progress(total: int, label: str = "photos", *, quiet: bool = False) -> Itera
 
 
 @contextmanager
-def counting(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+def counting(label: str, *, quiet: bool = False) -> Generator[Callable[[int, int], None]]:
     """The same for work that reports `(done, total)` itself."""
     with bar(quiet=quiet or not stderr().is_terminal) as shown:
         task = shown.add_task(label, total=None)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -74,6 +74,6 @@ def fetch_classifiers(recipes: Iterable[Recipe]) -> None:
     from relume.lab.losses.perceptual import DEFAULT_BACKBONE, fetch
 
     for recipe in recipes:
-        options = recipe.method_options.get("perceptual") or {}
+        options: dict[str, Any] = recipe.method_options.get("perceptual") or {}
         if recipe.losses.get("perceptual") and not options.get("file"):
             fetch(options.get("backbone", DEFAULT_BACKBONE))

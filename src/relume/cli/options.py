@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -35,7 +35,7 @@ class Expand:
     """
 
     only: Collection[str] = ()
-    help: Mapping[str, str] = field(default_factory=dict)
+    help: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 _OF_A_MODEL = (*(each.name for each in fields(Controls)), "downsample")
@@ -65,7 +65,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
             continue
         own = list(_parameters(parameter.default, marks[0]))
         parameters += own
-        types = get_type_hints(type(parameter.default))
+        types = get_type_hints(cast("type[Any]", type(parameter.default)))
         words = {each.name: _takes_words(types[each.name]) for each in own}
         marked[parameter.name] = parameter.default, words
 
@@ -84,7 +84,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
 
 def _parameters(default: Any, mark: Expand) -> Iterator[inspect.Parameter]:
     """A keyword for each field of a dataclass, as Typer reads them."""
-    types = get_type_hints(type(default))
+    types = get_type_hints(cast("type[Any]", type(default)))
     for each in fields(default):
         told: Told | None = each.metadata.get("told")
         if told is None or (mark.only and each.name not in mark.only):

@@ -35,12 +35,19 @@ def evaluate_stress(folder: Path | None, found: Sequence[Candidate], outputs: Ou
         DataError: no photographs there.
     """
     require_laboratory()
-    from relume.evaluate.stress import limits_of, run_stress, stress_csv, stress_picture, stress_table
+    from relume.evaluate.stress import (
+        Stressed,
+        limits_of,
+        run_stress,
+        stress_csv,
+        stress_picture,
+        stress_table,
+    )
     from relume.evaluate.tasks.items import pictures_of
     from relume.lab.data.stress import trials
 
     pictures = pictures_of(folder, limit or USUAL_PICTURES)
-    through = {}
+    through: dict[str, list[Stressed]] = {}
     for candidate in found:
         with counting(candidate.label) as progress:
             through[candidate.label] = run_stress(candidate.enhance, pictures, trials(), progress)

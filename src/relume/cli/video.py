@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
@@ -119,7 +119,7 @@ _LONGEST = 10.0
 def require_video() -> None:
     """Raises MissingExtra, with the remedy, where PyAV is not installed."""
     try:
-        import av  # noqa: F401
+        import av  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as error:
         raise MissingExtra("relume video needs PyAV", install("video")) from error
 
@@ -209,7 +209,7 @@ class _Batch:
 
 
 @contextmanager
-def _speed(name: str, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+def _speed(name: str, quiet: bool) -> Generator[Callable[[int, int | None], None]]:
     """A bar with the time left and pictures per second; silent where stderr is no terminal."""
     from relume.cli.console import stderr
     from relume.progress import bar

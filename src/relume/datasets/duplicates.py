@@ -58,9 +58,9 @@ def similarity_matrix(paths: Sequence[Path], progress: Progress | None = None) -
 
 def scenes(similar: npt.NDArray[np.bool_]) -> list[list[int]]:
     """Connected components of a symmetric N x N relation, largest first, members in order."""
-    unseen, found = set(range(len(similar))), []
+    unseen, found = set(range(len(similar))), list[list[int]]()
     while unseen:
-        component, frontier = set(), {min(unseen)}
+        component, frontier = set[int](), {min(unseen)}
         while frontier:
             component |= frontier
             neighbours = np.flatnonzero(similar[sorted(frontier)].any(0))

@@ -229,7 +229,11 @@ def _everything(folder: Path) -> dict[str, Path]:
 def _matched(folder: Path, pattern: Part, reference: str) -> list[Pair]:
     """Dark images that fit a pattern, each with its target."""
     found: dict[str, Pair] = {}
-    images = cache(lambda place: images_by_name(place) if place.is_dir() else {})
+
+    @cache
+    def images(place: Path) -> dict[str, Path]:
+        return images_by_name(place) if place.is_dir() else {}
+
     for place in _folders(folder, PurePosixPath(pattern.low).parent, reference):
         for fields, low in _fitting(place, pattern.low, folder):
             wanted = folder / pattern.high.format(**fields)

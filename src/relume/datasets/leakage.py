@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from relume.datasets.duplicates import SAME_SCENE, fingerprint, similarities
 from relume.datasets.manifest import pixel_checksum
@@ -97,7 +98,7 @@ def find_leakage(
         RelumeError: an image cannot be read.
     """
     total = len(first) + len(second)
-    sums, prints = [], []
+    sums, prints = list[str](), list[npt.NDArray[np.float32]]()
     for index, path in enumerate([*first, *second], start=1):
         sums.append(pixel_checksum(path))
         prints.append(fingerprint(path))

@@ -78,9 +78,9 @@ class Findings:
     name: str
     folder: Path
     checked: int
-    missing: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list[str])
+    changed: list[str] = field(default_factory=list[str])
+    unexpected: list[str] = field(default_factory=list[str])
 
     @property
     def intact(self) -> bool:

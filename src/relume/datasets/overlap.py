@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from itertools import combinations
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from relume.datasets.layouts import LAYOUTS, is_layout
 from relume.errors import DataError
@@ -33,11 +33,12 @@ def set_at(where: str | Path) -> str | None:
 
 def trained_on(recipe: Mapping[str, Any]) -> list[str]:
     """Folders or references that a recipe, as JSON has it, trains on."""
-    data = recipe.get("data")
+    data: Any = recipe.get("data")
     if not isinstance(data, Mapping):
         return []
-    sources = [source["path"] for source in data.get("sources") or ()]
-    return sources or [data[key] for key in ("pairs",) if key in data]
+    table = cast("Mapping[str, Any]", data)
+    sources: list[str] = [source["path"] for source in table.get("sources") or ()]
+    return sources or [table[key] for key in ("pairs",) if key in table]
 
 
 def refuse_overlap(trained: Iterable[str], tested: str | Path, who: str) -> None:
@@ -71,7 +72,7 @@ def shared_photos(places: Collection[str]) -> str | None:
 def _folders() -> list[tuple[str, set[tuple[str, ...]]]]:
     """For each layout that shares photographs, what a path to one of its parts ends with."""
     named: list[tuple[str, set[tuple[str, ...]]]] = []
-    for name in sorted(frozenset().union(*SAME_PHOTOS)):
+    for name in sorted(frozenset[str]().union(*SAME_PHOTOS)):
         sides = [PurePosixPath(part.low).parent for part in LAYOUTS[name].parts.values()]
         named.append((name, {place.parts for side in sides for place in (side, side.parent)}))
     return named

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -37,11 +37,11 @@ def read_split(split: str | Path) -> list[str]:
         known = sorted(each.name.removesuffix(".json") for each in _FOLDER.iterdir())
         remedy = f"Name one of {', '.join(known)}, or a .json file made by `relume data split`."
         raise DataError(f"no split is called '{split}'", remedy)
-    content = read_json(file)
-    names = content.get("validation") if isinstance(content, dict) else None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    content: Any = read_json(file)
+    names: Any = cast("dict[str, Any]", content).get("validation") if isinstance(content, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in cast("list[Any]", names)):
         raise DataError("holds no list of names `validation`", "Name a split file.", path=file)
-    return names
+    return cast("list[str]", names)
 
 
 def held_out(pairs: Sequence[Pair], split: str | Path) -> list[Pair]:
@@ -85,7 +85,8 @@ def make_split(
 
 def _draw(groups: Sequence[Sequence[int]], wanted: int, seed: int) -> list[int]:
     held_out: list[int] = []
-    for position in np.random.default_rng(seed).permutation(len(groups)):
+    order: list[int] = np.random.default_rng(seed).permutation(len(groups)).tolist()
+    for position in order:
         if len(held_out) >= wanted:
             break
         if len(groups[position]) <= max(1, wanted // 4):

@@ -22,7 +22,7 @@ class Look:
         factor: by how much the local pass sees the photo reduced.
     """
 
-    arrays: Mapping[str, Floats] = field(default_factory=dict)
+    arrays: Mapping[str, Floats] = field(default_factory=dict[str, Floats])
     adjustment: Adjustment | None = None
     factor: int = 1
 

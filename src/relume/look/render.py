@@ -84,8 +84,9 @@ def render(photo: Photo, model: Model, look: Look, pool: Executor, *, tile: int 
 
 def _in_strips(pool: Executor, rows: slice, work: Callable[[slice], None]) -> None:
     """Do the work for all rows, given in pixels of the reduced photo, some at a time and in parallel."""
-    starts = range(rows.start, rows.stop, _ROWS)
-    for _ in pool.map(lambda start: work(slice(start, min(start + _ROWS, rows.stop))), starts):
+    first, last = int(rows.start), int(rows.stop)
+    strips = [slice(start, min(start + _ROWS, last)) for start in range(first, last, _ROWS)]
+    for _ in pool.map(work, strips):
         pass  # raises what the work raised
 
 

@@ -57,7 +57,7 @@ class Card:
     size_multiple: int
     halo: int | None
     files: Mapping[str, str]
-    graphs: Mapping[str, str] = field(default_factory=dict)
+    graphs: Mapping[str, str] = field(default_factory=dict[str, str])
     value_range: Sequence[float] = (0.0, 1.0)
     variants: Sequence[Mapping[str, Any]] = ()
     licence: str = ""
@@ -65,9 +65,9 @@ class Card:
     data: str = ""
     terms: str = ""
     limits: str = ""
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    environment: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    metrics: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    environment: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         counts: dict[str, tuple[object, int, int]] = {
@@ -91,7 +91,7 @@ class Card:
         if not self.graphs:
             object.__setattr__(self, "graphs", graph_names(self.name, self.thumbnail_size is not None))
         parts = {"image"} if self.thumbnail_size is None else {"global", "local"}
-        if set(self.graphs) != parts or not all(isinstance(file, str) for file in self.graphs.values()):
+        if set(self.graphs) != parts or not all(isinstance(file, str) for file in _items(self.graphs)):
             raise ValueError(f"its graphs are not {' and '.join(sorted(parts))}")
 
     @property
@@ -127,7 +127,8 @@ def card_from(table: object) -> tuple[Card, list[str]]:
     known = {each.name for each in fields(Card)}
     unknown = sorted(str(key) for key in said if key not in known)
     kept: dict[str, Any] = {key: value for key, value in said.items() if key in known}
-    return Card(**{**kept, "schema": SCHEMA}), unknown
+    kept["schema"] = SCHEMA
+    return Card(**kept), unknown
 
 
 def _is_count(value: object, least: int, most: int) -> bool:

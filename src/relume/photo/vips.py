@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -61,7 +61,7 @@ def set_limits(threads: int = 0) -> None:
 
 
 @contextmanager
-def calls(failed: Callable[[str], BaseException] = Failed) -> Iterator[None]:
+def calls(failed: Callable[[str], BaseException] = Failed) -> Generator[None]:
     """Every call of libvips stands in such a block, which maps what it fails with.
 
     libvips adds to one text what goes wrong, whatever bytes a file's names hold; pyvips cannot read some and

@@ -22,7 +22,7 @@ class _End:
 
 
 @contextmanager
-def ahead(items: Iterable[T], size: int) -> Iterator[Iterator[T]]:
+def ahead(items: Iterable[T], size: int) -> Generator[Iterator[T]]:
     """Make items in another thread while earlier ones are used; what fails there is raised here.
 
     When the block ends, however it ends, the thread does.

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from threading import Lock
 from typing import Any
 
-import onnxruntime as ort
+import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 
 from relume.arrays import Floats
 from relume.errors import InputTooLarge, ModelError, UsageError, scarce
@@ -19,6 +19,9 @@ _PROVIDERS = {
     "coreml": "CoreMLExecutionProvider",
     "directml": "DmlExecutionProvider",
 }
+
+# It has no types of its own.
+ort: Any = onnxruntime
 
 _REMEDY = "Install relume again, or export the model again."
 
