@@ -250,7 +250,7 @@ def adjust(change: Change, adjustment: Adjustment) -> Array:
         enhanced_3HW = exposure_curve(enhanced_3HW, adjustment.correction_C[:, None, None])
     if adjustment.highlight_guard > 0:
         enhanced_3HW = guard_highlights(image_3HW, enhanced_3HW, adjustment.highlight_guard)
-    if isinstance(adjustment.strength, float) and adjustment.strength == 1:
+    if isinstance(adjustment.strength, float) and adjustment.strength >= 1:
         return enhanced_3HW
     return _blend(image_3HW, enhanced_3HW, adjustment.strength)
 

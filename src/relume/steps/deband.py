@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from array_api_compat import device
-
-from relume.arrays import Array, namespace
+from relume.arrays import Array, device, namespace
 from relume.steps.grid import basis
 
 CELL = 8

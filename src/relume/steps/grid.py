@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from array_api_compat import device
-
-from relume.arrays import Array, namespace
+from relume.arrays import Array, device, namespace
 from relume.colour import LUMA_REC601
 from relume.steps.curve import exposure_curve
 
