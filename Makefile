@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PHOTO ?= docs/images/night.jpg
 OUT ?= build/night.relume.jpg
+QUICK := $(addprefix tests/,cli/test_enhance_one.py cli/test_enhance_many.py cli/test_enhance_in_place.py \
+	photo/test_read.py photo/test_write.py look jobs models test_api.py test_docs.py test_threads.py)
 
 .PHONY: enhance check test lint bench clean
 
@@ -25,7 +27,7 @@ enhance: $(VENV)/base ## enhance a real photo with the shipped weights
 	@echo "before: $(PHOTO)  after: $(OUT)"
 
 check: $(VENV)/dev lint ## run linters and the product's quick tests: under two minutes on two cores
-	$(BIN)/python -m pytest -m 'not slow' tests/cli tests/photo tests/look tests/models tests/jobs tests/test_api.py tests/test_docs.py
+	$(BIN)/python -m pytest -m 'not slow' $(QUICK)
 
 test: $(VENV)/dev lint ## run linters and every test
 	$(BIN)/python -m pytest
