@@ -134,12 +134,14 @@ class Store:
         sums.sub_(self._sums.gather(top, right)).sub_(self._sums.gather(bottom, left))
         sums.add_(self._sums.gather(top, left))
         if self._sums.lane == torch.int16:
-            sums = sums.int().bitwise_and_(0xFFFF)
+            sums = sums.view(torch.uint16)
         return _planes(sums).div_(255 * heights_BS[:, None, :, None] * widths_BT[:, None, None, :])
 
     def _upload(self, axes: Sequence[Axes]) -> tuple[Tensor, Tensor]:
         """Values along rows and columns, one of each for each sample, on the device."""
-        rows, columns = (torch.from_numpy(np.stack(axis)) for axis in zip(*axes, strict=True))
+        # Half as wide as NumPy's, where that suffices: positions are most of what a gather reads.
+        wide = torch.int64 if max(len(self._pixels.words), len(self._sums.words)) >> 31 else torch.int32
+        rows, columns = (torch.from_numpy(np.stack(axis)).to(wide) for axis in zip(*axes, strict=True))
         return to_device(rows, self.device), to_device(columns, self.device)
 
 
