@@ -57,4 +57,4 @@ class Look:
 
 
 def _stops(gain_C: Any) -> list[float]:
-    return [round(float(stops), 2) for stops in np.log2(gain_C)]
+    return [round(float(stops), 2) + 0.0 for stops in np.log2(gain_C)]  # no -0.0
