@@ -77,7 +77,12 @@ def test_auto_leaves_a_well_lit_photo_bit_for_bit(enhancer: Enhancer, dtype: typ
 
 
 def test_auto_treats_a_dark_photo_wholly(enhancer: Enhancer) -> None:
-    np.testing.assert_array_equal(enhancer.enhance(dark()), enhancer.enhance(dark(), strength=1))
+    by_number, by_itself = (
+        enhancer.enhance(dark(), strength=strength, exposure=0.3) for strength in (1, "auto")
+    )
+    np.testing.assert_array_equal(by_number, by_itself)
+    means = [enhancer.enhance(dark(), strength=strength).mean() / 255 for strength in (1, "auto")]
+    assert means[1] == pytest.approx(min(means[0], 0.44), abs=0.01)  # brightens so far and no further
     np.testing.assert_array_equal(relume.enhance(dark()), enhancer.enhance(dark(), strength="auto"))
 
 

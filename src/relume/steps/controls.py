@@ -47,7 +47,8 @@ _DARKEST = 1 / 510
 """Half a step of 8 bits: nothing is known of a channel below it, nor above its mirror image."""
 
 _UNSEEN = 1.95 / 255
-"""Mean luma at which half of the change is kept: a frame of level 1 becomes one of level 8 at most."""
+"""Mean luma at which half of the change is kept, and all of it from twice as much on: a frame of level 1
+becomes one of level 8 at most."""
 
 _HEADROOM, _FALL, _SHOULDER = 0.25, 0.95, 1.0
 """Of the highlight guard, in log odds."""
@@ -168,7 +169,7 @@ def evidence(image_3HW: Array) -> Array:
     There is nothing to bring out of such frames but noise, and what is black stays black.
     """
     power = _mean_luma(image_3HW) ** 4
-    return power / (power + _UNSEEN**4)
+    return namespace(power).clip(1.05 * power / (power + _UNSEEN**4), None, 1.0)
 
 
 def effective_gain(preview: Change) -> Array:
