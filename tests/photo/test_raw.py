@@ -155,7 +155,7 @@ def test_limits(data: bytes) -> None:
 def test_every_truncation_is_an_error_and_nothing_is_printed(
     data: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for size in np.linspace(8, len(data) - 200, 12).astype(int):
+    for size in np.linspace(8, len(data) - 200, 6).astype(int):
         with pytest.raises(InputInvalid) as caught:
             read_photo(data[:size])
         assert "\n" not in str(caught.value)
@@ -174,7 +174,7 @@ def test_random_damage_never_escapes(data: bytes, tmp_path: Path) -> None:
         "from relume.photo import read_photo\n"
         "rng = np.random.default_rng(11)\n"
         "data = Path(sys.argv[1]).read_bytes()\n"
-        "for _ in range(16):\n"
+        "for _ in range(8):\n"
         "    changed = bytearray(data)\n"
         "    for _ in range(int(rng.integers(1, 6))):\n"
         "        changed[int(rng.integers(0, 300))] = int(rng.integers(0, 256))\n"
