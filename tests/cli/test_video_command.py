@@ -120,6 +120,8 @@ def test_without_its_extra_the_remedy_is_told(
 
 
 BEGUN = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a script's background has it ignored
 from relume.cli import main
 from relume.video.encode import Writer
 

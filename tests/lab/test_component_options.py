@@ -43,8 +43,8 @@ def test_options_that_no_network_can_have(name: str, options: dict[str, Any]) ->
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_names_its_options(name: str) -> None:
+    needed = {"teacher": {"run": "nowhere"}} if name == "unsupervised" else {}
     with pytest.raises(UsageError, match=f"method '{name}' have no 'colour'"):
-        needed = {"teacher": {"run": "nowhere"}} if name == "unsupervised" else {}
         build_method(name, build("zero-dce"), {"exposure": 1.0}, {**needed, "colour": "red"})
 
 

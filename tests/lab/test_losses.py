@@ -9,6 +9,7 @@ from skimage.metrics import structural_similarity
 
 from relume.errors import UsageError
 from relume.lab.losses import charbonnier, ssim, ssim_loss, weighted_losses
+from relume.lab.losses.gt_mean import gt_mean_loss
 
 
 def images(height: int = 31, width: int = 43) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,6 +65,21 @@ def test_terms_are_exact_under_mixed_precision() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         mixed = weighted_losses({"ssim": 1.0}, first, second)
     torch.testing.assert_close(mixed["ssim"], ssim_loss(first, second))
+
+
+def test_gt_mean_by_hand() -> None:
+    target = torch.full((1, 3, 8, 8), 0.4, dtype=torch.float64)
+    alike, darker = target + 0.0, target / 4
+    assert gt_mean_loss(alike, target).item() == pytest.approx(1e-3)
+    # Means that far apart leave nothing to the plain loss, and scaled the two images are equal.
+    assert gt_mean_loss(darker, target).item() == pytest.approx(1e-3, abs=1e-4)
+    near = target * 1.1
+    distance = (0.04**2 / (4 * (0.044**2 + 0.04**2))) + 0.5 * np.log(
+        (0.044**2 + 0.04**2) / (2 * 0.044 * 0.04)
+    )
+    plain = np.exp(-distance)
+    expected = plain * np.sqrt(0.04**2 + 1e-6) + (1 - plain) * 1e-3
+    assert gt_mean_loss(near, target).item() == pytest.approx(expected)
 
 
 def test_unknown_terms_are_refused() -> None:

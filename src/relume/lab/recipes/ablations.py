@@ -12,6 +12,7 @@ from relume.lab.ablation import Grid
 from relume.lab.recipe import Phase, Recipe
 from relume.lab.recipes.compact_clarity import LOSSES, compact_clarity_cpu
 from relume.lab.recipes.iaml import iaml, iaml_cpu
+from relume.lab.recipes.photo import photo
 
 
 def _narrow_iaml() -> Recipe:
@@ -73,6 +74,13 @@ def _distillation() -> Recipe:
     )
 
 
+def _short_photo() -> Recipe:
+    """`photo` for an eighth of its steps, enough to tell structures apart by what they do at once."""
+    recipe = photo()
+    phases = tuple(replace(phase, steps=phase.steps // 8) for phase in recipe.phases)
+    return replace(recipe, phases=phases, network_options={"knots": 6}, average=0.99)
+
+
 def _losses(*names: str) -> str:
     return "losses=" + json.dumps({name: LOSSES[name] for name in names})
 
@@ -109,6 +117,17 @@ _AT_ONCE = 'phases=[{"steps": 600, "crop": 128, "batch": 4}]'
 _FIDELITY = ("charbonnier", "frequency", "perceptual", "ms-ssim", "gradient")
 
 GRIDS: Mapping[str, Grid] = {
+    "exposure": Grid(
+        name="exposure",
+        question="What does it bring that the global pass answers locally?",
+        recipe=_short_photo,
+        cells={
+            "one-gain": ["network_options.knots=0"],
+            "map": ["network_options.knots=1"],
+            "bilateral": [],
+            "bilateral-fine": ["network_options.knots=9"],
+        },
+    ),
     "compact-clarity": Grid(
         name="compact-clarity",
         question="What do progression, the loss terms, and the blocks for contrast and gradients contribute?",

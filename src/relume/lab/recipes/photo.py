@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from relume.lab.darkness import DAYLIGHT, NIGHT, SMOOTH, Darkness
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe, Source
 
@@ -47,6 +49,15 @@ def photo() -> Recipe:
         ),
         optimizer=Optimizer(lr=1e-3),
         validation_images=60,
+    )
+
+
+def photo_best() -> Recipe:
+    """`photo` with a local pass of six times the multiplications, for those who wait and as a teacher."""
+    return replace(
+        photo(),
+        name="photo-best",
+        network_options={"widths": [32, 64, 128, 256], "depths": [2, 2, 2, 2]},
     )
 
 
