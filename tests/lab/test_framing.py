@@ -30,10 +30,10 @@ def test_resizing_shows_the_whole_image_in_both_orientations_only(tiny_root: Pat
 def test_the_thumbnail_of_a_resized_image_shows_all_of_it(tiny_root: Path) -> None:
     options = Data(framing="resize", quarter_turns=False, context=0.3)
     pairs = load_pairs(training_and_validation(tiny_root, options)[0])
-    batch = PairedCrops(pairs, options, 0, 8).batch(0, Phase(1, 16, 4))
+    batch = PairedCrops(pairs, options, 0, 16).batch(0, Phase(1, 16, 4))
     by_name = {pair.name: pair for pair in pairs}
     for name, thumbnail in zip(batch.names, batch.thumbnail_BCST, strict=True):
-        whole = F.adaptive_avg_pool2d(to_tensor(by_name[name].low_HWC), 8)[0]
+        whole = F.adaptive_avg_pool2d(to_tensor(by_name[name].low_HWC), 16)[0]
         assert any(torch.allclose(thumbnail, image) for image in (whole, whole.flip(-1)))
     assert batch.window_B4.tolist() == [[0, 1, 0, 1]] * 4
 
