@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import time
 from collections.abc import Callable, Generator
@@ -147,8 +148,8 @@ class _Batch:
 
     def run(self, paths: list[str], output: Path | None, format_name: str, recursive: bool) -> None:
         # What is heavy is loaded before the first clip, whose fault it would seem to be otherwise.
-        import relume.enhancer
-        import relume.video.clip  # noqa: F401
+        importlib.import_module("relume.enhancer")
+        importlib.import_module("relume.video.clip")
         from relume.cli.enhance import Lines, report
         from relume.jobs.batch import exit_code, not_found, run_jobs
         from relume.jobs.inputs import find_inputs, without_results
