@@ -15,7 +15,8 @@ from photo.broken import chunk, tiff
 from photo.test_read import items, jpeg_with, png_with, xmp
 from photo.test_read import segment as segment_of
 from relume.errors import ExitCode
-from relume.photo import jpeg, read_photo
+from relume.photo import read_photo
+from relume.photo.codecs import segments
 from shared import CASES, Result, dark, digest
 
 Run = Callable[..., Result]
@@ -37,15 +38,15 @@ def case(tmp_path: Path) -> Callable[[str], Path]:
 def segment(path: Path, start: bytes) -> bytes:
     """The content of the JPEG segment that starts so."""
     data = path.read_bytes()
-    listed = jpeg.parts(lambda at, size: data[at : at + size])
+    listed = segments.parts(lambda at, size: data[at : at + size])
     contents = (data[part.at : part.at + part.size] for part in listed)
     return next(content for content in contents if content.startswith(start))
 
 
 def trailer(path: Path) -> bytes:
     data = path.read_bytes()
-    *_, end = jpeg.parts(lambda at, size: data[at : at + size])
-    assert end.marker == jpeg.END
+    *_, end = segments.parts(lambda at, size: data[at : at + size])
+    assert end.marker == segments.END
     return data[end.at :]
 
 

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from relume.errors import InputInvalid, RelumeError
-from relume.photo import FORMATS, Photo, avif, colour, encode_photo, read_photo
+from relume.photo import FORMATS, Photo, colour, encode_photo, read_photo
+from relume.photo.codecs import avif
 from relume.photo.metadata import split_photoshop
 
 from . import samples

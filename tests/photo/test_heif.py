@@ -116,7 +116,7 @@ def _with_icc(pixels: np.ndarray, icc: bytes) -> bytes:
 
 
 def test_gain_and_depth_maps_are_noted() -> None:
-    from relume.photo.heif import _metadata
+    from relume.photo.codecs.heif import _metadata
 
     info = {"aux": {"urn:com:apple:photo:2020:aux:hdrgainmap": [2]}, "depth_images": [object()]}
     assert _metadata(info)[1] == ["gain map dropped", "depth map dropped"]
@@ -213,7 +213,7 @@ def test_other_formats_need_no_package() -> None:
         "import sys\n"
         "from relume.photo import read_photo\n"
         "read_photo(sys.stdin.buffer.read())\n"
-        "print([name for name in ('pi_heif', 'rawpy', 'relume.photo.heif') if name in sys.modules])\n"
+        "print([name for name in ('pi_heif', 'rawpy', 'relume.photo.codecs.heif') if name in sys.modules])\n"
     )
     jpeg = samples.pillow_file(samples.ramp(), "JPEG")
     done = subprocess.run([sys.executable, "-c", script], input=jpeg, capture_output=True, check=True)

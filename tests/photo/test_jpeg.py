@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from relume.errors import InputInvalid
-from relume.photo import jpeg, read_photo
+from relume.photo import read_photo
+from relume.photo.codecs import segments
 
 from . import samples
 from .broken import noise
@@ -50,10 +51,10 @@ def stray_at_the_end(data: bytes) -> bytes:
 
 
 def stray_behind_each_scan(data: bytes) -> bytes:
-    listed = list(jpeg.parts(lambda at, size: data[at : at + size]))
+    listed = list(segments.parts(lambda at, size: data[at : at + size]))
     for before, part in reversed(list(pairwise(listed))):
-        if before.marker == jpeg.SCAN:
-            at = part.at - (2 if part.marker == jpeg.END else 4)
+        if before.marker == segments.SCAN:
+            at = part.at - (2 if part.marker == segments.END else 4)
             data = data[:at] + bytes(20) + data[at:]
     return data
 
@@ -108,7 +109,7 @@ def test_cut_pixels_are_refused_wherever_they_are_cut(options: dict[str, object]
 
 def test_parts_are_listed_to_the_end_of_the_photo_and_no_further() -> None:
     data = file(progressive=True)
-    listed = list(jpeg.parts(lambda at, size: (data + data)[at : at + size]))
-    assert listed[-1] == jpeg.Part(jpeg.END, len(data), 0)
-    assert sum(part.marker == jpeg.SCAN for part in listed) > 5
-    assert jpeg.mended(data) == (data, [])
+    listed = list(segments.parts(lambda at, size: (data + data)[at : at + size]))
+    assert listed[-1] == segments.Part(segments.END, len(data), 0)
+    assert sum(part.marker == segments.SCAN for part in listed) > 5
+    assert segments.mended(data) == (data, [])

@@ -138,7 +138,7 @@ def test_exif_stays_without_the_maker_note(data: bytes) -> None:
 
 
 def test_exif_of_a_file_with_another_magic_number() -> None:
-    from relume.photo.raw import _metadata
+    from relume.photo.codecs.raw import _metadata
 
     panasonic = b"IIU\0" + dng(mosaic())[4:]
     assert _metadata(panasonic) == _metadata(dng(mosaic()))

@@ -144,7 +144,7 @@ def test_a_jpeg_inside_a_jpeg_xl_is_that_jpeg() -> None:
     [(8, 8), (256, 256), (300, 200), (40, 30), (1000, 7), (70000, 1), (160, 90), (17, 5000)],
 )
 def test_the_size_of_a_jpeg_xl_is_known_before_it_is_decoded(width: int, height: int) -> None:
-    from relume.photo.jxl import _codestream, _size
+    from relume.photo.codecs.jxl import _codestream, _size
 
     for container in (False, True):
         data = jxl(np.zeros((height, width), np.uint8), use_container=container)

@@ -19,6 +19,7 @@ from PIL import Image, IptcImagePlugin
 from relume.errors import OutputUnwritable, RelumeError, UsageError
 from relume.photo import FORMATS, Metadata, Photo, encode_photo, read_photo, write_photo
 from relume.photo import write as write_module
+from relume.photo.codecs import png as png_module
 
 from . import samples
 
@@ -322,7 +323,7 @@ def test_interrupt_inside_the_encoder(tmp_path: Path, monkeypatch: pytest.Monkey
 
         return write
 
-    monkeypatch.setattr(write_module.containers, "inserting", breaks)
+    monkeypatch.setattr(png_module, "inserting", breaks)
     with pytest.raises(KeyboardInterrupt):
         write_photo(Photo(samples.ramp()), tmp_path / "photo.png")
     assert list(tmp_path.iterdir()) == []

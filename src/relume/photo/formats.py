@@ -47,6 +47,8 @@ class Format(Readable):
         bits: most bits a channel that relume writes: 8, 12 or 16.
         max_side: most pixels a side.
         iptc: holds an IPTC block (EXIF, XMP and ICC fit every format here).
+        comments: holds comments without a name.
+        texts: holds named texts.
         grey: stores a grey photo as one channel; the others store it as RGB with equal channels.
         quality: default quality 1..100 of a lossy format, None for a lossless one.
     """
@@ -56,6 +58,8 @@ class Format(Readable):
     bits: int
     max_side: int
     iptc: bool
+    comments: bool = False
+    texts: bool = False
     grey: bool
     quality: int | None
 
@@ -74,6 +78,7 @@ _ALL = (
         bits=8,
         max_side=65500,
         iptc=True,
+        comments=True,
         grey=True,
         quality=95,
     ),
@@ -86,6 +91,7 @@ _ALL = (
         bits=16,
         max_side=2**31 - 1,
         iptc=False,
+        texts=True,
         grey=True,
         quality=None,
     ),

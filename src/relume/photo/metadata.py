@@ -12,6 +12,7 @@ from relume.photo import ifd
 from relume.photo.ifd import Directory, ReadAt, Value
 from relume.photo.photo import Metadata
 
+XMP_NAMESPACE = b"http://ns.adobe.com/xap/1.0/\0"
 _EXIF_PREFIX = b"Exif\0\0"
 PHOTOSHOP = b"Photoshop 3.0\0"
 _IPTC_RESOURCE = 0x0404

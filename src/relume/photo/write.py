@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,26 +16,17 @@ import pyvips
 
 from relume.errors import OutputUnwritable, UsageError
 from relume.files import replacing
-from relume.photo import colour, containers, metadata, vips
+from relume.photo import colour, metadata, vips
+from relume.photo.codecs import writer
 from relume.photo.colour import Profile
 from relume.photo.formats import TITLES, Format, parse_format
+from relume.photo.opened import open_file
 from relume.photo.photo import Metadata, Part, Photo
-from relume.photo.read import open_file
 from relume.photo.refusals import MOST_DPI
 
 _ROWS = 256
 _MOST_NAMED = 4
 _BIT_DEPTH_NOTE = "16 bits a channel reduced to {}"
-
-# Fast settings that still compress well: PNG with one fixed filter, AVIF well below its slowest.
-# JPEG's optimised Huffman tables would save 2 to 5 % but hold the whole photo's coefficients in memory.
-_SAVE: dict[str, dict[str, Any]] = {
-    "jpeg": {"subsample_mode": "off"},
-    "png": {"compression": 6, "filter": "sub"},
-    "webp": {"effort": 4, "alpha_q": 100},
-    "tiff": {"compression": "deflate", "predictor": "horizontal"},
-    "avif": {"compression": "av1", "effort": 2, "subsample_mode": "off"},
-}
 
 
 def encode_photo(
@@ -155,11 +146,7 @@ def _encode(
     """Encode into an empty, seekable file; returns the notes."""
     _check(photo, form, quality, path)
     about, notes = (Metadata(dpi=photo.metadata.dpi), []) if strip else _fitting(photo, form)
-    options = dict(_SAVE[form.name], keep="icc")
-    if form.quality is not None:
-        options["Q"] = form.quality if quality is None else quality
-    if form.bits == 12:
-        options["bitdepth"] = 12 if photo.bits == 16 else 8
+    chosen = quality or form.quality or 0
 
     def failed(said: str) -> OutputUnwritable:
         reason = f"the {form.title} encoder failed" + (f" ({said})" if said else "")
@@ -168,7 +155,8 @@ def _encode(
     try:
         with vips.calls(failed):
             image, pixel_notes = _image(photo, form, about.icc)
-            notes += pixel_notes + _save(image, form, options, about, sink)
+            saved = writer(form.name).save(image, about, sink, quality=chosen, bits=photo.bits)
+            notes += pixel_notes + saved
     except MemoryError as error:
         reason, remedy = "there is not enough memory to write the photo", "Close other programs."
         raise OutputUnwritable(reason, remedy, path=path) from error
@@ -181,8 +169,8 @@ def _fitting(photo: Photo, form: Format) -> tuple[Metadata, list[str]]:
     places = (
         ("IPTC", about.iptc, form.iptc),
         ("Photoshop resources", about.resources, form.iptc),
-        ("comment", about.comments, form.name == "jpeg"),
-        ("text", about.texts, form.name == "png"),
+        ("comment", about.comments, form.comments),
+        ("text", about.texts, form.texts),
     )
     notes = [
         f"{name} dropped: {form.title} has no place for it"
@@ -282,83 +270,3 @@ def _with_resolution(image: pyvips.Image, dpi: tuple[float, float] | None) -> py
     across, down = dpi or (72.0, 72.0)
     most = MOST_DPI / 25.4
     return image.copy(xres=min(across / 25.4, most), yres=min(down / 25.4, most))
-
-
-def _save(
-    image: pyvips.Image, form: Format, options: dict[str, Any], about: Metadata, sink: BinaryIO
-) -> list[str]:
-    """Stream the encoded image with its metadata into `sink`; returns notes."""
-    notes: list[str] = []
-    write: Callable[[bytes], object] = sink.write
-    if form.name == "jpeg":
-        extra, notes = containers.jpeg_segments(about)
-        write = containers.inserting(sink.write, containers.INSERT_AT["jpeg"], extra)
-    elif form.name == "png":
-        write = containers.inserting(sink.write, containers.INSERT_AT["png"], containers.png_chunks(about))
-        options = dict(options, keep="none")
-    elif form.name == "webp":
-        data = image.webpsave_buffer(**options)
-        sink.write(containers.webp_with(data, about, image.width, image.height, alpha=image.hasalpha()))
-        return notes
-    else:
-        image, options = _attach(image, form, options, about)
-    _stream(image, form, options, sink, write)
-    sink.write(containers.trailer(about))
-    if form.name == "tiff":
-        notes += metadata.add_to_tiff(sink, about)
-    if form.name == "avif" and about.exif:
-        containers.put_exif_into_avif(sink, about.exif)
-    return notes
-
-
-def _attach(
-    image: pyvips.Image, form: Format, options: dict[str, Any], about: Metadata
-) -> tuple[pyvips.Image, dict[str, Any]]:
-    """Hand libvips the blocks of the formats whose structure it writes best itself."""
-    image = image.copy()
-    keep = ["icc"]
-    if about.xmp:
-        vips.set_blob(image, "xmp-data", about.xmp)
-        keep.append("xmp")
-    if about.exif and form.name == "avif":
-        vips.set_blob(image, "exif-data", b"Exif\0\0" + about.exif)
-        keep.append("exif")
-    return image, dict(options, keep=":".join(keep))
-
-
-def _stream(
-    image: pyvips.Image,
-    form: Format,
-    options: dict[str, Any],
-    sink: BinaryIO,
-    write: Callable[[bytes], object],
-) -> None:
-    """Encode through callbacks into `sink`. What goes wrong in one is kept, and raised afterwards:
-    an exception cannot cross libvips' C code.
-    """
-    failed: list[BaseException] = []
-
-    def guarded(step: Callable[..., Any], instead: Any) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            try:
-                return step(*arguments)
-            except BaseException as error:  # noqa: BLE001 - Ctrl-C included: raised again below
-                failed.append(error)
-                return instead
-
-        return call
-
-    def write_chunk(chunk: Any) -> int:
-        write(bytes(chunk))
-        return len(chunk)
-
-    target = pyvips.TargetCustom()
-    target.on_write(guarded(write_chunk, -1))
-    target.on_seek(guarded(sink.seek, -1))
-    target.on_read(guarded(sink.read, b""))
-    target.on_end(lambda: 0)
-    saver = "heifsave_target" if form.name == "avif" else f"{form.name}save_target"
-    with vips.calls(lambda said: failed[0] if failed else vips.Failed(said)):
-        pyvips.Operation.call(saver, image, target, **options)
-    if failed:
-        raise failed[0]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from relume.photo.opened import Opened
 from relume.photo.photo import Photo
 from relume.photo.pixels import split
 from relume.photo.refusals import check_size, damaged
@@ -23,18 +24,18 @@ _TEXTS = (b"P1", b"P2", b"P3")
 _COLOURS = (b"P3", b"P6")
 
 
-def read(data: bytes, path: str, max_pixels: int) -> Photo:
+def read(opened: Opened, max_pixels: int) -> Photo:
     """Read a PNM file; what is no depth of 8 or 16 bits is scaled to one, with a note.
 
     Args:
-        data: the whole file; pictures behind the first are left out.
-        path: its name for messages.
+        opened: the file, which is read whole; pictures behind the first are left out.
         max_pixels: most pixels to accept, checked before any is decoded.
 
     Raises:
         InputInvalid: truncated or damaged.
         InputTooLarge: beyond `max_pixels`.
     """
+    data, path = opened.whole(), opened.path
     kind = data[:2]
     head = _HEADER[kind in _BITS].match(data[:_LONGEST_HEADER])
     width, height, largest = (int(head[index] or 1) for index in (2, 3, 4)) if head else (0, 0, 0)

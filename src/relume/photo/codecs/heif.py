@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from relume.errors import MissingExtra, RelumeError, install
 from relume.photo import colour, metadata, vips
-from relume.photo.containers import boxes
+from relume.photo.boxes import boxes
+from relume.photo.opened import Opened
 from relume.photo.photo import Metadata, Photo
 from relume.photo.pixels import fill_range, split
 from relume.photo.refusals import check_size, damaged, no_memory
@@ -19,12 +20,11 @@ from relume.photo.refusals import check_size, damaged, no_memory
 _ERRORS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError)
 
 
-def read(data: bytes, path: str, max_pixels: int) -> Photo:
+def read(opened: Opened, max_pixels: int) -> Photo:
     """Read the main picture of a HEIC or HEIF file, which libheif itself turns upright.
 
     Args:
-        data: the whole file.
-        path: its name for messages.
+        opened: the file, which is read whole.
         max_pixels: most pixels to accept, checked before any is decoded.
 
     Raises:
@@ -32,6 +32,7 @@ def read(data: bytes, path: str, max_pixels: int) -> Photo:
         InputTooLarge: beyond `max_pixels`, or more than memory holds.
         MissingExtra: `pi-heif` is not installed.
     """
+    data, path = opened.whole(), opened.path
     try:
         import pi_heif
     except ImportError:

@@ -8,6 +8,7 @@ import struct
 import numpy as np
 from PIL import BmpImagePlugin
 
+from relume.photo.opened import Opened
 from relume.photo.photo import Metadata, Photo
 from relume.photo.pixels import split
 from relume.photo.refusals import MOST_DPI, check_size, damaged
@@ -18,18 +19,18 @@ _ERRORS = (ValueError, EOFError, SyntaxError, OSError, KeyError, IndexError, Ove
 _MODES = {"1": "L", "L": "L", "RGB": "RGB", "RGBA": "RGBA"}
 
 
-def read(data: bytes, path: str, max_pixels: int) -> Photo:
+def read(opened: Opened, max_pixels: int) -> Photo:
     """Read a BMP file.
 
     Args:
-        data: the whole file.
-        path: its name for messages.
+        opened: the file, which is read whole.
         max_pixels: most pixels to accept, checked before any is decoded.
 
     Raises:
         InputInvalid: truncated or damaged, or of a kind that Pillow does not read.
         InputTooLarge: beyond `max_pixels`.
     """
+    data, path = opened.whole(), opened.path
     try:
         # Not by `Image.open`, which prints warnings of its own of large pictures.
         image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))

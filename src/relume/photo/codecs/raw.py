@@ -15,6 +15,7 @@ import numpy.typing as npt
 from relume.errors import InputInvalid, MissingExtra, OutOfResources, exhausted, install
 from relume.photo import metadata
 from relume.photo.ifd import EXIF_IFD, Directory
+from relume.photo.opened import Opened
 from relume.photo.photo import Metadata, Photo
 from relume.photo.pixels import split
 from relume.photo.refusals import check_size, damaged, no_memory
@@ -26,17 +27,19 @@ _ALMOST_TIFF = (b"IIRO", b"IIRS", b"IIU\0")
 # LibRaw goes on after these, with a picture that is partly empty, and only prints them.
 _DAMAGE = (b"data corrupted", b"Unexpected end of file")
 _LONGEST_ANSWER = 1 << 16
-_START = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from relume.photo.raw import main; main()"
+_START = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
+    "from relume.photo.codecs.raw import main; main()"
+)
 
 
-def read(data: bytes, path: str, max_pixels: int) -> Photo:
+def read(opened: Opened, max_pixels: int) -> Photo:
     """Develop a camera raw file: the camera's white balance, no brightening, 16-bit sRGB, upright.
 
     LibRaw works in a process of its own: it tells some damage on stderr alone, which is the whole program's.
 
     Args:
-        data: the whole file.
-        path: its name for messages.
+        opened: the file, which is read whole.
         max_pixels: most pixels to accept, checked before any is decoded.
 
     Raises:
@@ -44,6 +47,7 @@ def read(data: bytes, path: str, max_pixels: int) -> Photo:
         InputTooLarge: beyond `max_pixels`, or more than memory holds.
         MissingExtra: `rawpy` is not installed.
     """
+    data, path = opened.whole(), opened.path
     try:
         import rawpy
     except ImportError:

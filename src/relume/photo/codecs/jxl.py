@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from relume.errors import MissingExtra, install
 from relume.photo import colour, metadata, vips
-from relume.photo.containers import boxes
+from relume.photo.boxes import boxes
+from relume.photo.codecs.extras import CLAIMS
+from relume.photo.opened import Opened
 from relume.photo.photo import Metadata, Photo
 from relume.photo.pixels import split
 from relume.photo.refusals import check_size, damaged
-from relume.photo.scan import CLAIMS
 
 _START = b"\xff\x0a"
 # Bits of a side's length, by the two bits before them; and widths by height (ISO/IEC 18181-1, annex A).
@@ -22,12 +23,11 @@ _LOST = {b"jhgm": metadata.GAIN_MAP, b"jumb": CLAIMS}
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 
-def read(data: bytes, path: str, max_pixels: int) -> Photo | bytes:
+def read(opened: Opened, max_pixels: int) -> Photo | bytes:
     """Read a JPEG XL file, which libjxl itself turns upright.
 
     Args:
-        data: the whole file.
-        path: its name for messages.
+        opened: the file, which is read whole.
         max_pixels: most pixels to accept, checked before any is decoded.
 
     Returns:
@@ -38,6 +38,7 @@ def read(data: bytes, path: str, max_pixels: int) -> Photo | bytes:
         InputTooLarge: beyond `max_pixels`, or more than memory holds.
         MissingExtra: `pillow-jxl-plugin` is not installed.
     """
+    data, path = opened.whole(), opened.path
     try:
         from pillow_jxl import Decoder
     except ImportError:
