@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from relume.cli import models
-from relume.cli.doctor import EXTRAS
+from relume.doctor import EXTRAS
 from relume.errors import ExitCode, OutputUnwritable
 from relume.models import load_card, store
 from relume.photo import FORMATS, Photo, encode_photo

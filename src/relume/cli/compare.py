@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 import typer
 
 from relume.cli.candidates import (
-    Candidate,
     ClassicalOption,
     ModelsOption,
     NetworksOption,
     RunsOption,
     candidates,
 )
-from relume.cli.options import MEASURED, Measuring, expanded
-from relume.cli.selection import LayoutOption, OnlyOption, Selection, select
+from relume.cli.console import say
+from relume.cli.options import MEASURED, LayoutOption, Measuring, OnlyOption, expanded
 from relume.errors import UsageError
 
 if TYPE_CHECKING:
+    from relume.datasets.selection import Selection
+    from relume.evaluate.candidates import Candidate
     from relume.evaluate.sheet import SheetRow
 
 Item = TypeVar("Item")
@@ -66,6 +67,7 @@ def compare(
     the decoder of a dark image and the teacher's of the clean one see, scale by scale; with several images
     it also says how much of the maps depends on the image at all, and how well both agree.
     """
+    from relume.datasets.selection import select
     from relume.evaluate.sheet import comparison_html, comparison_png
     from relume.files import check_target, write_file
     from relume.photo.vips import set_limits
@@ -74,6 +76,8 @@ def compare(
         raise UsageError(f"cannot draw '{out}'", "Give --out a name that ends in .png or .html.")
     set_limits()
     selected = select(low, high, only, layout)
+    if selected.note:
+        say(selected.note)
     check_target(out, selected.files)
     scenes = _scenes(selected, limit)
     if features is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relume.cli import completion
-from relume.cli.selection import LayoutOption
+from relume.cli.options import LayoutOption
 from relume.errors import DataError, UsageError
 from relume.files import check_target, write_file
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,32 +10,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relume.cli.candidates import (
-    Candidate,
     ClassicalOption,
     ModelsOption,
     NetworksOption,
     RunsOption,
     candidates,
 )
-from relume.cli.options import MEASURED, Measuring, expanded
-from relume.cli.selection import LayoutOption, OnlyOption, Selection, select
+from relume.cli.console import say
+from relume.cli.options import MEASURED, LayoutOption, Measuring, OnlyOption, expanded
+from relume.cli.outputs import Outputs
 from relume.cli.stress import StressOption, evaluate_stress
 from relume.cli.tasks import (
     LIGHTS,
     CameraOption,
     DarknessOption,
     LimitOption,
-    Outputs,
     PictureOption,
     TaskOption,
     evaluate_task,
 )
 from relume.errors import MissingExtra, UsageError, install
-from relume.files import check_target, write_file
 
 if TYPE_CHECKING:
     from relume.datasets.pairs import Pair
+    from relume.datasets.selection import Selection
     from relume.evaluate import Perceptual, Report
+    from relume.evaluate.candidates import Candidate
     from relume.evaluate.noreference import Changes
 
 
@@ -117,10 +115,9 @@ def evaluate(
     [bold]relume evaluate dark.mp4 bright.mp4 --strength auto[/bold] measures a clip: flicker, errors along
     motion, and fidelity where there is a bright original. --pred scores a finished clip.
     """
+    from relume.datasets.selection import select
     from relume.photo.vips import set_limits
 
-    if table is not None and table.suffix not in (".md", ".csv"):
-        raise UsageError(f"cannot write a table to '{table}'", "Give a name that ends in .md or .csv.")
     set_limits(threads)
     chosen = options.controls
     factor = options.downsample
@@ -143,7 +140,7 @@ def evaluate(
         from relume.cli.clips import evaluate_clip
 
         other = {"--run": runs, "--network": networks, "--layout": layout, "--only": only, "--lpips": lpips}
-        _refuse(other, "a clip takes")
+        _refuse({**other, "--table": table, "--picture": picture}, "a clip takes")
         evaluate_clip(
             low,
             high,
@@ -157,10 +154,12 @@ def evaluate(
         )
         return
     selected = select(low, high, only, layout)
+    if selected.note:
+        say(selected.note)
     found = candidates(*named, controls=chosen, downsample=factor, threads=threads)
-    output = _Output(as_json, table, images)
-    output.check([*selected.files, *(file for candidate in found for file in candidate.files)])
-    _compare_with_targets(selected, found, output, lpips)
+    outputs = Outputs(as_json, table)
+    outputs.check([*selected.files, *(file for candidate in found for file in candidate.files)])
+    _compare_with_targets(selected, found, outputs, lpips, rows=images)
 
 
 def _refuse(options: Mapping[str, object], what: str = "--task and --stress take") -> None:
@@ -171,16 +170,16 @@ def _refuse(options: Mapping[str, object], what: str = "--task and --stress take
 
 
 def _compare_with_targets(
-    selected: Selection, found: Sequence[Candidate], output: _Output, lpips: Path | None
+    selected: Selection, found: Sequence[Candidate], outputs: Outputs, lpips: Path | None, *, rows: bool
 ) -> None:
     from relume.datasets.overlap import refuse_overlap
 
     for candidate in found:
         refuse_overlap(candidate.trained_on, selected.where, candidate.label)
     if selected.pairs is None:
-        _describe(selected.photos, found, output)
+        _describe(selected.photos, found, outputs, rows=rows)
     else:
-        _score(selected.pairs, found, output, _perceptual(lpips))
+        _score(selected.pairs, found, outputs, _perceptual(lpips), rows=rows)
 
 
 def _is_clip(path: Path) -> bool:
@@ -189,36 +188,24 @@ def _is_clip(path: Path) -> bool:
     return path.suffix.lower() in CLIPS.suffixes and path.is_file()
 
 
-@dataclass(frozen=True)
-class _Output:
-    """Where a report goes: options of the command."""
-
-    json_file: str | None
-    table: Path | None
-    images: bool
-
-    def check(self, inputs: Sequence[Path]) -> None:
-        """Refuse files that cannot be written, or that are inputs."""
-        targets = [Path(target) for target in (self.json_file, self.table) if target not in (None, "-")]
-        if len({target.resolve() for target in targets}) < len(targets):
-            raise UsageError("--json and --table name one file", "Give each its own.")
-        for target in targets:
-            check_target(target, inputs)
-
-
 def _score(
-    pairs: Sequence[Pair], found: Sequence[Candidate], output: _Output, perceptual: Perceptual | None
+    pairs: Sequence[Pair],
+    found: Sequence[Candidate],
+    outputs: Outputs,
+    perceptual: Perceptual | None,
+    *,
+    rows: bool,
 ) -> None:
     from relume.evaluate.report import format_csv, format_table, images_table, text_table
 
     reports = {candidate.label: _report(candidate, pairs, perceptual) for candidate in found}
-    if output.table is not None:
-        as_csv = output.table.suffix == ".csv"
-        write_file(output.table, format_csv(reports) if as_csv else format_table(reports))
-    if not _written_as_json({label: report.to_json() for label, report in reports.items()}, output):
-        for report in reports.values() if output.images else ():
-            typer.echo(images_table(report))
-        typer.echo(text_table(reports))
+    single = [images_table(report) + "\n" for report in reports.values()] if rows else []
+    outputs.write(
+        "".join([*single, text_table(reports) + "\n"]),
+        format_table(reports),
+        format_csv(reports),
+        _alone({label: report.to_json() for label, report in reports.items()}),
+    )
 
 
 def _perceptual(weights: Path | None) -> Perceptual | None:
@@ -253,18 +240,18 @@ def _report(candidate: Candidate, pairs: Sequence[Pair], perceptual: Perceptual 
         )
 
 
-def _describe(photos: Sequence[Path], found: Sequence[Candidate], output: _Output) -> None:
+def _describe(photos: Sequence[Path], found: Sequence[Candidate], outputs: Outputs, *, rows: bool) -> None:
     """Statistics of photos that have no targets, before and after."""
     from relume.evaluate.report import changes_csv, changes_images_table, changes_table
 
     changes = {candidate.label: _changes(candidate, photos) for candidate in found}
-    if output.table is not None:
-        as_csv = output.table.suffix == ".csv"
-        write_file(output.table, changes_csv(changes) if as_csv else changes_table(changes, markdown=True))
-    if not _written_as_json({label: each.to_json() for label, each in changes.items()}, output):
-        for each in changes.values() if output.images else ():
-            typer.echo(changes_images_table(each))
-        typer.echo(changes_table(changes))
+    single = [changes_images_table(each) + "\n" for each in changes.values()] if rows else []
+    outputs.write(
+        "".join([*single, changes_table(changes) + "\n"]),
+        changes_table(changes, markdown=True),
+        changes_csv(changes),
+        _alone({label: each.to_json() for label, each in changes.items()}),
+    )
 
 
 def _changes(candidate: Candidate, photos: Sequence[Path]) -> Changes:
@@ -282,13 +269,6 @@ def _changes(candidate: Candidate, photos: Sequence[Path]) -> Changes:
         )
 
 
-def _written_as_json(reports: dict[str, dict[str, Any]], output: _Output) -> bool:
-    """Write JSON where it is wanted: one report as it is, several by name. Whether it went to stdout."""
-    if output.json_file is None:
-        return False
-    text = json.dumps(reports if len(reports) > 1 else next(iter(reports.values())), indent=2) + "\n"
-    if output.json_file == "-":
-        typer.echo(text, nl=False)
-        return True
-    write_file(Path(output.json_file), text)
-    return False
+def _alone(reports: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """One report as it is, several by name."""
+    return reports if len(reports) > 1 else next(iter(reports.values()))

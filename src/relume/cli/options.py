@@ -21,6 +21,20 @@ RecursiveOption = Annotated[
 SkipOption = Annotated[
     bool, typer.Option("--skip-existing", help="Leave results alone that exist.", rich_help_panel=FILES)
 ]
+OnlyOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPLIT",
+        help="Take the images that this split holds out: our485_scenes, sice_scenes, or a .json file.",
+    ),
+]
+LayoutOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME/PART",
+        help="How a published set lies in the folder, such as lol-v2-real/test; see relume data layouts.",
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Report errors only.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show where in the program an input failed.")]
 

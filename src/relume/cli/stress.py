@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relume.cli.candidates import Candidate
 from relume.cli.console import counting
 from relume.cli.laboratory import require_laboratory
-from relume.cli.tasks import Outputs
+from relume.cli.outputs import Outputs
 from relume.private import lend_folder_to_matplotlib
+
+if TYPE_CHECKING:
+    from relume.evaluate.candidates import Candidate
 
 StressOption = Annotated[
     bool,

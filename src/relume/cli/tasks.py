@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relume.cli.candidates import Candidate
 from relume.cli.console import counting
 from relume.cli.laboratory import require_laboratory
+from relume.cli.outputs import Outputs
 from relume.errors import UsageError
-from relume.files import check_target, write_file
 from relume.private import lend_folder_to_matplotlib
 
 if TYPE_CHECKING:
+    from relume.evaluate.candidates import Candidate
     from relume.evaluate.tasks.protocol import Measured, Method, Task
 
 TaskOption = Annotated[
@@ -45,38 +43,6 @@ PictureOption = Annotated[
 LIGHTS = "1/4,1/16,1/64,1/128,1/256"
 MATCHED = "matched"
 """The control that has the right brightness and nothing else."""
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where a measurement goes."""
-
-    json_file: str | None
-    table: Path | None
-    picture: Path | None
-
-    def check(self, inputs: Sequence[Path]) -> None:
-        """Refuse files that cannot be written, that are inputs, or that are named twice."""
-        if self.picture is not None and self.picture.suffix not in (".png", ".svg"):
-            raise UsageError(f"cannot draw '{self.picture}'", "Give a name that ends in .png or .svg.")
-        targets = [
-            Path(file) for file in (self.json_file, self.table, self.picture) if file not in (None, "-")
-        ]
-        if len({target.resolve() for target in targets}) < len(targets):
-            raise UsageError("two outputs name one file", "Give each its own.")
-        for target in targets:
-            check_target(target, inputs)
-
-    def write(self, text: str, markdown: str, csv: str, content: object, picture: bytes | None) -> None:
-        """Write what was asked for; the text goes to stdout unless JSON does."""
-        if self.table is not None:
-            write_file(self.table, csv if self.table.suffix == ".csv" else markdown)
-        if self.picture is not None and picture is not None:
-            write_file(self.picture, picture)
-        as_json = json.dumps(content, indent=2) + "\n"
-        if self.json_file not in (None, "-"):
-            write_file(Path(self.json_file), as_json)
-        typer.echo(as_json if self.json_file == "-" else text, nl=False)
 
 
 def evaluate_task(

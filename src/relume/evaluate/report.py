@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from relume.evaluate.noreference import Changes
 from relume.evaluate.protocol import Report, Scores
+
+if TYPE_CHECKING:
+    from relume.evaluate.clips import ClipScores
 
 ABSENT = "-"
 """What a table shows for a number that was not measured."""
@@ -106,6 +109,18 @@ def changes_csv(changes: Mapping[str, Changes]) -> str:
             values = [when[name] for when in (row.before, row.after) for name in names]
             writer.writerow([model, row.name, *(f"{value:.6f}" for value in values)])
     return text.getvalue()
+
+
+_CLIP_SCORES = ("flicker", "block_flicker", "change", "reference_change", "warping", "psnr", "ssim")
+
+
+def clips_table(scores: Mapping[str, ClipScores]) -> str:
+    """One row a result of a clip, in aligned columns of plain text."""
+    rows = [["", *(name.replace("_", " ") for name in _CLIP_SCORES)]]
+    for label, each in scores.items():
+        values = [getattr(each, name) for name in _CLIP_SCORES]
+        rows.append([label, *(ABSENT if value is None else f"{value:.3f}" for value in values)])
+    return aligned(rows)
 
 
 def _statistics_row(values: Mapping[str, float]) -> list[str]:

@@ -1,51 +1,35 @@
-"""Which photos or pairs a command looks at."""
+"""Which photos or pairs are looked at."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from relume.cli.console import say
+from relume.datasets.layouts import layout_pairs
+from relume.datasets.pairs import LIST, Pair, pairs_of
+from relume.datasets.splits import held_out, read_split
 from relume.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    from relume.datasets.pairs import Pair
-
-OnlyOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SPLIT",
-        help="Take the images that this split holds out: our485_scenes, sice_scenes, or a .json file.",
-    ),
-]
-LayoutOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME/PART",
-        help="How a published set lies in the folder, such as lol-v2-real/test; see relume data layouts.",
-    ),
-]
+from relume.jobs.inputs import find_inputs
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a command looks at.
+    """What is looked at.
 
     Attributes:
         pairs: dark photos with their targets; None where there are no targets.
         photos: the dark photos where there are no targets.
         files: all that was found, selected or not, so that no output replaces it.
         where: the layout's part, or the folder, that the pairs are from.
+        note: what is missing of the split, if anything.
     """
 
     pairs: list[Pair] | None
     photos: list[Path]
     files: list[Path]
     where: str = ""
+    note: str = ""
 
 
 def select(low: Path, high: Path | None, only: str | None, layout: str | None = None) -> Selection:
@@ -60,39 +44,33 @@ def select(low: Path, high: Path | None, only: str | None, layout: str | None = 
         UsageError: a split, but no targets; a layout, but two folders.
         RelumeError: what cannot be found or read.
     """
-    from relume.datasets.layouts import layout_pairs
-    from relume.datasets.pairs import LIST, pairs_of
-    from relume.jobs.inputs import find_inputs
-
     if layout is not None and high is not None:
         raise UsageError("--layout takes one folder", "Name the folder that the set was unpacked to.")
     pairs = pairs_of(low, high) if layout is None else layout_pairs(low, layout)
     if pairs is not None:
         sides = [side for pair in pairs for side in (pair.low, pair.high)]
-        chosen = pairs if only is None else _held_out(pairs, only)
+        chosen, note = (pairs, "") if only is None else _held_out(pairs, only)
         files = [*sides, low / LIST, *([] if only is None else [Path(only)])]
-        return Selection(chosen, [], files, layout or str(low.absolute()))
+        return Selection(chosen, [], files, layout or str(low.absolute()), note)
     if only is not None:
         raise UsageError("--only needs targets", "Name a set of pairs, or a folder of targets as well.")
     photos = [path for path, _ in find_inputs([str(low)])]
     return Selection(None, photos, photos)
 
 
-def _held_out(pairs: Sequence[Pair], split: str) -> list[Pair]:
-    """The pairs that a split holds out; a message says how many of them are not here.
+def _held_out(pairs: Sequence[Pair], split: str) -> tuple[list[Pair], str]:
+    """The pairs that a split holds out, and a note on how many of them are not here.
 
     Raises:
         DataError: no such split, or none of its names is among the pairs.
         RelumeError: as `read_split`.
     """
-    from relume.datasets.splits import held_out, read_split
-
     kept = held_out(pairs, split)
     if not kept:
         raise DataError(
             f"the split '{split}' holds out none of these pairs", "Name the split of this very set."
         )
     wanted = set(read_split(split))
-    if missing := len(wanted.difference(pair.name for pair in kept)):
-        say(f"{split}: {missing} of the {len(wanted)} images that it holds out are not here")
-    return kept
+    missing = len(wanted.difference(pair.name for pair in kept))
+    note = f"{split}: {missing} of the {len(wanted)} images that it holds out are not here"
+    return kept, note if missing else ""
