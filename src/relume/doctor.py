@@ -25,6 +25,13 @@ EXTRAS = {
     "metrics": {"lpips": "relume.lab.losses.lpips", "safetensors": "safetensors", "torch": "torch"},
     "tasks": {"dlib-bin": "dlib", "rapidocr": "rapidocr"},
     "video": {"av": "av"},
+    "serve": {
+        "fastapi": "fastapi",
+        "prometheus-client": "prometheus_client",
+        "python-multipart": "python_multipart",
+        "uvicorn": "uvicorn",
+        "watchfiles": "watchfiles",
+    },
     "lab": {
         "torch": "torch",
         "safetensors": "safetensors",

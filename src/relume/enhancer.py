@@ -128,15 +128,20 @@ class Enhancer:
     def _enhance(self, photo: Photo, controls: Controls) -> Photo:
         return self.render(photo, self.decide(photo, controls))
 
-    def decide(self, photo: Photo, controls: Controls = _AS_BY_DEFAULT) -> Look:
+    def decide(
+        self, photo: Photo, controls: Controls = _AS_BY_DEFAULT, downsample: Downsample | None = None
+    ) -> Look:
         """Find out what a photo needs, without doing it; see `relume.look.decide`.
+
+        Args:
+            downsample: another factor than that of the enhancer.
 
         Raises:
             InputTooLarge: more than memory holds.
         """
         self._check_process()
         with naming_exhaustion():
-            return decide(photo, self._model, controls, self.options.downsample)
+            return decide(photo, self._model, controls, downsample or self.options.downsample)
 
     def render(self, photo: Photo, look: Look) -> Photo:
         """Carry out a look that this enhancer decided on; see `relume.look.render`.

@@ -195,6 +195,32 @@ class EnhanceOptions(Controls):
         return Controls(**{each.name: getattr(self, each.name) for each in fields(Controls)})
 
 
+@dataclass(frozen=True)
+class Saving:
+    """How a result is saved.
+
+    Attributes:
+        format: name of a format for all results; "" keeps each input's.
+        quality: 1..100 for lossy formats; None for each format's default.
+        strip: leave all metadata out.
+
+    Raises:
+        UsageError: a quality out of range.
+    """
+
+    format: str = field(default="", metadata=_told("Write jpeg, png, webp, tiff or avif.", FILES))
+    quality: int | None = field(
+        default=None, metadata=_told("1 to 100; without it JPEG 95, WebP 90, AVIF 80.", FILES)
+    )
+    strip: bool = field(
+        default=False, metadata=_told("Leave out EXIF, GPS, XMP, IPTC, comments and profiles.", FILES)
+    )
+
+    def __post_init__(self) -> None:
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UsageError(f"quality is {self.quality}", "Give a quality from 1 to 100.")
+
+
 class EnhanceKeywords(ControlKeywords, total=False):
     """The fields of `EnhanceOptions` as keywords of functions."""
 

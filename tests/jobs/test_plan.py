@@ -10,7 +10,7 @@ from relume.jobs.plan import Output, plan
 def test_namesakes_of_read_only_formats_stay_apart() -> None:
     folder = Path("in")
     inputs = [(folder / name, folder) for name in ("a.HEIC", "a.jpg", "b.heic", "c.dng", "c.nef")]
-    names = [job.target.name for job in plan(inputs, Output(Path("out")))]
+    names = [job.target.name for job in plan(inputs, Output(path=Path("out")))]
     assert names == ["a.HEIC.jpg", "a.jpg", "b.jpg", "c.dng.tif", "c.nef.tif"]
 
 

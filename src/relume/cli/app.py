@@ -17,6 +17,7 @@ from relume.cli import (
     lab,
     models,
     plot,
+    serve,
     train,
     video,
 )
@@ -50,6 +51,7 @@ def _options(
 
 app.command("enhance")(enhance.enhance)
 app.command("video")(video.video)
+app.command("serve")(serve.serve)
 app.command("models")(models.models)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)

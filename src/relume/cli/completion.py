@@ -53,5 +53,5 @@ def _among(names: Iterable[str], incomplete: str) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
 
 
-OF_FIELDS = {"model": models, "device": devices}
-"""Of fields of `EnhanceOptions`."""
+OF_FIELDS = {"model": models, "device": devices, "format": formats}
+"""Of fields of `EnhanceOptions` and `Saving`."""

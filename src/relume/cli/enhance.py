@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from time import perf_counter
@@ -13,8 +14,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relume.cli import completion
-from relume.cli.options import Enhancing, QuietOption, RecursiveOption, SkipOption, VerboseOption, expanded
+from relume.cli.options import (
+    Enhancing,
+    Expand,
+    QuietOption,
+    RecursiveOption,
+    SkipOption,
+    VerboseOption,
+    expanded,
+)
 from relume.errors import (
     DEBUG_VARIABLE,
     InputUnreadable,
@@ -23,7 +31,7 @@ from relume.errors import (
     UsageError,
     as_failure,
 )
-from relume.options import DEFAULT_MAX_PIXELS, FILES, SPEED, EnhanceOptions
+from relume.options import DEFAULT_MAX_PIXELS, FILES, SPEED, EnhanceOptions, Saving
 
 if TYPE_CHECKING:
     from relume.enhancer import Enhancer
@@ -59,30 +67,11 @@ def enhance(
             rich_help_panel=FILES,
         ),
     ] = None,
-    format: Annotated[  # noqa: A002
-        str,
-        typer.Option(
-            help="Write jpeg, png, webp, tiff or avif.",
-            rich_help_panel=FILES,
-            autocompletion=completion.formats,
-        ),
-    ] = "",
-    quality: Annotated[
-        int | None,
-        typer.Option(help="1 to 100; without it JPEG 95, WebP 90, AVIF 80.", rich_help_panel=FILES),
-    ] = None,
+    saving: Annotated[Saving, Expand()] = Saving(),  # noqa: B008 - frozen
     recursive: RecursiveOption = False,
     skip_existing: SkipOption = False,
     in_place: Annotated[
         bool, typer.Option("--in-place", help="Replace the photos themselves.", rich_help_panel=FILES)
-    ] = False,
-    strip: Annotated[
-        bool,
-        typer.Option(
-            "--strip",
-            help="Leave out EXIF, GPS, XMP, IPTC, comments and profiles.",
-            rich_help_panel=FILES,
-        ),
     ] = False,
     max_pixels: Annotated[
         int, typer.Option(help="Refuse photos with more pixels.", rich_help_panel=SPEED)
@@ -119,13 +108,11 @@ def enhance(
         raise UsageError("the output's name is empty", "Name a file or a folder with -o, or leave it out.")
     to_stdout = output == STDIO or (output is None and STDIO in paths)
     place = Output(
-        None if output is None or to_stdout else Path(output),
-        format,
-        quality,
-        strip,
-        in_place,
-        skip_existing,
-        max_pixels,
+        **asdict(saving),
+        path=None if output is None or to_stdout else Path(output),
+        in_place=in_place,
+        skip_existing=skip_existing,
+        max_pixels=max_pixels,
         folder=bool(output) and output[-1] in _SEPARATORS,
         again=options.strength != "auto" or options.exposure is not None,
     )

@@ -35,19 +35,9 @@ def models(
 
 
 def _rows() -> list[dict[str, Any]]:
-    from relume.models import list_models, load_card
+    from relume.models import describe_models
 
-    rows = [
-        {
-            "name": card.name,
-            "params": card.params,
-            "gmacs_256": card.gmacs_256,
-            "shipped": True,
-            "summary": card.summary,
-            "network": card.network,
-        }
-        for card in map(load_card, list_models())
-    ]
+    rows = describe_models()
     if find_spec("torch") is None:
         return rows
     from relume.lab.networks import describe_networks

@@ -106,7 +106,9 @@ def _parameters(default: Any, mark: Expand) -> Iterator[inspect.Parameter]:
         kind, value = types[each.name], getattr(default, each.name)
         if _takes_words(kind):
             kind, value = str, f"{value:g}" if isinstance(value, int | float) else value
+        flag = () if kind is not bool else (f"--{each.name.replace('_', '-')}",)  # without its opposite
         about = typer.Option(
+            *flag,
             help=mark.help.get(each.name, told.help),
             rich_help_panel=told.panel,
             metavar=told.metavar or None,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from relume.errors import OutputExists, OutputUnwritable, UsageError
 from relume.jobs.inputs import MARK, identity, is_folder
-from relume.options import DEFAULT_MAX_PIXELS
+from relume.options import DEFAULT_MAX_PIXELS, Saving
 from relume.photo import FORMATS, READABLE_SUFFIXES
 from relume.photo.formats import IMAGE_SUFFIXES, TITLES, parse_format
 
@@ -18,16 +18,13 @@ WRITABLE_SUFFIXES = frozenset(suffix for form in FORMATS.values() for suffix in 
 READ_ONLY = READABLE_SUFFIXES.keys() - WRITABLE_SUFFIXES
 
 
-@dataclass(frozen=True)
-class Output:
-    """Where results go and how they are written.
+@dataclass(frozen=True, kw_only=True)
+class Output(Saving):
+    """Where results go and how they are saved.
 
     Attributes:
         path: a file for one input, else a folder; None puts `NAME.relume.EXT` beside each input.
         folder: `path` is a folder, whatever it looks like.
-        format: name of a format for all results; "" keeps each input's.
-        quality: 1..100 for lossy formats; None for each format's default.
-        strip: leave all metadata out.
         in_place: replace the inputs.
         again: in place, enhance also what was enhanced in place before.
         skip_existing: leave results alone that are there already.
@@ -35,9 +32,6 @@ class Output:
     """
 
     path: Path | None = None
-    format: str = ""
-    quality: int | None = None
-    strip: bool = False
     in_place: bool = False
     skip_existing: bool = False
     max_pixels: int = DEFAULT_MAX_PIXELS
@@ -45,12 +39,11 @@ class Output:
     again: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.in_place and (self.path is not None or self.format or self.skip_existing):
             raise UsageError(
                 "--in-place excludes --output, --format and --skip-existing", "Choose one of them."
             )
-        if self.quality is not None and not 1 <= self.quality <= 100:
-            raise UsageError(f"quality is {self.quality}", "Give a quality from 1 to 100.")
         elsewhere = self.path is None or self.folder or is_folder(self.path)
         suffix = "" if elsewhere or self.path is None else self.path.suffix.lower()
         if self.format and suffix in IMAGE_SUFFIXES and suffix not in parse_format(self.format).suffixes:

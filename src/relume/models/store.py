@@ -8,6 +8,7 @@ import warnings
 from importlib import resources
 from importlib.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 from relume.errors import ModelError
 from relume.files import read_at_most
@@ -24,6 +25,21 @@ def list_models() -> list[str]:
     return sorted(
         file.name.removesuffix(".json") for file in WEIGHTS.iterdir() if file.name.endswith(".json")
     )
+
+
+def describe_models() -> list[dict[str, Any]]:
+    """What lists say of each shipped model."""
+    return [
+        {
+            "name": card.name,
+            "params": card.params,
+            "gmacs_256": card.gmacs_256,
+            "shipped": True,
+            "summary": card.summary,
+            "network": card.network,
+        }
+        for card in map(load_card, list_models())
+    ]
 
 
 def is_shipped(model: str) -> bool:

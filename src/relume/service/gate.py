@@ -1,0 +1,144 @@
+"""What every request passes: who may ask, and headers that every answer carries."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Sequence
+from contextlib import suppress
+from http import HTTPStatus
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from relume.errors import ExitCode
+from relume.service.metrics import Metrics
+from relume.service.options import ServiceOptions
+from relume.service.problems import Problem
+
+_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'wasm-unsafe-eval'",
+        "worker-src 'self' blob:",
+        "img-src 'self' blob: data:",
+        "connect-src 'self' blob: data:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+
+SECURITY = {
+    "content-security-policy": _POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-embedder-policy": "require-corp",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "geolocation=(), microphone=(), payment=(), usb=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+KNOWN = ("/", "/enhance", "/look", "/models", "/health", "/ready", "/metrics", "/openapi.json")
+"""Paths that are counted each by itself: what strangers make up must not fill the memory."""
+
+GUARDED = ("/enhance", "/look", "/models", "/metrics", "/openapi.json")
+"""Paths that need the token, where there is one; the page and the probes need none."""
+
+
+_DISCARDED_SECONDS = 5.0
+"""Longest time in which the rest of a refused body is taken."""
+
+
+class Gate:
+    """Middleware: the token, no requests that other sites make a browser send, headers of every answer.
+
+    Args:
+        app: what stands behind it.
+        options: limits.
+        metrics: where to count answers.
+        token: what a request must show; "" lets all pass.
+        origins: of sites that may ask.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        options: ServiceOptions,
+        metrics: Metrics,
+        token: str = "",
+        origins: Sequence[str] = (),
+    ) -> None:
+        self._app = app
+        self._most = 2 * options.max_bytes
+        self._metrics = metrics
+        self._token = token
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        body = _Body(receive, headers)
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await body.discard(self._most)
+                self._finish(message, scope)
+            await send(message)
+
+        problem = self._refusal(scope["path"], headers)
+        answer = self._app if problem is None else problem.response()
+        await answer(scope, body.receive, with_headers)
+
+    def _finish(self, message: Message, scope: Scope) -> None:
+        headers = MutableHeaders(scope=message)
+        for name, value in SECURITY.items():
+            headers.setdefault(name, value)
+        if scope["app"].state.closing:
+            headers["connection"] = "close"
+        path = scope["path"] if scope["path"] in KNOWN else "other"
+        self._metrics.requests.labels(path, message["status"]).inc()
+
+    def _refusal(self, path: str, headers: Headers) -> Problem | None:
+        if not path.startswith(GUARDED):
+            return None
+        if headers.get("sec-fetch-site") == "cross-site" and headers.get("origin") not in self._origins:
+            remedy = "Ask from the service's own page; who runs the service can allow others by --origin."
+            return Problem(HTTPStatus.FORBIDDEN, ExitCode.USAGE, "another site may not ask here", remedy)
+        if self._token and not hmac.compare_digest(
+            headers.get("authorization", "").encode(), f"Bearer {self._token}".encode()
+        ):
+            return Problem(
+                HTTPStatus.UNAUTHORIZED,
+                ExitCode.USAGE,
+                "the request shows no valid token",
+                "Send the header 'Authorization: Bearer TOKEN' with the token of the service.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        return None
+
+
+class _Body:
+    """The body of a request, and whether some of it is still to come."""
+
+    def __init__(self, receive: Receive, headers: Headers) -> None:
+        self._receive = receive
+        self._open = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if not message.get("more_body"):
+            self._open = False
+        return message
+
+    async def discard(self, most: int) -> None:
+        """Take what is still to come: most clients read no answer before they have sent all."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARDED_SECONDS):
+                while self._open and most > 0:
+                    most -= len((await self.receive()).get("body", b""))

@@ -1,0 +1,87 @@
+"""What a request asks for, from the one options of relume; and as it goes to a worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Annotated, Any, Literal, Optional, Union, get_args, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from relume.models import list_models
+from relume.options import Controls, EnhanceOptions, Saving, Told
+from relume.photo.formats import FORMATS
+
+_SHARE = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_FORMATS = tuple(
+    dict.fromkeys(name.lstrip(".") for one in FORMATS.values() for name in (one.name, *one.suffixes))
+)
+_OF_A_PHOTO = (*(each.name for each in fields(Controls)), "model", "downsample")
+"""Options that a stranger may choose; how a machine computes (device, threads, tiles) is not among them."""
+
+
+_RANGES: dict[str, Any] = {
+    "model": Literal[tuple(list_models())],
+    "downsample": Annotated[int, Field(ge=1, le=4)] | Literal["auto"],
+    "format": Literal[("", *_FORMATS)],
+    "quality": Optional[Annotated[int, Field(ge=1, le=100)]],  # noqa: UP045 - `|` joins no `Annotated` with None
+}
+"""Types of options that say more than their fields in the dataclasses."""
+
+
+def _schema(name: str, kind: Any) -> Any:
+    """The type of an option with its range, for the description of the interface."""
+    parts = tuple(_SHARE if part is float else part for part in get_args(kind) or (kind,))
+    return _RANGES.get(name) or Union[parts]  # noqa: UP007 - known only here
+
+
+def _asked() -> type[BaseModel]:
+    """The options of a request: those of `EnhanceOptions` and `Saving` that strangers may choose."""
+    told: dict[str, Any] = {}
+    for options in (EnhanceOptions, Saving):
+        types = get_type_hints(options)
+        for each in fields(options):
+            if options is EnhanceOptions and each.name not in _OF_A_PHOTO:
+                continue
+            about: Told = each.metadata["told"]
+            kind = _schema(each.name, types[each.name])
+            told[each.name] = (kind, Field(default=each.default, description=about.help))
+    return create_model("Options", __config__=ConfigDict(extra="forbid"), **told)
+
+
+Asked = _asked()
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is to do with a photo.
+
+    Attributes:
+        enhance: the fields of `EnhanceOptions` that were asked for.
+        saving: how the result is saved; None asks for the look alone.
+    """
+
+    enhance: Mapping[str, Any]
+    saving: Saving | None
+
+    @staticmethod
+    def of(asked: Mapping[str, Any], *, look_only: bool) -> Order:
+        """An order from the fields of `Asked`.
+
+        Raises:
+            UsageError: a value out of range.
+        """
+        chosen = {name: asked[name] for name in _OF_A_PHOTO}
+        EnhanceOptions(**chosen)
+        saving = Saving(**{each.name: asked[each.name] for each in fields(Saving)})
+        return Order(chosen, None if look_only else saving)
+
+    def to_bytes(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @staticmethod
+    def from_bytes(said: bytes) -> Order:
+        table = json.loads(said)
+        saving = table["saving"]
+        return Order(table["enhance"], None if saving is None else Saving(**saving))

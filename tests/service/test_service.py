@@ -1,0 +1,160 @@
+"""The service as programs and browsers ask it: a real server on loopback."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from photo import samples
+from relume.errors import ExitCode
+from relume.options import Controls, Saving
+from relume.photo import read_photo
+from shared import Result
+
+Night = Callable[..., bytes]
+
+
+def test_a_photo_comes_back_as_from_the_command_line(
+    client: Any, relume: Callable[..., Result], night: Night
+) -> None:
+    data = night("JPEG", size=(50, 70), exif=samples.exif(1))
+    by_service = client.post("/enhance", content=data)
+    by_command = relume("enhance", "-", "-o", "-", "--threads", 1, stdin=data)
+    assert by_service.status_code == 200
+    assert by_service.headers["content-type"] == "image/jpeg"
+    assert by_service.content == by_command.out
+    assert b"Exif" in by_service.content
+    assert json.loads(by_service.headers["relume-notes"]) == []
+    assert json.loads(by_service.headers["relume-look"])["strength"] == 1.0
+
+
+@pytest.mark.parametrize("as_form", [False, True])
+def test_options_stand_in_the_query_or_in_the_form(
+    client: Any, relume: Callable[..., Result], night: Night, as_form: bool
+) -> None:
+    data = night()
+    asked = {"strength": "0.5", "exposure": "0.4", "format": "webp", "quality": "70", "strip": "true"}
+    if as_form:
+        answer = client.post("/enhance", files={"photo": ("night.png", data)}, data=asked)
+    else:
+        answer = client.post("/enhance", content=data, params=asked)
+    options = ["--strength", 0.5, "--exposure", 0.4, "--format", "webp", "--quality", 70, "--strip"]
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "image/webp"
+    assert answer.content == relume("enhance", "-", "-o", "-", "--threads", 1, *options, stdin=data).out
+
+
+def test_a_photo_that_is_left_alone_is_its_own_bytes(client: Any) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((20, 30, 3), 200, np.uint8)).save(stream, "PNG")
+    answer = client.post("/enhance", content=stream.getvalue())
+    assert answer.content == stream.getvalue()
+    assert json.loads(answer.headers["relume-notes"]) == ["left as it is"]
+
+
+def test_a_look_is_decided_without_a_result(client: Any, night: Night) -> None:
+    told = client.post("/look", content=night(), params={"strength": 0.5, "downsample": 2}).json()
+    assert told["look"]["strength"] == 0.5
+    assert told["look"]["downsample"] == 2
+    assert (told["width"], told["height"], told["bits"], told["format"]) == (32, 24, 8, "png")
+
+
+def test_sixteen_bits_and_alpha_stay(client: Any) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((20, 30), 3000, np.uint16)).save(stream, "PNG")
+    photo = read_photo(client.post("/enhance", content=stream.getvalue(), params={"strength": 1}).content)
+    assert (photo.bits, photo.grey) == (16, True)
+
+
+def test_the_facts(client: Any) -> None:
+    assert client.get("/health").json()["status"] == "ok"
+    assert client.get("/ready").json() == {"status": "ready", "workers": 1}
+    assert {"photo", "lol"} <= {row["name"] for row in client.get("/models").json()}
+    assert "relume_requests_total" in client.get("/metrics").text
+
+
+def test_the_description_has_every_option(client: Any) -> None:
+    described = client.get("/openapi.json").json()["paths"]["/enhance"]["post"]
+    names = {each["name"] for each in described["parameters"]}
+    asked = {each.name for options in (Controls, Saving) for each in fields(options)}
+    assert names == asked | {"model", "downsample"}
+    form = described["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    assert form.keys() == names | {"photo"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "word"),
+    [
+        ({"strength": "2"}, "strength"),
+        ({"strength": "nan"}, "strength"),
+        ({"model": "/etc/passwd.json"}, "model"),
+        ({"model": "nothing"}, "model"),
+        ({"quality": "0"}, "quality"),
+        ({"format": "gif"}, "format"),
+        ({"downsample": "5"}, "downsample"),
+        ({"threads": "4"}, "threads"),
+        ({"tile": "0"}, "tile"),
+        ({"device": "cuda"}, "device"),
+    ],
+)
+@pytest.mark.parametrize("as_form", [False, True])
+def test_wrong_options_are_422(
+    client: Any, night: Night, asked: dict[str, str], word: str, as_form: bool
+) -> None:
+    if as_form:
+        answer = client.post("/enhance", files={"photo": night()}, data=asked)
+    else:
+        answer = client.post("/enhance", content=night(), params=asked)
+    assert_problem(answer, 422, ExitCode.USAGE, word)
+
+
+def assert_problem(answer: Any, status: int, code: ExitCode, words: str) -> None:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert (told["status"], told["code"]) == (status, int(code))
+    assert words in told["detail"]
+    assert told["remedy"].endswith(".")
+
+
+def test_what_is_no_photo_is_415(client: Any) -> None:
+    assert_problem(client.post("/enhance", content=b"%PDF-1.7"), 415, ExitCode.INPUT_INVALID, "PDF")
+    assert_problem(client.post("/enhance", content=b""), 415, ExitCode.INPUT_INVALID, "empty")
+
+
+def test_a_damaged_photo_is_422(client: Any, night: Night) -> None:
+    assert_problem(client.post("/enhance", content=night("JPEG")[:300]), 422, ExitCode.INPUT_INVALID, "JPEG")
+
+
+def test_a_form_needs_one_photo(client: Any, night: Night) -> None:
+    for files in ({"picture": night()}, [("photo", night()), ("photo", night())]):
+        assert_problem(client.post("/enhance", files=files), 422, ExitCode.USAGE, "form")
+    broken = client.post("/enhance", content=b"--x", headers={"content-type": "multipart/form-data"})
+    assert_problem(broken, 422, ExitCode.USAGE, "boundary")
+
+
+def test_paths_and_methods_that_are_none(client: Any) -> None:
+    assert_problem(client.get("/nothing"), 404, ExitCode.USAGE, "Not Found")
+    assert_problem(client.get("/enhance"), 405, ExitCode.USAGE, "Method Not Allowed")
+
+
+def test_every_answer_carries_headers_of_security(client: Any) -> None:
+    for answer in (client.get("/health"), client.get("/nothing"), client.post("/enhance", content=b"")):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+        assert answer.headers["cross-origin-embedder-policy"] == "require-corp"
+        assert "access-control-allow-origin" not in answer.headers
+        assert "server" not in answer.headers
+
+
+def test_other_sites_and_other_names_may_not_ask(client: Any, night: Night) -> None:
+    for headers in ({"sec-fetch-site": "cross-site", "origin": "https://example.org"}, {"host": "evil.org"}):
+        assert client.post("/enhance", content=night(), headers=headers).status_code in (400, 403)
