@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,9 +43,12 @@ def clahe(rgb_HWC: Unit) -> Unit:
         MissingExtra: scikit-image is not installed.
     """
     try:
-        from skimage import color, exposure
+        from skimage import color as untyped_color
+        from skimage import exposure as untyped_exposure
     except ImportError as error:
         raise MissingExtra("CLAHE needs scikit-image", install("lab")) from error
+    color: Any = untyped_color
+    exposure: Any = untyped_exposure
     lab_HWC = color.rgb2lab(rgb_HWC)
     lab_HWC[..., 0] = 100 * exposure.equalize_adapthist(lab_HWC[..., 0] / 100)
     return np.clip(color.lab2rgb(lab_HWC), 0, 1)

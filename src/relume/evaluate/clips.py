@@ -208,13 +208,13 @@ def _luma(rgb_HWC: Image) -> Picture:
 
 
 def _block_means(luma_HW: Picture) -> Plane:
-    rows, columns = (np.array_split(np.arange(side), min(GRID, side)) for side in luma_HW.shape)
-    return np.array(
-        [
-            [luma_HW[row[0] : row[-1] + 1, column[0] : column[-1] + 1].mean() for column in columns]
-            for row in rows
-        ]
-    )
+    rows, columns = map(_parts, luma_HW.shape)
+    return np.array([[luma_HW[row, column].mean() for column in columns] for row in rows])
+
+
+def _parts(side: int) -> list[slice]:
+    parts: Any = np.array_split(np.arange(side), min(GRID, side))
+    return [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
 
 
 class _Warping:

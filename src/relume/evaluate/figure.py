@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import Any
 
 from relume.errors import MissingExtra, install
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches.
+def new_figure(width: float, height: float) -> Any:
+    """An empty `matplotlib.figure.Figure` (whose methods have few types), in inches.
 
     Raises:
         MissingExtra: Matplotlib is not installed.
@@ -27,7 +24,7 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def encoded(figure: Figure, suffix: str) -> bytes:
+def encoded(figure: Any, suffix: str) -> bytes:
     """The figure as a file of this suffix."""
     file = io.BytesIO()
     figure.savefig(file, format=suffix.removeprefix("."), dpi=120)

@@ -158,7 +158,7 @@ def _sums(rgb_HWC: Plane, luma_HW: Plane) -> npt.NDArray[Any]:
 def _lab_ab(rgb_HWC: Plane) -> tuple[Plane, Plane]:
     """CIELAB a* and b* of sRGB-encoded values (CIE 15, IEC 61966-2-1)."""
     encoded = np.clip(rgb_HWC, 0.0, 1.0)
-    ratio = (to_linear(encoded) @ _XYZ_FROM_RGB.T) / _WHITE_XYZ
+    ratio: Plane = (to_linear(encoded) @ _XYZ_FROM_RGB.T) / _WHITE_XYZ
     f_HWC = np.where(ratio > 216 / 24389, np.cbrt(ratio), (24389 / 27 * ratio + 16) / 116)
     return 500.0 * (f_HWC[..., 0] - f_HWC[..., 1]), 200.0 * (f_HWC[..., 1] - f_HWC[..., 2])
 

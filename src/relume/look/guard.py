@@ -58,7 +58,7 @@ def told_by(outputs: Mapping[str, Any]) -> dict[str, Floats]:
 
 
 def _numbers(output: Any) -> Floats:
-    kind = output.dtype if isinstance(output, np.ndarray) else type(output).__name__
+    kind: Any = getattr(output, "dtype", type(output).__name__)
     if kind != np.float32:
         raise ModelError(f"the model returns {kind} where it must return float32", _REMEDY)
     # A sum with something in it that is no number is none either, and takes no memory.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if find_spec("pyvips") is not None:
     try:
-        import pyvips as _pyvips  # noqa: F401 - before all that needs it
+        import_module("pyvips")  # before all that needs it
     except OSError as error:
         raise ImportError(f"pyvips: {error}", name="pyvips") from error
 

@@ -26,7 +26,7 @@ from relume.photo import vips
 from relume.photo.photo import Metadata
 
 _FIELD = "icc-profile-data"
-_HOW = {"intent": "relative", "black_point_compensation": True}
+_HOW: dict[str, Any] = {"intent": "relative", "black_point_compensation": True}
 # A profile counts as sRGB when no colour moves further than this: 1.5 of 255 levels, here of 65535.
 # The sRGB profiles in circulation differ from one another by less; a gamma of 2.2 differs by more.
 _SRGB_TOLERANCE = 386

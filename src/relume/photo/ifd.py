@@ -76,8 +76,8 @@ class Value:
 class Directory:
     """Tags of one directory, the directories that some of them point to, and how many tags were not read."""
 
-    tags: dict[int, Value] = field(default_factory=dict)
-    children: dict[int, Directory] = field(default_factory=dict)
+    tags: dict[int, Value] = field(default_factory=dict[int, Value])
+    children: dict[int, Directory] = field(default_factory=dict[int, "Directory"])
     lost: int = 0
 
     @property

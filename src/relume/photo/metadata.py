@@ -320,7 +320,8 @@ def photoshop_of_tiff(directory: Directory) -> bytes:
 
 
 def _directory(about: Metadata) -> tuple[Directory, list[str]]:
-    directory, notes = Directory(), []
+    directory = Directory()
+    notes: list[str] = []
     if about.exif:
         try:
             order, first = ifd.header(_reader(about.exif))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -32,7 +32,7 @@ class Opened:
 
 
 @contextlib.contextmanager
-def opened(source: Source) -> Iterator[Opened]:
+def opened(source: Source) -> Generator[Opened]:
     """Open a photo for a while.
 
     Raises:

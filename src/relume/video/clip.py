@@ -85,7 +85,7 @@ class Brightness:
     seconds: array[float] = field(default_factory=lambda: array("f"))
     before: array[float] = field(default_factory=lambda: array("f"))
     after: array[float] = field(default_factory=lambda: array("f"))
-    cuts: list[float] = field(default_factory=list)
+    cuts: list[float] = field(default_factory=list[float])
 
 
 @dataclass(frozen=True)

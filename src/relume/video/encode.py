@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -59,7 +59,7 @@ class Encoder:
     formats: tuple[str, str]
     whole: tuple[str, str] | None
     containers: frozenset[str]
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 _ISO = frozenset({"mp4", "mov", "matroska"})
@@ -166,14 +166,14 @@ class Writer:
         shift: seconds taken off every time stamp.
     """
 
-    container: OutputContainer
-    video: VideoStream
+    container: Any  # whose methods, as those of its streams, have few types
+    video: Any
     pixel_format: str
     full: bool
     tags: Tags
     copies: dict[int, Stream]
     shift: Fraction
-    _durations: dict[int, int] = field(default_factory=dict)
+    _durations: dict[int, int] = field(default_factory=dict[int, int])
 
     def picture(self, frame: VideoFrame, like: VideoFrame) -> None:
         """Encode a picture at the time of another."""
@@ -211,7 +211,7 @@ class Writer:
 @contextmanager
 def write_clip(
     target: Path, source: Source, encoding: Encoding, *, size: tuple[int, int], threads: int = 0
-) -> Iterator[Writer]:
+) -> Generator[Writer]:
     """Write a clip in the place of `target`, completely or not at all.
 
     Args:
@@ -286,11 +286,9 @@ def _container_options(container: str, source: Source) -> dict[str, str]:
     return {"movflags": "+faststart" + ("+use_metadata_tags" if own else "")}
 
 
-def _add_pictures(
-    opened: OutputContainer, source: Source, encoder: Encoder, size: tuple[int, int]
-) -> VideoStream:
+def _add_pictures(opened: Any, source: Source, encoder: Encoder, size: tuple[int, int]) -> VideoStream:
     stream, coding = source.stream, source.coding
-    video: Any = opened.add_stream(encoder.name, rate=source.rate or 25)
+    video = opened.add_stream(encoder.name, rate=source.rate or 25)
     context = video.codec_context
     context.width, context.height = size
     context.pix_fmt = _pixel_format(encoder, size, coding.deep)
@@ -332,7 +330,7 @@ def _set_quality(video: VideoStream, encoder: Encoder, encoding: Encoding, threa
     video.codec_context.thread_count = threads
 
 
-def _add_copies(opened: OutputContainer, source: Source, container: str) -> dict[int, Stream]:
+def _add_copies(opened: Any, source: Source, container: str) -> dict[int, Stream]:
     """A stream for every one that is copied.
 
     Raises:
@@ -340,7 +338,7 @@ def _add_copies(opened: OutputContainer, source: Source, container: str) -> dict
     """
     copies: dict[int, Stream] = {}
     for stream in source.others:
-        name = stream.codec_context.name if stream.codec_context is not None else "unknown"
+        name = getattr(stream.codec_context, "name", "unknown")  # attachments have none
         try:
             if stream.type == "attachment" and container != "matroska":
                 raise ValueError("attachments are Matroska's")  # FFmpeg would say so too late

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -104,11 +104,11 @@ class Source:
     others: list[Stream]
     span: Span
     salvage: bool
-    notes: list[str] = field(default_factory=list)
-    _head: list[Item] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list[str])
+    _head: list[Item] = field(default_factory=list[Item])
     _rest: Iterator[Item] = field(default_factory=lambda: iter(()))
     _damage: int = 0
-    _awaited: set[int] = field(default_factory=set)
+    _awaited: set[int] = field(default_factory=set[int])
     _last_pts: int | None = None
     _end: float = 0.0
 
@@ -269,7 +269,8 @@ class Source:
 
     def _decoded(self, packet: Packet[Any]) -> list[VideoFrame]:
         try:
-            return list(self.stream.decode(packet if packet.size else None))
+            stream: Any = self.stream
+            return list(stream.decode(packet if packet.size else None))
         except EOFError:
             return []
         except FFmpegError as error:
@@ -304,7 +305,7 @@ def open_clip(
     salvage: bool = False,
     max_pixels: int = MAX_PIXELS,
     threads: int = 0,
-) -> Iterator[Source]:
+) -> Generator[Source]:
     """Open a clip, and close it when the block ends; nothing but this file is read.
 
     Args:
@@ -347,7 +348,7 @@ def _source(
 
 
 @contextmanager
-def _telling(path: Path) -> Iterator[None]:
+def _telling(path: Path) -> Generator[None]:
     """Turn FFmpeg's errors into one that names the clip."""
     try:
         yield
@@ -392,7 +393,7 @@ def _pictures(container: InputContainer) -> VideoStream:
     if not streams:
         raise InputInvalid("holds no moving picture", "Name a clip.")
     best = max(streams, key=lambda each: (Disposition.default in each.disposition, -each.index))
-    if best.codec_context is None:
+    if getattr(best, "codec_context", None) is None:
         raise InputInvalid(
             "its pictures are in a format that relume does not read", "Convert the clip first."
         )

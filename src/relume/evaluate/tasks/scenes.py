@@ -56,8 +56,8 @@ class _Canvas:
     """A picture that is being drawn, and the lines of text on it."""
 
     image: Image.Image
-    lines: list[str] = field(default_factory=list)
-    boxes: list[tuple[float, ...]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list[str])
+    boxes: list[tuple[float, ...]] = field(default_factory=list[tuple[float, ...]])
 
     @property
     def pen(self) -> ImageDraw.ImageDraw:

@@ -73,7 +73,7 @@ def save(image: pyvips.Image, about: Metadata, sink: BinaryIO, *, quality: int, 
     """See `relume.photo.codecs.Writes`. An effort well below the most still compresses well."""
     exif = b"Exif\0\0" + about.exif if about.exif else None
     image, keep = with_blocks(image, xmp=about.xmp, exif=exif)
-    fixed = {"compression": "av1", "effort": 2, "subsample_mode": "off"}
+    fixed: dict[str, Any] = {"compression": "av1", "effort": 2, "subsample_mode": "off"}
     stream("heifsave_target", image, sink, keep=keep, Q=quality, bitdepth=12 if bits == 16 else 8, **fixed)
     if about.exif:
         _put_exif(sink, about.exif)

@@ -36,9 +36,9 @@ class Extras:
     xmp: bytes | None = None
     iptc: bytes | None = None
     resources: bytes | None = None
-    comments: list[bytes] = field(default_factory=list)
-    texts: list[tuple[bytes, bytes]] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
+    comments: list[bytes] = field(default_factory=list[bytes])
+    texts: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
+    parts: list[Part] = field(default_factory=list[Part])
     carried: int = 0
     codes: tuple[int, int] = (0, 0)
     codes_first: bool = False
@@ -47,8 +47,8 @@ class Extras:
     resolution: bool = False
     pictures: int = 1
     animated: bool = False
-    dropped: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list[str])
+    notes: list[str] = field(default_factory=list[str])
 
     def drop(self, note: str) -> None:
         """Note once what is not read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def read(opened: Opened, max_pixels: int) -> Photo:
     """
     data, path = opened.whole(), opened.path
     try:
-        import pi_heif
+        pi_heif: Any = import_module("pi_heif")  # which has no types
     except ImportError:
         raise MissingExtra("HEIC needs pi-heif", install("heif"), path=path) from None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -40,13 +41,13 @@ def read(opened: Opened, max_pixels: int) -> Photo | bytes:
     """
     data, path = opened.whole(), opened.path
     try:
-        from pillow_jxl import Decoder
+        decoder: Any = import_module("pillow_jxl").Decoder(num_threads=1)  # which has no types
     except ImportError:
         reason, remedy = "JPEG XL needs pillow-jxl-plugin", install("jxl")
         raise MissingExtra(reason, remedy, path=path) from None
     try:
         check_size(*_size(_codestream(data)), path, max_pixels)
-        rebuilt, info, decoded, icc, found = Decoder(num_threads=1)(data)
+        rebuilt, info, decoded, icc, found = decoder(data)
     except (ValueError, RuntimeError) as error:
         raise _failed(path) from error
     if rebuilt:

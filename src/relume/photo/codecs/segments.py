@@ -91,7 +91,7 @@ class _Mending:
 
     sequential: bool = True
     components: bytes = b""
-    missing: dict[tuple[int, int], int] = field(default_factory=dict)
+    missing: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
 
     @property
     def complete(self) -> bool:
@@ -125,7 +125,8 @@ def mended(data: bytes) -> tuple[bytes, list[str]]:
     that do not exist (as Samsung's phones write), and a missing end marker behind whole pixels.
     """
     listed = list(parts(_reader(data)))
-    mending, notes = _Mending(), []
+    mending = _Mending()
+    notes: list[str] = []
     for part in listed:  # the frame may stand behind Adobe's segment
         if part.marker in _FRAMES:
             mending.frame(part.marker, _content(data, part))

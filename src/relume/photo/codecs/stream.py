@@ -40,7 +40,7 @@ def inserting(write: Callable[[bytes], object], at: int, extra: bytes) -> Callab
         head.extend(chunk)
         if len(head) >= at + _PHYS_SIZE:
             waiting = False
-            rest = at + (_PHYS_SIZE if head[at + 4 : at + 8] == b"pHYs" else 0)
+            rest = at + (_PHYS_SIZE if head.startswith(b"pHYs", at + 4) else 0)
             write(bytes(head[:at]) + extra + bytes(head[rest:]))
 
     return write_through
