@@ -27,7 +27,11 @@ def test_a_network_names_its_options(name: str) -> None:
     ("name", "options"),
     [
         ("two-pass", {"depths": [1]}),
+        ("two-pass", {"depths": [1, 1, 1, 1, 1]}),
         ("two-pass", {"widths": [16, -3]}),
+        ("two-pass", {"depths": [1, 1, 1, 0]}),
+        ("two-pass", {"overview_size": 100}),
+        ("two-pass", {"dropout": 2}),
         ("two-pass", {"widths": "16"}),
         ("two-pass", {"condition": "much"}),
         ("zero-dce", {"width": 0}),

@@ -11,6 +11,8 @@ from pydantic import ConfigDict, Field, ValidationError, create_model
 from relume.errors import RelumeError, UsageError
 
 Positive: TypeAlias = Annotated[int, Field(gt=0)]
+Count: TypeAlias = Annotated[int, Field(ge=0)]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Widths: TypeAlias = Annotated[tuple[Positive, ...], Field(min_length=1)]
 """Channels a level."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from relume.arrays import Floats
+from relume.errors import DataError
 from relume.steps.controls import Adjustment
 
 
@@ -26,7 +29,7 @@ class Look:
     adjustment: Adjustment | None = None
     factor: int = 1
 
-    def to_json(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """What a person or a program may want to know of it, in numbers.
 
         Gains are in stops: `network_stops` are those of the network, red, green and blue, where the controls
@@ -48,12 +51,75 @@ class Look:
         return told
 
     def __str__(self) -> str:
-        """The same as one line for people."""
+        """The summary as one line for people."""
         if self.adjustment is None:
             return "look: the photo is left as it is"
-        told = self.to_json()
+        told = self.summary()
         parts = [f"{name.replace('_', ' ')} {value}" for name, value in told.items()]
         return f"look: {', '.join(parts)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON holds it, to be kept or sent; `from_json` gives the same look, bit for bit."""
+        adjustment = self.adjustment
+        told: dict[str, Any] | None = None
+        if adjustment is not None:
+            told = {name: float(getattr(adjustment, name)) for name in _SHARES}
+            gains = {name: getattr(adjustment, name) for name in _GAINS}
+            told |= {name: None if gain is None else _written(gain) for name, gain in gains.items()}
+        arrays = {name: _written(array) for name, array in self.arrays.items()}
+        return {"arrays": arrays, "adjustment": told, "factor": self.factor}
+
+    @classmethod
+    def from_json(cls, record: Any) -> Look:
+        """The look that `to_json` wrote.
+
+        Raises:
+            DataError: it is none, or holds something that no look does.
+        """
+        try:
+            arrays = {str(name): _read(array) for name, array in record["arrays"].items()}
+            told, factor = record["adjustment"], record["factor"]
+            adjustment = None if told is None else _adjustment(told)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"this is no look ({error})", _REMEDY) from error
+        if factor not in _FACTORS or isinstance(factor, bool | float):
+            raise DataError(f"no look has the factor {factor!r}", _REMEDY)
+        return cls(arrays, adjustment, factor)
+
+
+_REMEDY = "Take what `Look.to_json` returned."
+_SHARES = ("strength", "denoise", "highlight_guard")
+_GAINS = ("gain_C", "correction_C")
+_FACTORS = (1, 2, 3, 4)
+_TYPES = ("float32", "float64")
+_MOST_NUMBERS = 1 << 20
+
+
+def _adjustment(told: Mapping[str, Any]) -> Adjustment:
+    shares = {name: float(told[name]) for name in _SHARES}
+    gains: dict[str, Any] = {name: None if told[name] is None else _read(told[name]) for name in _GAINS}
+    if not all(0 <= share <= 1 for share in shares.values()):
+        raise ValueError("a share is out of range")
+    if any(gain is not None and (gain.shape != (3,) or not (gain > 0).all()) for gain in gains.values()):
+        raise ValueError("gains are three positive numbers")
+    return Adjustment(**shares, **gains)
+
+
+def _written(array: Any) -> dict[str, Any]:
+    little = array.astype(array.dtype.newbyteorder("<"))
+    data = base64.b64encode(little.tobytes()).decode()
+    return {"type": array.dtype.name, "shape": list(array.shape), "data": data}
+
+
+def _read(written: Mapping[str, Any]) -> Any:
+    kind, shape = written["type"], [int(side) for side in written["shape"]]
+    if kind not in _TYPES or min(shape, default=1) < 0 or math.prod(shape) > _MOST_NUMBERS:
+        raise ValueError("an array has another type, or is too large")
+    data = base64.b64decode(written["data"], validate=True)
+    array = np.frombuffer(data, np.dtype(kind).newbyteorder("<")).astype(kind).reshape(shape)
+    if not np.isfinite(array).all():
+        raise ValueError("a number is not finite")
+    return array
 
 
 def _stops(gain_C: Any) -> list[float]:

@@ -113,7 +113,7 @@ class _Workshop:
         enhancer = self._enhancer(options.model)
         look = enhancer.decide(photo, options.controls, options.downsample)
         reply: dict[str, Any] = {
-            "look": look.to_json(),
+            "look": look.summary(),
             "width": photo.width,
             "height": photo.height,
             "bits": photo.bits,

@@ -31,6 +31,7 @@ from torch.nn import functional as F
 
 from relume.lab.capabilities import Capabilities, Network
 from relume.lab.networks.layers import repeated, zeroed
+from relume.lab.options import Count, Positive, Share, Widths
 from relume.steps.deband import CELL, REACH, debanded
 from relume.steps.grid import KNOT_END, tone
 from relume.steps.thumbnail import overview_shape
@@ -40,6 +41,8 @@ TARGET_MEAN = 0.45
 
 MEAN_FLOOR = 1 / 510
 """Half a step of 8 bits: below this a thumbnail's mean says nothing."""
+
+_OVERVIEW_STEP = 16
 
 STRIDE = 8
 """Pixels of the overview along each side of a cell of the grid."""
@@ -232,12 +235,17 @@ class LocalPass(nn.Module):
         depths: residual blocks a level, in the encoder and again in the decoder (the last: once).
         condition: length of the condition vector.
         modulated_from: first level with FiLM.
+
+    Raises:
+        ValueError: not as many depths as widths.
     """
 
     def __init__(
         self, widths: tuple[int, ...], depths: tuple[int, ...], condition: int, modulated_from: int
     ) -> None:
         super().__init__()
+        if len(depths) != len(widths):
+            raise ValueError(f"{len(widths)} widths, but {len(depths)} depths")
 
         def level(index: int) -> nn.ModuleList:
             size = condition if index >= modulated_from else 0
@@ -326,20 +334,25 @@ class TwoPass(Network):
         overview_size: longer side of the overview that the global pass sees, in pixels; a multiple of 16.
         knots: of the grid along luma; 0 for none, 1 for a map.
         dropout: dropout on the global pass's pooled features.
+
+    Raises:
+        ValueError: an overview that does not fit, or not as many depths as widths.
     """
 
     def __init__(
         self,
-        widths: tuple[int, ...] = (16, 32, 64, 160),
-        depths: tuple[int, ...] = (1, 1, 1, 1),
-        condition: int = 64,
-        global_width: int = 24,
-        modulated_from: int = 2,
-        overview_size: int = 128,
-        knots: int = 6,
-        dropout: float = 0.1,
+        widths: Widths = (16, 32, 64, 160),
+        depths: Widths = (1, 1, 1, 1),
+        condition: Positive = 64,
+        global_width: Positive = 24,
+        modulated_from: Count = 2,
+        overview_size: Positive = 128,
+        knots: Count = 6,
+        dropout: Share = 0.1,
     ) -> None:
         super().__init__()
+        if overview_size % _OVERVIEW_STEP:
+            raise ValueError(f"an overview of {overview_size} pixels is no multiple of {_OVERVIEW_STEP}")
         self.overview_size = overview_size
         self.global_pass = GlobalPass(condition, global_width, dropout, knots)
         self.local_pass = LocalPass(tuple(widths), tuple(depths), condition, modulated_from)
