@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from relume.steps.deband import REACH, debanded
+from relume.steps.deband import CELL, REACH, debanded, enlarged
+from relume.steps.grid import basis
 
 STEP = np.array([1 / 255], np.float32)
 
@@ -52,3 +53,11 @@ def test_parts_agree_with_the_whole_but_for_their_rim() -> None:
     whole, part = debanded(image, STEP), debanded(image[:, 64:256, 48:240], STEP)
     inner = np.s_[:, REACH:-REACH, REACH:-REACH]
     np.testing.assert_allclose(part[inner], whole[:, 64:256, 48:240][inner], atol=1e-7)
+
+
+def test_enlarging_is_the_basis_of_cells() -> None:
+    cells = np.random.default_rng(0).random((3, 5, 7), np.float32)
+    rows, columns = (
+        basis(np.zeros((), np.float32), np.float32(CELL * count), CELL * count, count) for count in (5, 7)
+    )
+    np.testing.assert_allclose(enlarged(cells), rows @ cells @ columns.T, atol=1e-6)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from relume.arrays import Array, device, namespace
-from relume.steps.grid import basis
+from relume.arrays import Array, constant, namespace
 
 CELL = 8
 """Side of the squares whose means tell what lies between the steps, in pixels; that of a JPEG's blocks."""
@@ -14,6 +13,12 @@ REACH = 2 * CELL
 
 _FINEST = 1e-6
 """A step so small that nothing is moved."""
+
+_PHASES = tuple(
+    ((1 - at) ** 2 / 2, 0.75 - (at - 0.5) ** 2, at**2 / 2)
+    for at in ((pixel + 0.5) / CELL for pixel in range(CELL))
+)
+"""Weights of the cell before, its own and the one after for each pixel along a cell."""
 
 
 def debanded(image: Array, step: Array) -> Array:
@@ -30,14 +35,24 @@ def debanded(image: Array, step: Array) -> Array:
     """
     xp = namespace(image, step)
     step = xp.clip(step[..., None, None], _FINEST, None)
-    right = xp.abs(image[..., :, 1:] - image[..., :, :-1])
-    below = xp.abs(image[..., 1:, :] - image[..., :-1, :])
-    across = xp.concat([right, right[..., :, -1:]], axis=-1) + xp.concat([below, below[..., -1:, :]], axis=-2)
-    busy = xp.mean(_cells(xp.mean(across, axis=-3, keepdims=True)) / step, axis=-3, keepdims=True)
-    flat = xp.clip(1.5 - 2 * busy, 0.0, 1.0)
-    between = _enlarged(xp.concat([_cells(image), flat], axis=-3))
-    mean, flat = between[..., :-1, :, :], between[..., -1:, :, :]
-    return image + flat * xp.clip(mean - image, -0.5 * step, 0.5 * step)
+    busy = _cells(_differences(image)) / step
+    flat = xp.clip(1.5 - 2 * xp.mean(busy, axis=-3, keepdims=True), 0.0, 1.0)
+    # Interpolated apart: a part of an array of both would have to be copied.
+    away = xp.clip(enlarged(_cells(image)) - image, -0.5 * step, 0.5 * step)
+    return image + enlarged(flat) * away
+
+
+def _differences(image: Array) -> Array:
+    """Means over channels of the differences to the right and below, the last repeated; ... x 1 x H x W."""
+    xp = namespace(image)
+    right, below = (
+        xp.mean(xp.abs(after - before), axis=-3, keepdims=True)
+        for after, before in (
+            (image[..., :, 1:], image[..., :, :-1]),
+            (image[..., 1:, :], image[..., :-1, :]),
+        )
+    )
+    return xp.concat([right, right[..., :, -1:]], axis=-1) + xp.concat([below, below[..., -1:, :]], axis=-2)
 
 
 def _cells(image: Array) -> Array:
@@ -48,15 +63,25 @@ def _cells(image: Array) -> Array:
     return xp.mean(squares, axis=(-3, -1))
 
 
-def _enlarged(cells: Array) -> Array:
-    """Smoothly interpolated between the cells: `CELL` times as many rows and columns."""
+def enlarged(cells: Array) -> Array:
+    """Interpolated between the cells by quadratic B-splines: `CELL` times as many rows and columns.
+
+    What `basis` gives for cells of `CELL` pixels, without its zeros: each pixel knows its cell and the two
+    beside it, and those of all cells weigh the same.
+    """
     xp = namespace(cells)
-    rows, columns = (basis(*_ends(cells, length), CELL * length, length) for length in cells.shape[-2:])
-    return rows @ cells @ xp.matrix_transpose(columns)
+    *front, rows, columns = cells.shape
+    weights = constant([weight for phase in _PHASES for weight in phase], cells)
+    weights = xp.reshape(weights, (CELL, 3))
+    across = xp.stack(_neighbours(cells, -1), axis=-1) @ xp.matrix_transpose(weights)
+    across = xp.reshape(across, (*front, rows, columns * CELL))
+    down = weights @ xp.stack(_neighbours(across, -2), axis=-2)
+    return xp.reshape(down, (*front, rows * CELL, columns * CELL))
 
 
-def _ends(cells: Array, length: int) -> tuple[Array, Array]:
-    """The first pixel of an axis and its length in pixels, as `basis` takes them."""
+def _neighbours(cells: Array, axis: int) -> tuple[Array, Array, Array]:
+    """Cells before, the cells, and those after along one of the last two axes; the outer ones continue."""
     xp = namespace(cells)
-    first = xp.zeros((), dtype=cells.dtype, device=device(cells))
-    return first, first + CELL * length
+    first, last = (cells[..., :1], cells[..., -1:]) if axis == -1 else (cells[..., :1, :], cells[..., -1:, :])
+    inner = (cells[..., :-1], cells[..., 1:]) if axis == -1 else (cells[..., :-1, :], cells[..., 1:, :])
+    return xp.concat([first, inner[0]], axis=axis), cells, xp.concat([inner[1], last], axis=axis)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from relume.arrays import Array, device, namespace
+from relume.arrays import Array, constant, device, namespace
 from relume.colour import LUMA_REC601
 from relume.steps.curve import exposure_curve
 
@@ -45,8 +45,9 @@ def tone(image: Array, gain: Array, grid: Array, place: Array) -> Toned:
     """
     xp = namespace(image, gain)
     bright = exposure_curve(image, gain[..., None, None])
-    red, green, blue = (bright[..., channel : channel + 1, :, :] for channel in range(3))
-    luma = LUMA_REC601[0] * red + LUMA_REC601[1] * green + LUMA_REC601[2] * blue
+    # A product of matrices, since graphs copy the channels to tell them apart.
+    flat = xp.reshape(bright, (*bright.shape[:-2], bright.shape[-2] * bright.shape[-1]))
+    luma = xp.reshape(constant(LUMA_REC601, flat)[None] @ flat, (*bright.shape[:-3], 1, *bright.shape[-2:]))
     luma = xp.clip(luma, _ODDS_FLOOR, 1 - _ODDS_FLOOR)
     local_gain = slice_grid(xp.log(luma / (1 - luma)), grid, place)
     return Toned(exposure_curve(bright, xp.exp(local_gain)), local_gain)
@@ -69,13 +70,15 @@ def slice_grid(guide: Array, grid: Array, place: Array) -> Array:
     knots = grid.shape[-3]
     first, steps = grid[..., :1, :, :], grid[..., 1:, :, :] - grid[..., :-1, :, :]
     across = xp.matrix_transpose(columns)[..., None, :, :]
-    # The steps from knot to knot at each pixel's place; products of matrices cost next to nothing.
-    here = rows[..., None, :, :] @ xp.concat([first, steps], axis=-3) @ across
-    gain = here[..., :1, :, :]
+    # The steps from knot to knot at each pixel's place; products of matrices cost next to nothing. One by
+    # one along the rows, since graphs copy what is cut out of a large array.
+    bands, rows = xp.concat([first, steps], axis=-3) @ across, rows[..., None, :, :]
+    gain = rows @ bands[..., :1, :, :]
     if knots > 1:
         position = (guide + KNOT_END) * ((knots - 1) / (2 * KNOT_END))
         for index in range(knots - 1):
-            gain = gain + here[..., index + 1 : index + 2, :, :] * xp.clip(position - index, 0.0, 1.0)
+            step = rows @ bands[..., index + 1 : index + 2, :, :]
+            gain = gain + step * xp.clip(position - index, 0.0, 1.0)
     return gain
 
 
