@@ -65,7 +65,7 @@ def measure(name: str, models: str) -> None:
     photographs = [Path(os.environ["RELUME_DATA"]) / folder] if folder else []
     what = ["--stress"] if name == STRESS else ["--task", name]
     compared = ["--models", models, "--classical", "input" if name == STRESS else CLASSICAL]
-    written = ["--threads", 1, "--table", results(name), "--picture", ROOT / f"docs/images/task_{name}.png"]
+    written = ["--threads", 1, "-o", results(name), "-o", ROOT / f"docs/images/task_{name}.png"]
     command = ["evaluate", *photographs, *what, "--limit", limit, *compared, *written]
     subprocess.run([sys.executable, "-m", "relume", *map(str, command)], check=True)
 

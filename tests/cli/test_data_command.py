@@ -43,7 +43,7 @@ def test_described_data_is_verified(pairs: Path, tmp_path: Path) -> None:
     assert described.exit_code == 0
     assert described.stderr == f"wrote {file}\n"
     assert json.loads(file.read_text())["terms"] == "my own"
-    result = run("verify", pairs, "--set", file)
+    result = run("verify", pairs, "--manifest", file)
     assert result.exit_code == 0
     assert result.stdout == "mine: 12 files, intact\n"
 
@@ -58,7 +58,7 @@ def test_verify_names_the_first_differences(pairs: Path, tmp_path: Path) -> None
     run("describe", pairs, "--name", "mine", "--terms", "my own", "-o", file)
     (pairs / "low" / "1.png").unlink()
     image(pairs / "high" / "2.png", 77)
-    result = run("verify", pairs, "--set", file, "--json")
+    result = run("verify", pairs, "--manifest", file, "--json")
     error = failure(result)
     assert error.exit_code == ExitCode.DATA
     assert "1 missing (low/1.png); 1 changed (high/2.png)" in str(error)
@@ -71,7 +71,7 @@ def test_the_root_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest
     assert "holds none of the sets lol_v1, sice_part1" in str(failure(run("verify")))
     (tmp_path / "lol_v1").mkdir()
     assert "1000 missing (eval15/high/1.png" in str(failure(run("verify")))
-    assert "30 missing" in str(failure(run("verify", "--set", "lol_v1", "--only", "eval15")))
+    assert "30 missing" in str(failure(run("verify", "--manifest", "lol_v1", "--only", "eval15")))
     assert failure(run("verify", "--only", "eval15")).exit_code == ExitCode.USAGE
     monkeypatch.delenv("RELUME_DATA")
     assert failure(run("verify")).exit_code == ExitCode.DATA

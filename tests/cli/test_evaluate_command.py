@@ -49,7 +49,7 @@ def pairs(tmp_path: Path) -> Path:
 
 
 def test_scores_as_json(relume: Run, pairs: Path) -> None:
-    result = relume("evaluate", pairs / "low", pairs / "high", "--json", "-")
+    result = relume("evaluate", pairs / "low", pairs / "high", "--json")
     assert (result.code, result.err) == (0, "")
     report = json.loads(result.out)
     assert report.keys() >= SCORES | {"n", "params", "per_image"}
@@ -64,22 +64,22 @@ def test_scores_as_json(relume: Run, pairs: Path) -> None:
 def test_scores_as_text_and_to_a_file(relume: Run, pairs: Path) -> None:
     text = relume("evaluate", pairs / "low", pairs / "high", "--images").out.decode()
     assert "PSNR" in text.upper()
-    result = relume("evaluate", pairs / "low", pairs / "high", "--json", pairs / "report.json")
+    result = relume("evaluate", pairs / "low", pairs / "high", "-o", pairs / "report.json")
     assert result.code == 0
     assert json.loads((pairs / "report.json").read_text())["n"] == 3
 
 
 def test_one_pair(relume: Run, pairs: Path) -> None:
-    result = relume("evaluate", pairs / "low" / "1.png", pairs / "high" / "1.png", "--json", "-")
+    result = relume("evaluate", pairs / "low" / "1.png", pairs / "high" / "1.png", "--json")
     assert json.loads(result.out)["n"] == 1
 
 
 def test_finished_results(relume: Run, pairs: Path) -> None:
-    result = relume("evaluate", pairs / "low", pairs / "high", "--pred", pairs / "high", "--json", "-")
+    result = relume("evaluate", pairs / "low", pairs / "high", "--pred", pairs / "high", "--json")
     report = json.loads(result.out)
     assert (report["psnr"], report["ssim"], report["params"]) == (100, 1, None)
-    same = relume("evaluate", pairs / "low", pairs / "high", "--strength", 0, "--json", "-")
-    dull = relume("evaluate", pairs / "low", pairs / "high", "--pred", pairs / "low", "--json", "-")
+    same = relume("evaluate", pairs / "low", pairs / "high", "--strength", 0, "--json")
+    dull = relume("evaluate", pairs / "low", pairs / "high", "--pred", pairs / "low", "--json")
     assert json.loads(same.out)["per_image"] == json.loads(dull.out)["per_image"]
 
 
@@ -91,7 +91,7 @@ def test_finished_results_go_by_name_as_pairs_do(relume: Run, pairs: Path) -> No
     (results / "e\u0301.png").rename(results / "\u00e9.png")
     for stranger in ("1.txt", "2.json", ".2.png"):
         (results / stranger).write_text("no image")
-    arguments = ("evaluate", pairs / "low", "--pred", results, "--json", "-")
+    arguments = ("evaluate", pairs / "low", "--pred", results, "--json")
     assert json.loads(relume(*arguments, pairs / "high").out)["psnr"] == 100
     assert relume(*arguments).code == 0
     shutil.copy(results / "1.png", results / "1.jpg")
@@ -103,7 +103,7 @@ def test_finished_results_go_by_name_as_pairs_do(relume: Run, pairs: Path) -> No
 def test_only_what_a_split_holds_out(relume: Run, pairs: Path) -> None:
     split = pairs / "split.json"
     split.write_text('{"train": ["0"], "validation": ["1", "2"]}')
-    result = relume("evaluate", pairs / "low", pairs / "high", "--only", split, "--json", "-")
+    result = relume("evaluate", pairs / "low", pairs / "high", "--split", split, "--json")
     assert json.loads(result.out)["n"] == 2
     assert "not here" not in result.err
 
@@ -111,14 +111,14 @@ def test_only_what_a_split_holds_out(relume: Run, pairs: Path) -> None:
 def test_a_split_of_other_things_than_names(relume: Run, pairs: Path) -> None:
     split = pairs / "split.json"
     split.write_text('{"validation": [["1"]]}')
-    result = relume("evaluate", pairs / "low", pairs / "high", "--only", split)
+    result = relume("evaluate", pairs / "low", pairs / "high", "--split", split)
     assert result.code == ExitCode.DATA
 
 
 def test_splits_that_come_with_relume_go_by_name(relume: Run, pairs: Path) -> None:
     for side in ("low", "high"):
         (pairs / side / "0.png").rename(pairs / side / "78.png")
-    result = relume("evaluate", pairs / "low", pairs / "high", "--only", "our485_scenes", "--json", "-")
+    result = relume("evaluate", pairs / "low", pairs / "high", "--split", "our485_scenes", "--json")
     assert [row["name"] for row in json.loads(result.out)["per_image"]] == ["78"]
     assert "47 of the 48 images that it holds out are not here" in result.err
 
@@ -127,18 +127,18 @@ def test_splits_that_come_with_relume_go_by_name(relume: Run, pairs: Path) -> No
     ("options", "code"),
     [
         (["--model", "none"], ExitCode.MODEL),
-        (["--json", "both.csv", "--table", "./both.csv"], ExitCode.USAGE),
+        (["-o", "both.csv", "-o", "./both.csv"], ExitCode.USAGE),
         (["--strength", "2"], ExitCode.USAGE),
         (["--strength", "much"], ExitCode.USAGE),
         (["--exposure", "3"], ExitCode.USAGE),
         (["--pred", "empty"], ExitCode.DATA),
         (["--pred", "missing"], ExitCode.DATA),
-        (["--only", "missing.json"], ExitCode.INPUT_UNREADABLE),
-        (["--only", "low/0.png"], ExitCode.DATA),
-        (["--only", "broken.json"], ExitCode.INPUT_INVALID),
-        (["--only", "list.json"], ExitCode.DATA),
-        (["--only", "nobody.json"], ExitCode.DATA),
-        (["--json", "missing/report.json"], ExitCode.OUTPUT_UNWRITABLE),
+        (["--split", "missing.json"], ExitCode.INPUT_UNREADABLE),
+        (["--split", "low/0.png"], ExitCode.DATA),
+        (["--split", "broken.json"], ExitCode.INPUT_INVALID),
+        (["--split", "list.json"], ExitCode.DATA),
+        (["--split", "nobody.json"], ExitCode.DATA),
+        (["-o", "missing/report.json"], ExitCode.OUTPUT_UNWRITABLE),
     ],
 )
 def test_refusals(
@@ -171,7 +171,7 @@ def test_sizes_that_differ_are_named(relume: Run, pairs: Path) -> None:
 
 def test_a_model_is_scored_alone_unless_options_say_otherwise(relume: Run, pairs: Path) -> None:
     def report(*options: object) -> object:
-        result = relume("evaluate", pairs / "low", pairs / "high", "--json", "-", *options)
+        result = relume("evaluate", pairs / "low", pairs / "high", "--json", *options)
         return json.loads(result.out)["per_image"]
 
     alone = report()
@@ -180,7 +180,7 @@ def test_a_model_is_scored_alone_unless_options_say_otherwise(relume: Run, pairs
 
 
 def test_statistics_without_targets(relume: Run, pairs: Path) -> None:
-    result = relume("evaluate", pairs / "low", "--json", "-", "--table", pairs / "table.csv")
+    result = relume("evaluate", pairs / "low", "--json", "-o", pairs / "table.csv")
     assert (result.code, result.err) == (0, "")
     report = json.loads(result.out)
     assert report["n"] == 3
@@ -195,7 +195,7 @@ def test_statistics_without_targets(relume: Run, pairs: Path) -> None:
 
 def test_statistics_as_text_and_markdown(relume: Run, pairs: Path) -> None:
     table = pairs / "table.md"
-    result = relume("evaluate", pairs / "low", "--strength", 0, "--images", "--table", table)
+    result = relume("evaluate", pairs / "low", "--strength", 0, "--images", "-o", table)
     lines = result.out.decode().splitlines()
     assert [line.split()[0] for line in lines[:3]] == ["image", "0.png", "after"]
     before, after = (line.split() for line in lines[-3:-1])
@@ -205,9 +205,9 @@ def test_statistics_as_text_and_markdown(relume: Run, pairs: Path) -> None:
 
 
 def test_statistics_of_finished_results(relume: Run, pairs: Path) -> None:
-    result = relume("evaluate", pairs / "low", "--pred", pairs / "high", "--json", "-")
+    result = relume("evaluate", pairs / "low", "--pred", pairs / "high", "--json")
     after = json.loads(result.out)["after"]
-    alone = relume("evaluate", pairs / "high", "--strength", 0, "--json", "-")
+    alone = relume("evaluate", pairs / "high", "--strength", 0, "--json")
     assert after == json.loads(alone.out)["before"]
 
 
@@ -215,8 +215,8 @@ def test_statistics_of_finished_results(relume: Run, pairs: Path) -> None:
     ("arguments", "code"),
     [
         (["missing"], ExitCode.INPUT_UNREADABLE),
-        (["low", "--only", "low/0.png"], ExitCode.USAGE),
-        (["low", "--table", "table.txt"], ExitCode.USAGE),
+        (["low", "--split", "low/0.png"], ExitCode.USAGE),
+        (["low", "-o", "table.txt"], ExitCode.USAGE),
         (["small.png"], ExitCode.DATA),
     ],
 )
@@ -253,8 +253,8 @@ def test_a_sheet_of_what_a_split_holds_out_as_enhance_would_make_it(relume: Run,
     split = pairs / "split.json"
     split.write_text('{"validation": ["1"]}')
     page, untouched = pairs / "sheet.html", pairs / "untouched.html"
-    assert relume("compare", pairs, "--only", split, "--strength", "auto", "-o", page).code == 0
-    assert relume("compare", pairs, "--only", split, "--strength", 0, "-o", untouched).code == 0
+    assert relume("compare", pairs, "--split", split, "--strength", "auto", "-o", page).code == 0
+    assert relume("compare", pairs, "--split", split, "--strength", 0, "-o", untouched).code == 0
     assert page.read_text().count("data:image/webp") == 3  # input, result and target
     shown = [set(re.findall('data:image/webp[^"]+', file.read_text())) for file in (page, untouched)]
     assert [len(pictures) for pictures in shown] == [3, 2]  # at strength 0 the result is the input
@@ -262,7 +262,7 @@ def test_a_sheet_of_what_a_split_holds_out_as_enhance_would_make_it(relume: Run,
 
 def test_a_reduced_photo_is_scored_at_full_resolution(relume: Run, pairs: Path) -> None:
     whole, reduced = (
-        json.loads(relume("evaluate", pairs, "--downsample", factor, "--json", "-").out) for factor in (1, 2)
+        json.loads(relume("evaluate", pairs, "--downsample", factor, "--json").out) for factor in (1, 2)
     )
     assert whole["n"] == reduced["n"]
     assert whole["psnr"] != reduced["psnr"]
@@ -271,8 +271,8 @@ def test_a_reduced_photo_is_scored_at_full_resolution(relume: Run, pairs: Path) 
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["low", "--only", "split.json"], ExitCode.USAGE),
-        (["low", "high", "--only", "missing.json"], ExitCode.INPUT_UNREADABLE),
+        (["low", "--split", "split.json"], ExitCode.USAGE),
+        (["low", "high", "--split", "missing.json"], ExitCode.INPUT_UNREADABLE),
         (["low", "high", "--downsample", "9"], ExitCode.USAGE),
         (["low", "high", "-o", "sheet.jpg"], ExitCode.USAGE),
         (["low", "high", "-o", "missing/sheet.png"], ExitCode.OUTPUT_UNWRITABLE),
@@ -307,16 +307,16 @@ def test_compare_takes_no_negative_number_of_photos(relume: Run, pairs: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["low", "high", "--json", "low/1.png"], ExitCode.OUTPUT_EXISTS),
-        (["low", "--json", "low/1.png"], ExitCode.OUTPUT_EXISTS),
-        (["low", "high", "--only", "split.json", "--json", "high/2.png"], ExitCode.OUTPUT_EXISTS),
-        (["low", "high", "--only", "split.json", "--json", "split.json"], ExitCode.OUTPUT_EXISTS),
-        (["low", "high", "--pred", "results", "--json", "results/9.png"], ExitCode.OUTPUT_EXISTS),
-        (["low", "high", "--models", "card.json", "--json", "card.json"], ExitCode.OUTPUT_EXISTS),
-        (["listed", "--table", "listed/pairs.csv"], ExitCode.OUTPUT_EXISTS),
-        (["low", "high", "--table", "missing/table.md"], ExitCode.OUTPUT_UNWRITABLE),
-        (["low", "--json", "low"], ExitCode.OUTPUT_UNWRITABLE),
-        (["low", "high", "--table", "table.md", "--json", "missing/report.json"], ExitCode.OUTPUT_UNWRITABLE),
+        (["low", "high", "-o", "low/1.png"], ExitCode.OUTPUT_EXISTS),
+        (["low", "-o", "low/1.png"], ExitCode.OUTPUT_EXISTS),
+        (["low", "high", "--split", "split.json", "-o", "high/2.png"], ExitCode.OUTPUT_EXISTS),
+        (["low", "high", "--split", "split.json", "-o", "split.json"], ExitCode.OUTPUT_EXISTS),
+        (["low", "high", "--pred", "results", "-o", "results/9.png"], ExitCode.OUTPUT_EXISTS),
+        (["low", "high", "--models", "card.json", "-o", "card.json"], ExitCode.OUTPUT_EXISTS),
+        (["listed", "-o", "listed/pairs.csv"], ExitCode.OUTPUT_EXISTS),
+        (["low", "high", "-o", "missing/table.md"], ExitCode.OUTPUT_UNWRITABLE),
+        (["low", "-o", "low"], ExitCode.OUTPUT_UNWRITABLE),
+        (["low", "high", "-o", "table.md", "-o", "missing/report.json"], ExitCode.OUTPUT_UNWRITABLE),
     ],
 )
 def test_outputs_are_refused_before_anything_is_scored(
@@ -345,7 +345,7 @@ def test_names_that_are_no_text_are_escaped(relume: Run, pairs: Path) -> None:
     for side in ("low", "high"):
         (pairs / side / "1.png").rename(pairs / side / name)
     table, page = pairs / "table.csv", pairs / "page.html"
-    result = relume("evaluate", pairs, "--classical", "input", "--table", table, "--images")
+    result = relume("evaluate", pairs, "--classical", "input", "-o", table, "--images")
     assert (result.code, result.err) == (0, "")
     assert b"\\udcff" in result.out
     assert "\\udcff" in table.read_text()
@@ -354,14 +354,14 @@ def test_names_that_are_no_text_are_escaped(relume: Run, pairs: Path) -> None:
 
 
 def test_a_set_of_pairs_brings_its_own_targets(relume: Run, pairs: Path) -> None:
-    both = json.loads(relume("evaluate", pairs / "low", pairs / "high", "--json", "-").out)
-    assert json.loads(relume("evaluate", pairs, "--json", "-").out) == both
+    both = json.loads(relume("evaluate", pairs / "low", pairs / "high", "--json").out)
+    assert json.loads(relume("evaluate", pairs, "--json").out) == both
     listed = pairs / "listed"
     (pairs / "high").rename(pairs / "targets")
     listed.mkdir()
     (listed / "frames").symlink_to(pairs)
     (listed / "pairs.csv").write_text("scene,low,high\n0,low/1.png,targets/1.png\n")
-    assert json.loads(relume("evaluate", listed, "--json", "-").out)["n"] == 1
+    assert json.loads(relume("evaluate", listed, "--json").out)["n"] == 1
     assert relume("compare", listed, "-o", pairs / "page.html").code == 0
     assert re.findall('<span class="column">([^<]+)', (pairs / "page.html").read_text()) == [
         "input",
@@ -372,7 +372,7 @@ def test_a_set_of_pairs_brings_its_own_targets(relume: Run, pairs: Path) -> None
 
 def test_several_candidates_stand_in_one_table(relume: Run, pairs: Path) -> None:
     table = pairs / "table.md"
-    done = relume("evaluate", pairs, "--classical", "input,gamma", "--models", "lol", "--table", table)
+    done = relume("evaluate", pairs, "--classical", "input,gamma", "--models", "lol", "-o", table)
     assert done.code == 0
     assert [line.split(" | ")[0] for line in table.read_text().splitlines()[2:]] == [
         "| input",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from relume.cli.app import app
 from relume.cli.options import Expand, expanded
 from relume.errors import ExitCode
 from relume.options import ControlKeywords, Controls, EnhanceKeywords, EnhanceOptions, Told
@@ -91,3 +92,23 @@ def test_a_look_is_explained(photo: Callable[..., Path], relume: Callable[..., R
 def test_a_value_that_is_no_number(photo: Callable[..., Path], relume: Callable[..., Result]) -> None:
     for option in ("--strength", "--downsample"):
         assert relume("enhance", photo("a.png"), option, "much").code == ExitCode.USAGE
+
+
+def _commands(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if hasattr(command, "commands"):
+        for inner, found in command.commands.items():
+            yield from _commands(found, f"{name} {inner}".strip())
+    else:
+        yield name, command
+
+
+def test_a_word_is_spelled_and_used_alike_in_all_commands() -> None:
+    used: dict[str, dict[tuple[object, ...], str]] = {}
+    for name, command in _commands(typer.main.get_command(app)):
+        for option in command.params:
+            if option.param_type_name == "option":
+                for word in option.opts:
+                    long = option.opts[0] if len(word) == 2 else word
+                    used.setdefault(word, {})[long, option.is_flag, option.metavar] = name
+    assert {word: uses for word, uses in used.items() if len(uses) > 1} == {}
+    assert {"--json", "--out", "--only", "--set", "--split"} <= used.keys()

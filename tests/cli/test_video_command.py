@@ -158,7 +158,7 @@ def test_clips_are_measured(tmp_path: Path, relume: Run) -> None:
     bright = make_clip(
         tmp_path / "bright.mkv", codec="ffv1", pixel_format="bgr0", frames=6, light=lambda n: 0.4
     )
-    done = relume("evaluate", dark, bright, "--strength", "auto", "--json", "-")
+    done = relume("evaluate", dark, bright, "--strength", "auto", "--json")
     assert done.code == 0, done.err
     scores = json.loads(done.out)
     assert set(scores) == {"input", "photo"}

@@ -184,7 +184,7 @@ def test_photographs_of_two_sets_are_not_mixed() -> None:
 
 def test_evaluate_takes_a_layout(relume: Run, tmp_path: Path) -> None:
     folder = _unpacked(tmp_path, "lsrw-nikon/test")
-    result = relume("evaluate", folder, "--layout", "lsrw-nikon/test", "--classical", "input", "--json", "-")
+    result = relume("evaluate", folder, "--layout", "lsrw-nikon/test", "--classical", "input", "--json")
     assert (result.code, result.err) == (0, "")
     assert [row["name"] for row in json.loads(result.out)["per_image"]] == ["5"]
 
@@ -194,9 +194,7 @@ def test_evaluate_refuses_a_model_that_knows_the_photographs(relume: Run, tmp_pa
     result = relume("evaluate", folder, "--layout", "lol-v2-real/test", "--models", "lol")
     assert result.code == ExitCode.DATA
     assert "91 of the 100 test images" in result.err
-    allowed = relume(
-        "evaluate", folder, "--layout", "lol-v2-real/test", "--classical", "gamma", "--json", "-"
-    )
+    allowed = relume("evaluate", folder, "--layout", "lol-v2-real/test", "--classical", "gamma", "--json")
     assert allowed.code == 0
 
 
@@ -221,9 +219,9 @@ def test_split_and_manifest_of_a_layout(relume: Run, tmp_path: Path) -> None:
     described = relume("data", "describe", folder, "--layout", "sice/part1", "-o", manifest, "-q")
     assert described.code == 0, described.err
     assert json.loads(manifest.read_text())["source"] == LAYOUTS["sice"].source
-    assert relume("data", "verify", folder, "--set", manifest, "-q").code == 0
+    assert relume("data", "verify", folder, "--manifest", manifest, "-q").code == 0
     (folder / "Dataset_Part1/3/1.JPG").unlink()
-    assert relume("data", "verify", folder, "--set", manifest, "-q").code == ExitCode.DATA
+    assert relume("data", "verify", folder, "--manifest", manifest, "-q").code == ExitCode.DATA
 
 
 def test_describe_without_layout_wants_name_and_terms(relume: Run, tmp_path: Path) -> None:

@@ -143,8 +143,8 @@ def test_the_command(relume: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         write_photo(Photo(_picture()), photos / f"{name}.png")
     out = tmp_path / "s.csv", tmp_path / "s.json", tmp_path / "s.png"
     result = relume(
-        "evaluate", photos, "--stress", "--classical", "input,gamma", *("--table", out[0]),
-        *("--json", out[1], "--picture", out[2]),
+        "evaluate", photos, "--stress", "--classical", "input,gamma", *("-o", out[0]),
+        *("-o", out[1], "-o", out[2]),
     )  # fmt: skip
     assert result.code == 0, result.err
     rows = list(csv.DictReader(out[0].open()))
@@ -170,6 +170,6 @@ def test_a_task_and_stress_are_two_runs(relume: Run) -> None:
 def test_photographs_are_not_replaced_by_what_is_measured_on_them(relume: Run, tmp_path: Path) -> None:
     write_photo(Photo(_picture()), tmp_path / "a.png")
     before = (tmp_path / "a.png").read_bytes()
-    result = relume("evaluate", tmp_path, "--stress", "--classical", "input", "--picture", tmp_path / "a.png")
+    result = relume("evaluate", tmp_path, "--stress", "--classical", "input", "-o", tmp_path / "a.png")
     assert result.code != 0
     assert (tmp_path / "a.png").read_bytes() == before

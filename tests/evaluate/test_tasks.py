@@ -263,7 +263,7 @@ def test_an_absent_reader_is_an_error_and_never_a_zero(
     monkeypatch.setattr(readers, "import_module", absent)
     with pytest.raises(MissingExtra, match=package):
         make_task(task)
-    result = relume("evaluate", tmp_path, "--task", task, "--classical", "input", "--json", "-")
+    result = relume("evaluate", tmp_path, "--task", task, "--classical", "input", "--json")
     assert result.code == ExitCode.MISSING_EXTRA
     assert result.out == b""
     assert "'.[tasks]'" in result.err
@@ -326,9 +326,7 @@ def test_the_command_writes_table_json_and_picture(
     monkeypatch.setattr("relume.evaluate.tasks.make_task", lambda name, threads: READER)
     options = ("--classical", "input,gamma", "--limit", "3", "--darkness", "1/4,1/64")
     out = tmp_path / "t.csv", tmp_path / "t.json", tmp_path / "t.png"
-    result = relume(
-        "evaluate", "--task", "ocr", *options, "--table", out[0], "--json", out[1], "--picture", out[2]
-    )
+    result = relume("evaluate", "--task", "ocr", *options, "-o", out[0], "-o", out[1], "-o", out[2])
     assert result.code == 0, result.err
     assert "light 1/64" in result.out.decode()
     rows = list(csv.DictReader(out[0].open()))
@@ -338,7 +336,7 @@ def test_the_command_writes_table_json_and_picture(
     assert content["camera"] == "phone"
     assert [row["method"] for row in content["rows"]] == [row["method"] for row in rows]
     assert out[2].read_bytes().startswith(b"\x89PNG")
-    again = relume("evaluate", "--task", "ocr", *options, "--json", "-")
+    again = relume("evaluate", "--task", "ocr", *options, "--json")
     assert json.loads(again.out) == content
 
 
@@ -349,7 +347,7 @@ def test_the_command_writes_table_json_and_picture(
         ("--darkness", "1/0"),
         ("--darkness", "2"),
         ("--camera", "pinhole"),
-        ("--picture", "x.jpg"),
+        ("-o", "x.jpg"),
         ("--layout", "lol-v1/test"),
     ],
 )

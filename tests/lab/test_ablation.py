@@ -177,10 +177,10 @@ def test_compact_claritys_grid_is_the_eight_configurations_of_the_thesis() -> No
 
 def test_the_command_prints_checked_in_results(relume: Callable[..., Finished], tmp_path: Path) -> None:
     write_results([result("no-mirror", 0, 20.0), result("beta-0", 0, 19.0)], tmp_path / "r.csv")
-    shown = relume("ablate", "iaml", "--show", str(tmp_path / "r.csv"))
+    shown = relume("ablate", "iaml", "--from", str(tmp_path / "r.csv"))
     assert shown.code == 0
     assert "| beta-0 | 1 | 19.00 | 23.00 | 0.7600 | -1.00 |" in shown.out.decode()
-    refused = relume("ablate", "distillation", "--show", str(tmp_path / "r.csv"))
+    refused = relume("ablate", "distillation", "--from", str(tmp_path / "r.csv"))
     assert refused.code == ExitCode.DATA
     assert refused.out == b""
 
@@ -221,7 +221,7 @@ def test_some_cells_are_trained_alone_and_their_maps_told_of(
     command = ["ablate", "iaml", "--data", tiny_root, "-o", tmp_path, "--seeds", "0", "-q"]
     command += [part for change in small for part in ("--set", change)]
     maps = tmp_path / "maps.csv"
-    done = relume(*command, "--cells", "no-mirror,dimmed-decoder", "--features", maps)
+    done = relume(*command, "--cells", "no-mirror,dimmed-decoder", "--maps", maps)
     assert done.code == 0, done.err
     with maps.open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -191,7 +191,7 @@ def pairs(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def _report(relume: Run, pairs: tuple[Path, Path], *options: object) -> dict[str, object]:
-    result = relume("evaluate", *pairs, "--classical", "input", "--json", "-", *options)
+    result = relume("evaluate", *pairs, "--classical", "input", "--json", *options)
     assert result.code == 0, result.err
     return json.loads(result.out)
 

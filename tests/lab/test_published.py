@@ -20,9 +20,7 @@ def test_zero_dce_scores_what_its_published_weights_score(relume: Callable[..., 
     eval15, weights = root / "lol_v1/eval15", root / "zero_dce/Epoch99.pth"
     if not weights.exists() or len(list((eval15 / "low").glob("*"))) != PAIRS:
         pytest.skip("needs LOL-v1's eval15 and Zero-DCE's published weights under RELUME_DATA")
-    scored = relume(
-        "evaluate", eval15 / "low", eval15 / "high", "--network", f"zero-dce={weights}", "--json", "-"
-    )
+    scored = relume("evaluate", eval15 / "low", eval15 / "high", "--network", f"zero-dce={weights}", "--json")
     report = json.loads(scored.out)
     assert report["n"] == PAIRS
     assert report["params"] == 79_416

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from relume.cli import completion
+from relume.cli.console import report
 from relume.cli.laboratory import AllowDownload, data_root, fetch_classifiers, require_laboratory
+from relume.cli.options import QuietOption
 from relume.errors import UsageError
 
 
@@ -38,18 +40,19 @@ def ablate(
     features: Annotated[
         Path | None,
         typer.Option(
+            "--maps",
             metavar="CSV",
             help="Of grids of the mirror method: how much of each map depends on the image, a line a map.",
         ),
     ] = None,
     show: Annotated[
-        Path | None, typer.Option("--show", metavar="CSV", help="Print the table of these results and stop.")
+        Path | None, typer.Option("--from", metavar="CSV", help="Print the table of these results and stop.")
     ] = None,
     allow_download: AllowDownload = False,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda or mps.", autocompletion=completion.training_devices)
     ] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Train every cell of a grid with every seed, and print one table.
 
@@ -57,7 +60,7 @@ def ablate(
 
     [bold]relume ablate iaml --data ~/data[/bold]
 
-    [bold]relume ablate iaml --show benchmarks/results/ablation_iaml.csv[/bold]
+    [bold]relume ablate iaml --from benchmarks/results/ablation_iaml.csv[/bold]
     """
     require_laboratory()
     from relume.lab.ablation import finished, only, results_of, run_folder, run_grid, table, write_results
@@ -82,13 +85,14 @@ def ablate(
     try:
         for result in results:
             write_results(finished(chosen, folder), target)
-            typer.echo(f"{result.cell}, seed {result.seed}: {result.psnr:.2f} dB", err=True)
+            report(f"{result.cell}, seed {result.seed}: {result.psnr:.2f} dB", quiet=quiet)
     finally:
         if there := finished(chosen, folder):
             typer.echo(f"{chosen.question}\n\n{table(chosen, there)}", nl=False)
     if features is not None:
         runs = {(one.cell, one.seed): run_folder(folder, one.cell, one.seed) for one in there}
         _write_features(runs, data_root(data), features)
+        report(f"wrote {features}", quiet=quiet)
 
 
 def _write_features(runs: dict[tuple[str, int], Path], root: Path, target: Path) -> None:
@@ -96,7 +100,6 @@ def _write_features(runs: dict[tuple[str, int], Path], root: Path, target: Path)
     from relume.lab.features import statistics_csv, statistics_of_run
 
     write_file(target, statistics_csv({key: statistics_of_run(run, root) for key, run in runs.items()}))
-    typer.echo(f"wrote {target}", err=True)
 
 
 def _seeds(text: str) -> list[int]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from relume.files import check_target, write_file
 from relume.options import DEFAULT_MODEL, Controls, Downsample
 
 if TYPE_CHECKING:
+    from relume.cli.outputs import Outputs
     from relume.evaluate.clip_pictures import Pictures
     from relume.evaluate.clips import ClipScores
 
@@ -28,7 +25,7 @@ def evaluate_clip(
     smooth: float,
     downsample: Downsample,
     threads: int,
-    json_file: str | None,
+    outputs: Outputs,
 ) -> None:
     """Measure results for a dark clip: against its bright original, or against itself.
 
@@ -39,16 +36,15 @@ def evaluate_clip(
         pred: a finished result in their place.
         controls, downsample, threads: of the models.
         smooth: see `relume.video.clip.ClipOptions`.
-        json_file: where to write the scores; `-` is stdout.
+        outputs: where the scores go.
     """
     from relume.cli.video import require_video
 
     require_video()
     from relume.evaluate.clip_pictures import enhanced, stored
-    from relume.evaluate.report import clips_table
+    from relume.evaluate.report import clips_csv, clips_table
 
-    if json_file not in (None, "-"):
-        check_target(Path(json_file), [each for each in (low, high, pred) if each is not None])
+    outputs.check([each for each in (low, high, pred) if each is not None])
     made: dict[str, Callable[[], Pictures]] = {"input": lambda: stored(low)}
     if pred is not None:
         made[str(pred)] = lambda: stored(pred)
@@ -56,13 +52,8 @@ def evaluate_clip(
     for name in names or ([] if pred is not None else [DEFAULT_MODEL]):
         made[name] = lambda name=name: enhanced(low, name, controls, smooth, downsample, threads)
     scores = {label: _scores(label, pictures(), low, high) for label, pictures in made.items()}
-    text = json.dumps({label: each.to_json() for label, each in scores.items()}, indent=2) + "\n"
-    if json_file == "-":
-        typer.echo(text, nl=False)
-        return
-    if json_file is not None:
-        write_file(Path(json_file), text)
-    typer.echo(clips_table(scores), nl=False)
+    content = {label: each.to_json() for label, each in scores.items()}
+    outputs.write(clips_table(scores), clips_table(scores, markdown=True), clips_csv(scores), content)
 
 
 def _scores(label: str, results: Pictures, low: Path, high: Path | None) -> ClipScores:

@@ -15,8 +15,8 @@ from relume.cli.candidates import (
     RunsOption,
     candidates,
 )
-from relume.cli.console import say
-from relume.cli.options import MEASURED, LayoutOption, Measuring, OnlyOption, expanded
+from relume.cli.console import report, say
+from relume.cli.options import MEASURED, LayoutOption, LimitOption, Measuring, SplitOption, expanded
 from relume.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def compare(
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .png or .html file.")] = Path("comparison.html"),
     layout: LayoutOption = None,
-    only: OnlyOption = None,
-    limit: Annotated[int, typer.Option(min=0, help="Take this many photos only; 0 takes all.")] = 0,
+    split: SplitOption = None,
+    limit: LimitOption = 0,
     options: Measuring = MEASURED,
 ) -> None:
     """Draw input, results and target side by side, with their scores, on one page.
@@ -75,11 +75,11 @@ def compare(
     if out.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"cannot draw '{out}'", "Give --out a name that ends in .png or .html.")
     set_limits()
-    selected = select(low, high, only, layout)
+    selected = select(low, high, split, layout).first(limit)
     if selected.note:
         say(selected.note)
     check_target(out, selected.files)
-    scenes = _scenes(selected, limit)
+    scenes = _scenes(selected)
     if features is None:
         chosen = options.controls
         factor = options.downsample
@@ -89,7 +89,7 @@ def compare(
         title, columns, rows = _features(scenes, features)
     draw = comparison_png if out.suffix.lower() == ".png" else comparison_html
     write_file(out, draw(rows, columns, title=title))
-    typer.echo(f"wrote {out}", err=True)
+    report(f"wrote {out}")
 
 
 def _results(scenes: Sequence[Scene], found: Sequence[Candidate]) -> Sheet:
@@ -123,20 +123,18 @@ def _features(scenes: Sequence[Scene], run: Path) -> Sheet:
         for one in map_statistics(method, images):
             width, height = one.cells
             projected = "" if one.share is None else f", of its projection {one.share:.2%}"
-            typer.echo(
+            report(
                 f"map of {width} x {height}: {one.raw_share:.2%} depends on the image{projected}; "
-                f"correlation with the teacher's of its clean image {one.own:.2f}, of others {one.other:.2f}",
-                err=True,
+                f"correlation with the teacher's of its clean image {one.own:.2f}, of others {one.other:.2f}"
             )
     loaded = (load_pair(pair) for pair in _counted(pairs))
     rows = (row for pair in loaded for row in feature_rows(method, pair.name, pair.low_HWC, pair.high_HWC))
     return f"relume: feature maps of {run.name}", list(COLUMNS), rows
 
 
-def _scenes(selected: Selection, limit: int) -> list[Scene]:
+def _scenes(selected: Selection) -> list[Scene]:
     scenes: list[Scene] = [(path.name, path, None) for path in selected.photos]
-    scenes += [(pair.name, pair.low, pair.high) for pair in selected.pairs or []]
-    return scenes[:limit] if limit else scenes
+    return scenes + [(pair.name, pair.low, pair.high) for pair in selected.pairs or []]
 
 
 def _counted(items: Sequence[Item]) -> Iterator[Item]:

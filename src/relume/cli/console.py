@@ -13,7 +13,7 @@ from typing import TextIO
 from relume.errors import DEBUG_VARIABLE, OutputUnwritable, RelumeError
 from relume.progress import bar, stderr
 
-__all__ = ["counting", "emit", "progress", "say", "say_where", "stderr", "stdout_failed"]
+__all__ = ["counting", "emit", "progress", "report", "say", "say_where", "stderr", "stdout_failed"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -49,6 +49,12 @@ def say(message: str) -> None:
         stderr().print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
     except OSError:
         _discard(sys.stderr)
+
+
+def report(message: str, *, quiet: bool = False) -> None:
+    """Say what has been done, such as which file was written, unless nobody wants to know."""
+    if not quiet:
+        say(message)
 
 
 def say_where(error: RelumeError) -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relume.cli import completion
-from relume.cli.options import LayoutOption
+from relume.cli.console import counting, report
+from relume.cli.options import LayoutOption, QuietOption
+from relume.cli.outputs import JsonOption
 from relume.errors import DataError, UsageError
 from relume.files import check_target, write_file
 
@@ -23,9 +25,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
 
 @app.command()
 def verify(
@@ -35,23 +34,22 @@ def verify(
     name: Annotated[
         str | None,
         typer.Option(
-            "--set",
+            "--manifest",
             metavar="NAME|FILE",
             help="A known set (lol_v1, sice_part1), or a manifest file that describes ROOT itself. "
             "Without it: all known sets that are there.",
         ),
     ] = None,
     only: Annotated[str, typer.Option(help="Check this folder of the set alone, such as eval15.")] = "",
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Check unpacked data against its manifest: missing, changed and unexpected files.
 
-    [bold]relume data verify ~/data --set lol_v1 --only eval15[/bold]
+    [bold]relume data verify ~/data --manifest lol_v1 --only eval15[/bold]
     """
     if only and name is None:
-        raise UsageError("--only needs --set", "Say which set has that folder.")
-    from relume.cli.console import counting
+        raise UsageError("--only needs --manifest", "Say which set has that folder.")
     from relume.cli.laboratory import data_root
     from relume.datasets.manifest import verify as verify_folder
 
@@ -79,7 +77,7 @@ def describe(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A .json file; stdout otherwise.")] = None,
-    quiet: Quiet = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Make a manifest of your own data, for `relume data verify` to check later.
 
@@ -89,7 +87,6 @@ def describe(
     come from the layout unless they are given.
     """
     _check_out(out, ".json")
-    from relume.cli.console import counting
     from relume.datasets.layouts import find_layout, layout_pairs
     from relume.datasets.manifest import describe as describe_folder
 
@@ -104,7 +101,7 @@ def describe(
         manifest = describe_folder(
             folder, name, terms, title=title, source=source, near=near or (), progress=progress
         )
-    _emit(manifest.to_json(), out)
+    _emit(manifest.to_json(), out, quiet=quiet)
 
 
 @app.command()
@@ -113,18 +110,17 @@ def unpack(
     dest: Annotated[Path, typer.Argument(help="Data root to fill.")],
     only: Annotated[str, typer.Option(help="Take folders of this name alone: our485 or eval15.")] = "",
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
-    quiet: Quiet = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Turn JPEG XL copies into PNG files, in the same folders; other files are copied.
 
     Files that exist are skipped, so an interrupted run goes on where it stopped.
     """
-    from relume.cli.console import counting
     from relume.lab.data.unpack import unpack as unpack_folder
 
     with counting("files", quiet=quiet) as progress:
         done = unpack_folder(source, dest, only=only, workers=workers, progress=progress)
-    typer.echo(f"{dest}: {done.written} written, {done.existing} there already, {done.pairs} pairs", err=True)
+    report(f"{dest}: {done.written} written, {done.existing} there already, {done.pairs} pairs", quiet=quiet)
 
 
 @app.command()
@@ -151,13 +147,12 @@ def split(
     share: Annotated[float, typer.Option(help="Part of the images to hold out, between 0 and 1.")] = 0.1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A .json file; stdout otherwise.")] = None,
-    quiet: Quiet = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Hold out whole scenes for validation, so that no scene is in both parts."""
     if not 0 < share < 1:
         raise UsageError(f"--share {share} is out of range", "Give a number between 0 and 1.")
     _check_out(out, ".json")
-    from relume.cli.console import counting
     from relume.datasets.layouts import layout_pairs
     from relume.datasets.pairs import list_pairs
     from relume.datasets.splits import make_split
@@ -165,7 +160,7 @@ def split(
     pairs = layout_pairs(folder, layout) if layout else list_pairs(folder)
     with counting("images", quiet=quiet) as progress:
         made = make_split(pairs, share, seed, progress)
-    _emit(json.dumps(made, indent=1) + "\n", out)
+    _emit(json.dumps(made, indent=1) + "\n", out, quiet=quiet)
 
 
 @app.command()
@@ -184,8 +179,8 @@ def leakage(
         float | None, typer.Option(help="Least similarity to report; that of the split otherwise.")
     ] = None,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 9 when anything is found.")] = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Find images of one folder that show a scene of another: copies and near-duplicates.
 
@@ -195,7 +190,6 @@ def leakage(
     """
     if (second is None) == (split_name is None):
         raise UsageError("one of B and --split is needed", "Name a second folder, or a split of the first.")
-    from relume.cli.console import counting
     from relume.datasets.duplicates import SAME_SCENE
     from relume.datasets.leakage import find_leakage, images_of, sides_of_split
 
@@ -245,7 +239,7 @@ def samples(
     rows = sample_rows(data_root(data), chosen.data, count=count, seed=seed, crop=crop)
     page = comparison_png(rows, COLUMNS, title=f"Training samples of {chosen.name}", cell_width=crop)
     write_file(out, page)
-    typer.echo(f"wrote {out}", err=True)
+    report(f"wrote {out}")
 
 
 @app.command()
@@ -259,7 +253,7 @@ def pack(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value; may be repeated.")
     ] = None,
-    quiet: Quiet = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Put all images of a recipe into a few large files, for training on another machine.
 
@@ -267,7 +261,6 @@ def pack(
 
     [bold]relume data pack lol --data ~/copies -o packs/lol[/bold]
     """
-    from relume.cli.console import counting
     from relume.cli.laboratory import data_root, require_laboratory
 
     require_laboratory()
@@ -278,7 +271,7 @@ def pack(
     with counting("images", quiet=quiet) as progress:
         done = pack_recipe(data_root(data), chosen.data, out, part_mib << 20, progress)
     size = done.size / (1 << 20)
-    typer.echo(f"{out}: {done.images} images in {done.parts} parts, {size:.1f} MiB", err=True)
+    report(f"{out}: {done.images} images in {done.parts} parts, {size:.1f} MiB", quiet=quiet)
 
 
 def _sets(root: Path, name: str | None) -> list[tuple[Path, Manifest]]:
@@ -330,13 +323,13 @@ def _report_leakage(found: Leakage, as_json: bool) -> None:
     )
 
 
-def _emit(text: str, out: Path | None) -> None:
+def _emit(text: str, out: Path | None, *, quiet: bool) -> None:
     """Print a product, or write it to a file."""
     if out is None:
         typer.echo(text, nl=False)
         return
     write_file(out, text)
-    typer.echo(f"wrote {out}", err=True)
+    report(f"wrote {out}", quiet=quiet)
 
 
 def _check_out(out: Path | None, suffix: str) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from relume.cli.outputs import JsonOption
 from relume.errors import ExitCode
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False) -> None:
+def doctor(as_json: JsonOption = False) -> None:
     """Show versions and devices, load every package, write and read a small picture in every format, and
     enhance it with every model, to see that all works.
     """

@@ -60,7 +60,7 @@ def enhance(
     output: Annotated[
         str | None,
         typer.Option(
-            "--output",
+            "--out",
             "-o",
             help="A file for one photo, otherwise a folder; - writes to stdout. "
             "Without it: NAME.relume.EXT beside each photo. Earlier results are replaced.",

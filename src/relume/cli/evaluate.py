@@ -17,15 +17,13 @@ from relume.cli.candidates import (
     candidates,
 )
 from relume.cli.console import say
-from relume.cli.options import MEASURED, LayoutOption, Measuring, OnlyOption, expanded
-from relume.cli.outputs import Outputs
+from relume.cli.options import MEASURED, LayoutOption, LimitOption, Measuring, SplitOption, expanded
+from relume.cli.outputs import PICTURES, TABLES, JsonOption, Outputs, ResultsOption
 from relume.cli.stress import StressOption, evaluate_stress
 from relume.cli.tasks import (
     LIGHTS,
     CameraOption,
     DarknessOption,
-    LimitOption,
-    PictureOption,
     TaskOption,
     evaluate_task,
 )
@@ -59,7 +57,7 @@ def evaluate(
     classical: ClassicalOption = None,
     pred: Annotated[Path | None, typer.Option(help="Score these finished results instead.")] = None,
     layout: LayoutOption = None,
-    only: OnlyOption = None,
+    split: SplitOption = None,
     options: Measuring = MEASURED,
     lpips: Annotated[
         Path | None,
@@ -70,19 +68,14 @@ def evaluate(
         ),
     ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
-    as_json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - is stdout.")
-    ] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="Write a table: Markdown (.md), or CSV (.csv) with a line an image.")
-    ] = None,
+    as_json: JsonOption = False,
+    out: ResultsOption = None,
     images: Annotated[bool, typer.Option("--images", help="Print a row an image as well.")] = False,
     task: TaskOption = None,
     stress: StressOption = False,
     darkness: DarknessOption = LIGHTS,
     camera: CameraOption = "phone",
     limit: LimitOption = 0,
-    picture: PictureOption = None,
     smooth: Annotated[
         float, typer.Option(help="Of clips: seconds over which brightness is smoothed; 0: not at all.")
     ] = 1.0,
@@ -123,10 +116,10 @@ def evaluate(
     factor = options.downsample
     named = (models, runs, networks, pred, classical)
     if task is not None or stress:
-        other = {"HIGH": high, "--pred": pred, "--layout": layout, "--only": only, "--lpips": lpips}
+        other = {"HIGH": high, "--pred": pred, "--layout": layout, "--split": split, "--lpips": lpips}
         _refuse({**other, "each other": task if stress else None})
         found = candidates(*named, controls=chosen, downsample=factor, threads=threads)
-        outputs = Outputs(as_json, table, picture)
+        outputs = Outputs(as_json, out or (), (".json", *TABLES, *PICTURES))
         photos = [] if low is None else [low, *low.rglob("*")]
         outputs.check([*photos, *(file for candidate in found for file in candidate.files)])
         if task is None:
@@ -139,8 +132,8 @@ def evaluate(
     if _is_clip(low):
         from relume.cli.clips import evaluate_clip
 
-        other = {"--run": runs, "--network": networks, "--layout": layout, "--only": only, "--lpips": lpips}
-        _refuse({**other, "--table": table, "--picture": picture}, "a clip takes")
+        other = {"--run": runs, "--network": networks, "--layout": layout, "--split": split, "--lpips": lpips}
+        _refuse(other, "a clip takes")
         evaluate_clip(
             low,
             high,
@@ -150,14 +143,14 @@ def evaluate(
             smooth=smooth,
             downsample=factor,
             threads=threads,
-            json_file=as_json,
+            outputs=Outputs(as_json, out or ()),
         )
         return
-    selected = select(low, high, only, layout)
+    selected = select(low, high, split, layout).first(limit)
     if selected.note:
         say(selected.note)
     found = candidates(*named, controls=chosen, downsample=factor, threads=threads)
-    outputs = Outputs(as_json, table)
+    outputs = Outputs(as_json, out or ())
     outputs.check([*selected.files, *(file for candidate in found for file in candidate.files)])
     _compare_with_targets(selected, found, outputs, lpips, rows=images)
 

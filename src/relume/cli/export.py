@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from relume.cli.console import report
 from relume.cli.laboratory import require_laboratory
 from relume.errors import OutputExists
 from relume.files import read_json
@@ -32,4 +33,4 @@ def export(
     from relume.lab.export import export_run
 
     card = export_run(run, name, out, {} if about is None else read_json(about))
-    typer.echo(f"wrote the card {target} and its graphs {', '.join(card.files)}", err=True)
+    report(f"wrote the card {target} and its graphs {', '.join(card.files)}")

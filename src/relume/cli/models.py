@@ -10,13 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from relume.cli import completion
+from relume.cli.outputs import JsonOption
 
 
 def models(
     name: Annotated[
         str | None, typer.Argument(help="Show this model's whole card.", autocompletion=completion.models)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the models: those that are shipped and, with the laboratory installed, its networks."""
     from relume.models import load_card

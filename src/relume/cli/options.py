@@ -21,7 +21,7 @@ RecursiveOption = Annotated[
 SkipOption = Annotated[
     bool, typer.Option("--skip-existing", help="Leave results alone that exist.", rich_help_panel=FILES)
 ]
-OnlyOption = Annotated[
+SplitOption = Annotated[
     str | None,
     typer.Option(
         metavar="SPLIT",
@@ -35,7 +35,10 @@ LayoutOption = Annotated[
         help="How a published set lies in the folder, such as lol-v2-real/test; see relume data layouts.",
     ),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Report errors only.")]
+LimitOption = Annotated[
+    int, typer.Option(min=0, help="Take this many photos only; 0 takes all, and with --stress four.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show where in the program an input failed.")]
 
 

@@ -1,16 +1,30 @@
-"""Where what a command has measured goes: a table on stdout, JSON, a table in a file, a picture."""
+"""Where what a command has measured goes: a table or JSON on stdout, and files of any of their kinds."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from relume.errors import UsageError
 from relume.files import check_target, write_file
+
+TABLES, PICTURES = (".md", ".csv"), (".png", ".svg")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, in place of text.")]
+ResultsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Write the results to a file as well, of the kind that its name tells: .json, .md or .csv; with "
+        "--task or --stress also a picture, .png or .svg. May be repeated.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -18,40 +32,43 @@ class Outputs:
     """Options of a command.
 
     Attributes:
-        json_file: a file for JSON; `-` is stdout, where it takes the place of the table.
-        table: a file for a table, CSV or Markdown by its name.
-        picture: a file for a picture.
+        as_json: whether stdout gets JSON, in place of the table.
+        files: JSON, tables and pictures, by their names.
+        kinds: endings of names that the command has something for.
     """
 
-    json_file: str | None
-    table: Path | None = None
-    picture: Path | None = None
+    as_json: bool
+    files: Sequence[Path] = ()
+    kinds: Sequence[str] = (".json", *TABLES)
 
     def check(self, inputs: Sequence[Path]) -> None:
-        """Refuse files that cannot be written, that are inputs, or that are named twice."""
-        if self.table is not None and self.table.suffix not in (".md", ".csv"):
-            raise UsageError(
-                f"cannot write a table to '{self.table}'", "Give a name that ends in .md or .csv."
-            )
-        if self.picture is not None and self.picture.suffix not in (".png", ".svg"):
-            raise UsageError(f"cannot draw '{self.picture}'", "Give a name that ends in .png or .svg.")
-        targets = [
-            Path(file) for file in (self.json_file, self.table, self.picture) if file not in (None, "-")
-        ]
-        if len({target.resolve() for target in targets}) < len(targets):
+        """Refuse files that cannot be written, that are inputs, that are of another kind, or named twice."""
+        if len({file.resolve() for file in self.files}) < len(self.files):
             raise UsageError("two outputs name one file", "Give each its own.")
-        for target in targets:
-            check_target(target, inputs)
+        for file in self.files:
+            check_target(file, inputs)
+            if file.suffix not in self.kinds:
+                remedy = f"Give --out a name that ends in {', '.join(self.kinds)}."
+                raise UsageError(f"the results cannot be written as '{file}'", remedy)
 
     def write(
-        self, text: str, markdown: str, csv: str, content: object, picture: bytes | None = None
+        self,
+        text: str,
+        markdown: str,
+        csv: str,
+        content: object,
+        picture: Callable[[str], bytes] | None = None,
     ) -> None:
-        """Write what was asked for; the text goes to stdout unless JSON does."""
-        if self.table is not None:
-            write_file(self.table, csv if self.table.suffix == ".csv" else markdown)
-        if self.picture is not None and picture is not None:
-            write_file(self.picture, picture)
+        """Write what was asked for; the text goes to stdout unless JSON does.
+
+        Args:
+            picture: draws one, given the ending of its file's name.
+        """
         as_json = json.dumps(content, indent=2) + "\n"
-        if self.json_file not in (None, "-"):
-            write_file(Path(self.json_file), as_json)
-        typer.echo(as_json if self.json_file == "-" else text, nl=False)
+        texts = {".json": as_json, ".md": markdown, ".csv": csv}
+        for file in self.files:
+            if picture is not None and file.suffix in PICTURES:
+                write_file(file, picture(file.suffix))
+            else:
+                write_file(file, texts[file.suffix])
+        typer.echo(as_json if self.as_json else text, nl=False)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from relume.cli.console import report
 from relume.cli.laboratory import require_laboratory
 from relume.files import check_target, write_file
 from relume.private import lend_folder_to_matplotlib
@@ -29,4 +30,4 @@ def plot(
     target = out or runs[0] / "curves.png"
     check_target(target, [])
     write_file(target, plot_runs(runs, target.suffix))
-    typer.echo(f"wrote {target}", err=True)
+    report(f"wrote {target}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,10 +54,7 @@ def evaluate_stress(folder: Path | None, found: Sequence[Candidate], outputs: Ou
     for candidate in found:
         with counting(candidate.label) as progress:
             through[candidate.label] = run_stress(candidate.enhance, pictures, trials(), progress)
-    picture = None
-    if outputs.picture is not None:
-        lend_folder_to_matplotlib()
-        picture = stress_picture(through, outputs.picture.suffix)
+    lend_folder_to_matplotlib()
 
     def tables(markdown: bool) -> str:
         mark = "## " if markdown else ""
@@ -68,4 +66,4 @@ def evaluate_stress(folder: Path | None, found: Sequence[Candidate], outputs: Ou
         label: {"limits": limits_of(rows), "rows": [asdict(each) for each in rows]}
         for label, rows in through.items()
     }
-    outputs.write(tables(False), tables(True), stress_csv(through), content, picture)
+    outputs.write(tables(False), tables(True), stress_csv(through), content, partial(stress_picture, through))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,13 +32,6 @@ DarknessOption = Annotated[
 CameraOption = Annotated[
     str,
     typer.Option(help="With --task: whose noise: full-frame, aps-c, compact, phone, webcam."),
-]
-LimitOption = Annotated[
-    int, typer.Option(min=0, help="With --task or --stress: take this many pictures only.")
-]
-PictureOption = Annotated[
-    Path | None,
-    typer.Option("--picture", help="With --task or --stress: draw the scores (.png, .svg)."),
 ]
 
 LIGHTS = "1/4,1/16,1/64,1/128,1/256"
@@ -82,10 +76,7 @@ def evaluate_task(
             lambda item, exposure: darkened(item.name, item.clean_HWC, taken.in_the_dark(exposure)),
             progress,
         )
-    picture = None
-    if outputs.picture is not None:
-        lend_folder_to_matplotlib()
-        picture = task_picture(task, measured, outputs.picture.suffix)
+    lend_folder_to_matplotlib()
     way = "higher" if task.higher_is_better else "lower"
     heading = f"{task.score}, {way} is better; * differs from input; {task.reader}\n"
     outputs.write(
@@ -93,7 +84,7 @@ def evaluate_task(
         task_table(measured, markdown=True),
         task_csv(task, measured),
         _report(task, camera, measured),
-        picture,
+        partial(task_picture, task, measured),
     )
 
 

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from relume.cli import completion
+from relume.cli.console import report
 from relume.cli.laboratory import AllowDownload, data_roots, fetch_classifiers, list_named, require_laboratory
+from relume.cli.options import QuietOption
 
 
 def train(
@@ -46,7 +48,7 @@ def train(
     ] = "auto",
     allow_download: AllowDownload = False,
     show: Annotated[bool, typer.Option("--show", help="Print the recipe as JSON and stop.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Train a network by a recipe. An interrupted run goes on with --resume, to the same result.
 
@@ -81,4 +83,4 @@ def train(
     )
     if max_file_mib:
         keep_small(folder, max_file_mib << 20)
-    typer.echo(f"wrote {weights}", err=True)
+    report(f"wrote {weights}", quiet=quiet)

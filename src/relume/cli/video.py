@@ -39,7 +39,7 @@ def video(
     output: Annotated[
         str | None,
         typer.Option(
-            "--output",
+            "--out",
             "-o",
             help="A file for one clip, otherwise a folder. Without it: NAME.relume.EXT beside each clip. "
             "Earlier results are replaced.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relume.datasets.layouts import layout_pairs
@@ -31,13 +31,20 @@ class Selection:
     where: str = ""
     note: str = ""
 
+    def first(self, count: int) -> Selection:
+        """The first so many of them; 0 for all."""
+        if not count:
+            return self
+        pairs = None if self.pairs is None else self.pairs[:count]
+        return replace(self, pairs=pairs, photos=self.photos[:count])
 
-def select(low: Path, high: Path | None, only: str | None, layout: str | None = None) -> Selection:
+
+def select(low: Path, high: Path | None, split: str | None, layout: str | None = None) -> Selection:
     """Find pairs, or photos where there are no targets.
 
     Args:
         low, high: as for `pairs_of`; or, without targets, as for `find_inputs`.
-        only: a split as for `read_split`, to take the pairs that it holds out.
+        split: as for `read_split`, to take the pairs that it holds out.
         layout: how a published set lies in `low`, as for `layout_pairs`.
 
     Raises:
@@ -49,11 +56,11 @@ def select(low: Path, high: Path | None, only: str | None, layout: str | None = 
     pairs = pairs_of(low, high) if layout is None else layout_pairs(low, layout)
     if pairs is not None:
         sides = [side for pair in pairs for side in (pair.low, pair.high)]
-        chosen, note = (pairs, "") if only is None else _held_out(pairs, only)
-        files = [*sides, low / LIST, *([] if only is None else [Path(only)])]
+        chosen, note = (pairs, "") if split is None else _held_out(pairs, split)
+        files = [*sides, low / LIST, *([] if split is None else [Path(split)])]
         return Selection(chosen, [], files, layout or str(low.absolute()), note)
-    if only is not None:
-        raise UsageError("--only needs targets", "Name a set of pairs, or a folder of targets as well.")
+    if split is not None:
+        raise UsageError("--split needs targets", "Name a set of pairs, or a folder of targets as well.")
     photos = [path for path, _ in find_inputs([str(low)])]
     return Selection(None, photos, photos)
 

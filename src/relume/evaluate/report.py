@@ -114,13 +114,24 @@ def changes_csv(changes: Mapping[str, Changes]) -> str:
 _CLIP_SCORES = ("flicker", "block_flicker", "change", "reference_change", "warping", "psnr", "ssim")
 
 
-def clips_table(scores: Mapping[str, ClipScores]) -> str:
-    """One row a result of a clip, in aligned columns of plain text."""
+def clips_table(scores: Mapping[str, ClipScores], *, markdown: bool = False) -> str:
+    """One row a result of a clip, in aligned columns of plain text or as Markdown."""
     rows = [["", *(name.replace("_", " ") for name in _CLIP_SCORES)]]
     for label, each in scores.items():
         values = [getattr(each, name) for name in _CLIP_SCORES]
         rows.append([label, *(ABSENT if value is None else f"{value:.3f}" for value in values)])
-    return aligned(rows)
+    return markdown_table(rows) if markdown else aligned(rows)
+
+
+def clips_csv(scores: Mapping[str, ClipScores]) -> str:
+    """One line a result of a clip; a score that was not measured is an empty field."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["result", *_CLIP_SCORES])
+    for label, each in scores.items():
+        values = [getattr(each, name) for name in _CLIP_SCORES]
+        writer.writerow([label, *("" if value is None else f"{value:.6f}" for value in values)])
+    return text.getvalue()
 
 
 def _statistics_row(values: Mapping[str, float]) -> list[str]:

@@ -41,9 +41,7 @@ class Output(Saving):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.in_place and (self.path is not None or self.format or self.skip_existing):
-            raise UsageError(
-                "--in-place excludes --output, --format and --skip-existing", "Choose one of them."
-            )
+            raise UsageError("--in-place excludes --out, --format and --skip-existing", "Choose one of them.")
         elsewhere = self.path is None or self.folder or is_folder(self.path)
         suffix = "" if elsewhere or self.path is None else self.path.suffix.lower()
         if self.format and suffix in IMAGE_SUFFIXES and suffix not in parse_format(self.format).suffixes:
