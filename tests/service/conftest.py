@@ -47,8 +47,8 @@ class Served:
 
 
 @contextmanager
-def serving(*options: object, env: dict[str, str] | None = None) -> Iterator[Served]:
-    """A service with these options, at a free port; it must stop well."""
+def serving(*options: object, env: dict[str, str] | None = None, stopped: int = 0) -> Iterator[Served]:
+    """A service with these options, at a free port; it must stop with this code, and without a word."""
     command = [sys.executable, "-m", "relume", "serve", "--port", "0", *map(str, options)]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1", **(env or {})}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
@@ -64,7 +64,7 @@ def serving(*options: object, env: dict[str, str] | None = None) -> Iterator[Ser
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
-    assert (process.returncode, said) == (0, "")
+    assert (process.returncode, said) == (stopped, "")
 
 
 @pytest.fixture(scope="session")

@@ -127,10 +127,10 @@ def _together(asked: Mapping[str, Any], fields: Mapping[str, str]) -> Mapping[st
     return {**asked, **{name: getattr(told, name) for name in told.model_fields_set}}
 
 
-def _check_kind(photo: bytes) -> None:
+def _check_kind(photo: bytes | bytearray) -> None:
     """Raises Problem (415) where the bytes are of no format that is read."""
     try:
-        sniff(photo[:HEAD_BYTES], "")
+        sniff(bytes(photo[:HEAD_BYTES]), "")
     except RelumeError as error:
         problem = as_problem(error)
         problem.status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
@@ -180,6 +180,7 @@ class _Result(Response):
             await asyncio.wait_for(send(last), self._stall_seconds)
         except TimeoutError:
             scope[ABORT]()
+            await asyncio.sleep(0)  # until the server knows
         finally:
             self._account.release()
 

@@ -106,7 +106,7 @@ async def pieces(request: Request, account: Account, options: ServiceOptions) ->
 
 async def receive(
     request: Request, account: Account, options: ServiceOptions
-) -> tuple[bytes, dict[str, str]]:
+) -> tuple[bytes | bytearray, dict[str, str]]:
     """The photo's bytes, and the other fields of a form.
 
     Raises:
@@ -119,7 +119,7 @@ async def receive(
         data += piece
     if len(data) > options.max_bytes:
         raise too_large(options)
-    return bytes(data), {}
+    return data, {}
 
 
 class _InMemory(MultiPartParser):
@@ -128,7 +128,7 @@ class _InMemory(MultiPartParser):
 
 async def _from_form(
     request: Request, account: Account, options: ServiceOptions
-) -> tuple[bytes, dict[str, str]]:
+) -> tuple[bytes | bytearray, dict[str, str]]:
     parser = _InMemory(
         request.headers,
         pieces(request, account, options),

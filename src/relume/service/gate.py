@@ -87,7 +87,8 @@ class Gate:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                await body.discard(self._most)
+                if message["status"] != HTTPStatus.REQUEST_TIMEOUT:  # of whose body nothing comes
+                    await body.discard(self._most)
                 self._finish(message, scope)
             await send(message)
 

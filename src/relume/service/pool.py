@@ -78,7 +78,7 @@ class Worker:
             self.kill()
             raise told_problem(**reply["error"])
 
-    def ask(self, order: Order, photo: bytes) -> Answer:
+    def ask(self, order: Order, photo: bytes | bytearray) -> Answer:
         """Have a photo done.
 
         Raises:
@@ -94,7 +94,7 @@ class Worker:
             raise told_problem(**reply["error"])
         return reply, result
 
-    def _exchange(self, order: Order, photo: bytes) -> Answer:
+    def _exchange(self, order: Order, photo: bytes | bytearray) -> Answer:
         self._connection.send_bytes(order.to_bytes())
         self._connection.send_bytes(photo)
         return self._receive()
@@ -228,7 +228,7 @@ class Pool:
             wait = self._usual * self._taken / len(self._workers)
             raise retry(HTTPStatus.TOO_MANY_REQUESTS, "all workers are busy, and the queue is full", wait)
 
-    async def run(self, order: Order, photo: bytes) -> Answer:
+    async def run(self, order: Order, photo: bytes | bytearray) -> Answer:
         """Have a photo done by the next free worker.
 
         Cancelled while it waits, it gives up its place; a photo that is being done is done to its end.
@@ -257,7 +257,7 @@ class Pool:
     def _release(self) -> None:
         self._taken -= 1
 
-    def _done(self, order: Order, photo: bytes) -> Answer:
+    def _done(self, order: Order, photo: bytes | bytearray) -> Answer:
         chosen = self._idle.get()
         try:
             reply, result = chosen.ask(order, photo)

@@ -6,8 +6,9 @@ import io
 import json
 import subprocess
 import sys
-import tempfile
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +66,7 @@ def _developed(data: bytes, path: str, max_pixels: int) -> npt.NDArray[np.uint16
     except OSError as error:
         raise exhausted(error) or OutOfResources(
             f"no process can be started to develop camera raw ({error.strerror})",
-            "Check that Python can start itself, and the space for temporary files.",
+            "Check that Python can start itself.",
             path=path,
         ) from error
     if "size" in answer:
@@ -82,25 +83,39 @@ def _from_process(data: bytes, max_pixels: int) -> tuple[dict[str, Any], npt.NDA
     """What `main` answers in a process of its own, its pixels if all have come, and its words on damage."""
     # Isolated, so that no module of the current folder stands in for Python's own.
     command = [sys.executable, "-I", "-c", _START, json.dumps(sys.path), str(max_pixels)]
-    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as heard:
-        file.write(data)
-        file.seek(0)
-        pipe = subprocess.PIPE
-        with subprocess.Popen(command, stdin=file, stdout=pipe, stderr=heard) as process:  # noqa: S603
-            told: Any = process.stdout
-            try:
-                line = told.readline(_LONGEST_ANSWER)
-                answer: dict[str, Any] = json.loads(line) if line.startswith(b"{") else {}
-                pixels = np.empty(answer.get("shape", 0), np.uint16)
-                if told.readinto(pixels.reshape(-1).view(np.uint8)) != pixels.nbytes:
-                    pixels = np.empty(0, np.uint16)
-            except BaseException:
-                process.kill()
-                raise
-        heard.seek(0)
-        damage = (line for line in heard if any(sign in line for sign in _DAMAGE))
-        said = next(damage, b"").partition(b": ")[2].decode(errors="replace")
-    return answer, pixels, said
+    pipe = subprocess.PIPE
+    with (
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process,  # noqa: S603
+        ThreadPoolExecutor(2) as beside,
+    ):
+        told: Any = process.stdout
+        try:
+            beside.submit(_feed, process.stdin, data)
+            damage = beside.submit(_first_damage, process.stderr)
+            line = told.readline(_LONGEST_ANSWER)
+            answer: dict[str, Any] = json.loads(line) if line.startswith(b"{") else {}
+            pixels = np.empty(answer.get("shape", 0), np.uint16)
+            if told.readinto(pixels.reshape(-1).view(np.uint8)) != pixels.nbytes:
+                pixels = np.empty(0, np.uint16)
+        except BaseException:
+            process.kill()
+            raise
+        return answer, pixels, damage.result()
+
+
+def _feed(stream: Any, data: bytes) -> None:
+    """Give a process its input, as far as it takes it."""
+    with suppress(OSError), stream:
+        stream.write(data)
+
+
+def _first_damage(stream: IO[bytes] | None) -> str:
+    """What LibRaw first says of damage, "" for nothing; reads to the end, for the process waits otherwise."""
+    said = ""
+    for line in stream or ():
+        if not said and any(sign in line for sign in _DAMAGE):
+            said = line.partition(b": ")[2].decode(errors="replace")
+    return said
 
 
 def main() -> None:
