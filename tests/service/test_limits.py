@@ -20,7 +20,7 @@ from PIL import Image
 
 from relume.errors import ExitCode, UsageError
 from relume.service.options import LEAST, OWN, ServiceOptions, is_loopback
-from service.conftest import SMALL, Served, serving
+from service.served import SMALL, Served, serving
 from service.test_service import Night, assert_problem
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="needs Linux' /proc")
@@ -43,19 +43,6 @@ def wait_for(what: Callable[[], bool], seconds: float = 15) -> None:
     while not what():
         assert time.monotonic() < end
         time.sleep(0.05)
-
-
-def workers(served: Served) -> list[int]:
-    """Process ids of the workers."""
-    found: list[int] = []
-    for entry in Path("/proc").iterdir():
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == served.process.pid and b"spawn_main" in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-        except (OSError, ValueError, IndexError):
-            continue
-    return found
 
 
 def plain(side: int, **options: Any) -> bytes:
@@ -157,7 +144,7 @@ def test_clients_that_stop_half_way_leave_nothing_behind(tight: Served) -> None:
 
 @LINUX
 def test_a_photo_that_takes_too_long_is_504_and_a_full_queue_429(tight: Served) -> None:
-    (worker,) = workers(tight)
+    (worker,) = tight.workers()
     os.kill(worker, signal.SIGSTOP)
     with ThreadPoolExecutor(3) as threads, tight.client as client:
         first = threads.submit(client.post, "/enhance", content=plain(20))
@@ -170,7 +157,7 @@ def test_a_photo_that_takes_too_long_is_504_and_a_full_queue_429(tight: Served) 
         assert_problem(first.result(), 504, ExitCode.RESOURCES, "3 s")
         assert second.result().status_code in (200, 503)
         assert client.post("/enhance", content=plain(20)).status_code == 200
-    assert workers(tight) != [worker]
+    assert tight.workers() != [worker]
     assert tight.metric('relume_worker_deaths_total{reason="time"}') == 1
 
 
@@ -181,7 +168,7 @@ def test_no_free_worker_in_time_is_503() -> None:
         ThreadPoolExecutor(3) as threads,
         served.client as client,
     ):
-        os.kill(workers(served)[0], signal.SIGSTOP)
+        os.kill(served.workers()[0], signal.SIGSTOP)
         asked = [threads.submit(client.post, "/look", content=plain(20)) for _ in range(3)]
         answers = sorted((each.result() for each in asked), key=lambda answer: answer.status_code)
     # The second may get the worker that comes in place of the first one's; the third's time is over then.
@@ -192,7 +179,7 @@ def test_no_free_worker_in_time_is_503() -> None:
 
 @LINUX
 def test_a_killed_worker_is_one_failed_request(tight: Served) -> None:
-    (worker,) = workers(tight)
+    (worker,) = tight.workers()
     os.kill(worker, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as threads, tight.client as client:
         asked = threads.submit(client.post, "/enhance", content=plain(20))
@@ -205,7 +192,7 @@ def test_a_killed_worker_is_one_failed_request(tight: Served) -> None:
 
 @LINUX
 def test_workers_have_limits_of_the_system(tight: Served) -> None:
-    said = Path(f"/proc/{workers(tight)[0]}/limits").read_text()
+    said = Path(f"/proc/{tight.workers()[0]}/limits").read_text()
     limits = {line[:26].strip(): line[26:].split()[0] for line in said.splitlines()}
     assert limits["Max core file size"] == "0"
     assert int(limits["Max file size"]) <= 4 << 20
@@ -215,7 +202,7 @@ def test_workers_have_limits_of_the_system(tight: Served) -> None:
 @LINUX
 def test_workers_go_with_a_server_that_is_killed() -> None:
     with serving(*SMALL, stopped=-signal.SIGKILL) as served:
-        (worker,) = workers(served)
+        (worker,) = served.workers()
         served.process.kill()
         wait_for(lambda: not Path(f"/proc/{worker}").exists())
 
@@ -251,7 +238,7 @@ def test_a_token_guards_all_but_the_page_and_the_probes(night: Night) -> None:
             assert answer.headers["www-authenticate"] == "Bearer"
         right = client.post("/enhance", content=night(), headers={"authorization": "Bearer secret"})
         assert right.status_code == 200
-        for worker in workers(served):
+        for worker in served.workers():
             assert b"secret" not in Path(f"/proc/{worker}/environ").read_bytes()
 
 

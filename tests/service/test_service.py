@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from photo import samples
 from relume.errors import ExitCode
 from relume.options import Controls, Saving
 from relume.photo import read_photo
+from service.served import Served
 from shared import Result
 
 Night = Callable[..., bytes]
@@ -158,3 +162,23 @@ def test_every_answer_carries_headers_of_security(client: Any) -> None:
 def test_other_sites_and_other_names_may_not_ask(client: Any, night: Night) -> None:
     for headers in ({"sec-fetch-site": "cross-site", "origin": "https://example.org"}, {"host": "evil.org"}):
         assert client.post("/enhance", content=night(), headers=headers).status_code in (400, 403)
+
+
+def test_random_requests_after_the_description_find_no_fault(service: Served, tmp_path: Path) -> None:
+    pytest.importorskip("schemathesis")
+    wrong = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    command = [*(Path(sys.executable).with_name("schemathesis"), "run"), f"{service.address}/openapi.json"]
+    options = [
+        "--checks",
+        wrong,
+        "--max-examples",
+        "5",
+        "--max-time",
+        "20",
+        "--generation-database",
+        "none",
+        "--no-color",
+    ]
+    done = subprocess.run([*command, *options, "--seed", "1"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert service.metric("relume_worker_deaths_total") == 0

@@ -124,7 +124,7 @@ def _together(asked: Mapping[str, Any], fields: Mapping[str, str]) -> Mapping[st
         told = Asked.model_validate(fields)
     except ValidationError as error:
         raise _invalid(error.errors()) from error
-    return {**asked, **{name: getattr(told, name) for name in told.model_fields_set}}
+    return {**asked, **told.model_dump(exclude_unset=True)}
 
 
 def _check_kind(photo: bytes | bytearray) -> None:
@@ -238,11 +238,11 @@ def _add_photos(app: FastAPI, service: Service) -> None:
 
     @app.post("/enhance", **describe.ENHANCE)
     async def enhance(request: Request, asked: Annotated[Asked, Query()]) -> Response:  # pyright: ignore[reportInvalidTypeForm]
-        return await service.answer(request, asked.model_dump(), look_only=False)
+        return await service.answer(request, asked.model_dump(exclude_unset=True), look_only=False)
 
     @app.post("/look", **describe.LOOK_AT)
     async def look(request: Request, asked: Annotated[Asked, Query()]) -> Response:  # pyright: ignore[reportInvalidTypeForm]
-        return await service.answer(request, asked.model_dump(), look_only=True)
+        return await service.answer(request, asked.model_dump(exclude_unset=True), look_only=True)
 
 
 def _add_facts(app: FastAPI, service: Service) -> None:

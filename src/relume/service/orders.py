@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any, Literal, Optional, Union, get_args, get_type_hints
+from types import NoneType
+from typing import Annotated, Any, Literal, Union, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -25,15 +26,21 @@ _RANGES: dict[str, Any] = {
     "model": Literal[tuple(list_models())],
     "downsample": Annotated[int, Field(ge=1, le=4)] | Literal["auto"],
     "format": Literal[("", *_FORMATS)],
-    "quality": Optional[Annotated[int, Field(ge=1, le=100)]],  # noqa: UP045 - `|` joins no `Annotated` with None
+    "quality": Annotated[int, Field(ge=1, le=100)],
 }
 """Types of options that say more than their fields in the dataclasses."""
 
 
 def _schema(name: str, kind: Any) -> Any:
-    """The type of an option with its range, for the description of the interface."""
-    parts = tuple(_SHARE if part is float else part for part in get_args(kind) or (kind,))
+    """The type of an option with its range; None is not among its values, but that it is not given."""
+    kinds = (part for part in get_args(kind) or (kind,) if part is not NoneType)
+    parts = tuple(_SHARE if part is float else part for part in kinds)
     return _RANGES.get(name) or Union[parts]  # noqa: UP007 - known only here
+
+
+def _without_null(schema: dict[str, Any]) -> None:
+    if schema.get("default", "") is None:
+        del schema["default"]
 
 
 def _asked() -> type[BaseModel]:
@@ -46,7 +53,9 @@ def _asked() -> type[BaseModel]:
                 continue
             about: Told = each.metadata["told"]
             kind = _schema(each.name, types[each.name])
-            told[each.name] = (kind, Field(default=each.default, description=about.help))
+            default = None if each.name == "model" else each.default  # that of the service
+            field = Field(default=default, description=about.help, json_schema_extra=_without_null)
+            told[each.name] = (kind, field)
     return create_model("Options", __config__=ConfigDict(extra="forbid"), **told)
 
 
@@ -67,14 +76,14 @@ class Order:
 
     @staticmethod
     def of(asked: Mapping[str, Any], *, look_only: bool) -> Order:
-        """An order from the fields of `Asked`.
+        """An order from the fields of `Asked` that were given.
 
         Raises:
             UsageError: a value out of range.
         """
-        chosen = {name: asked[name] for name in _OF_A_PHOTO}
+        chosen = {name: value for name, value in asked.items() if name in _OF_A_PHOTO}
         EnhanceOptions(**chosen)
-        saving = Saving(**{each.name: asked[each.name] for each in fields(Saving)})
+        saving = Saving(**{name: value for name, value in asked.items() if name not in chosen})
         return Order(chosen, None if look_only else saving)
 
     def to_bytes(self) -> bytes:
