@@ -15,8 +15,8 @@ import pyvips
 
 from relume.photo import colour, vips
 from relume.photo.boxes import boxes
+from relume.photo.codecs.base import Change, Reader, number, sides
 from relume.photo.codecs.extras import CLAIMS, Extras
-from relume.photo.codecs.reader import Change, Reader, number, sides
 from relume.photo.codecs.stream import stream, with_blocks
 from relume.photo.formats import FORMATS, HEAD_BYTES
 from relume.photo.ifd import ReadAt

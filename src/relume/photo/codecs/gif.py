@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relume.photo.codecs.reader import Reader
+from relume.photo.codecs.base import Reader
 from relume.photo.formats import GIF
 from relume.photo.opened import Opened
 from relume.photo.photo import Photo

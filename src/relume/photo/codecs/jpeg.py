@@ -11,8 +11,8 @@ import pyvips
 
 from relume.photo import ifd, metadata, vips
 from relume.photo.codecs import segments
+from relume.photo.codecs.base import Change, Reader, is_cut_off
 from relume.photo.codecs.extras import CLAIMS, MOST_BESIDE, Extras
-from relume.photo.codecs.reader import Change, Reader, is_cut_off
 from relume.photo.codecs.segments import APP0, APP14, END
 from relume.photo.codecs.stream import dots, inserting, stream, trailer
 from relume.photo.formats import FORMATS

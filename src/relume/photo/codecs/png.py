@@ -10,8 +10,8 @@ from typing import BinaryIO
 import pyvips
 
 from relume.photo import metadata, vips
+from relume.photo.codecs.base import Reader, sides
 from relume.photo.codecs.extras import CLAIMS, MOST_BESIDE, MOST_PARTS, MOST_TEXT, Extras
-from relume.photo.codecs.reader import Reader, sides
 from relume.photo.codecs.stream import dots, inserting, stream, trailer
 from relume.photo.formats import FORMATS, HEAD_BYTES
 from relume.photo.ifd import ReadAt

@@ -8,8 +8,8 @@ import pyvips
 
 from relume.photo import ifd, metadata
 from relume.photo.codecs import raw
+from relume.photo.codecs.base import Reader, number
 from relume.photo.codecs.extras import Extras
-from relume.photo.codecs.reader import Reader, number
 from relume.photo.codecs.stream import stream, with_blocks
 from relume.photo.formats import FORMATS
 from relume.photo.ifd import ORIENTATION, RESOLUTION_UNIT, Directory

@@ -7,8 +7,8 @@ from typing import BinaryIO
 
 import pyvips
 
+from relume.photo.codecs.base import Reader
 from relume.photo.codecs.extras import CLAIMS, MOST_BESIDE, MOST_PARTS, Extras
-from relume.photo.codecs.reader import Reader
 from relume.photo.formats import FORMATS
 from relume.photo.ifd import ReadAt
 from relume.photo.opened import Opened
