@@ -176,6 +176,8 @@ def exhausted(error: BaseException) -> RelumeError | None:
             "there is not enough memory for the photo",
             "Take smaller tiles (--tile 512), make the photo smaller, or close other programs.",
         )
+    if isinstance(error, ImportError):  # of what loads late
+        return scarce(str(error), memory=True)
     return scarce(str(error)) if isinstance(error, OSError | RuntimeError) else None
 
 
@@ -189,7 +191,7 @@ def naming_exhaustion() -> Generator[None]:
     """
     try:
         yield
-    except (MemoryError, OSError, RuntimeError) as error:
+    except (MemoryError, OSError, RuntimeError, ImportError) as error:
         found = exhausted(error)
         if found is None:
             raise

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
@@ -200,7 +201,7 @@ def test_it_excludes_skip_existing(relume: Run, photo: Make) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("xmp", [b"", samples.XMP % 1])
+@pytest.mark.parametrize("xmp", [b"", samples.XMP % 1], ids=["none", "some"])
 def test_a_second_run_leaves_what_the_first_wrote(relume: Run, tmp_path: Path, name: str, xmp: bytes) -> None:
     path = tmp_path / f"night{FORMATS[name].suffixes[0]}"
     write_photo(Photo(dark(), metadata=Metadata(xmp=xmp or None)), path)
@@ -219,6 +220,67 @@ def test_a_second_run_leaves_what_the_first_wrote(relume: Run, tmp_path: Path, n
         assert b"tiff:Orientation" in kept
     relume("enhance", path, "--in-place", "--strength", 1)
     assert path.read_bytes() != once
+
+
+SAYS = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Make="me"%b'
+
+
+@pytest.mark.parametrize(
+    "xmp",
+    [
+        SAYS % b"/>",
+        SAYS % b"></x:xmpmeta>",
+        SAYS % b'><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>',
+        SAYS % b'><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></r:RDF ></x:xmpmeta>',
+        SAYS % b"></x:xmpmeta>" + b" " * 65_300 + b"<?xpacket end='w'?>",
+        (SAYS % b"></x:xmpmeta>").decode().encode("utf-16"),
+    ],
+    ids=["empty", "no list", "empty list", "other prefix", "full of spaces", "utf-16"],
+)
+def test_every_packet_takes_the_mark(relume: Run, tmp_path: Path, xmp: bytes) -> None:
+    path = tmp_path / "night.jpg"
+    write_photo(Photo(dark(), metadata=Metadata(xmp=xmp)), path)
+    assert relume("enhance", path, "--in-place").code == 0
+    once = path.read_bytes()
+    kept = read_photo(path).metadata.xmp or b""
+    said = kept.decode("utf-16" if xmp[0] > 127 else "utf-8")
+    words = ElementTree.fromstring(said.partition("<?xpacket end")[0])  # noqa: S314 - our own
+    assert words.attrib == {"{http://ns.adobe.com/tiff/1.0/}Make": "me"}
+    (mark,) = words.findall("{*}RDF/{*}Description")
+    assert "{urn:relume:1.0:}Enhanced" in mark.attrib
+    assert relume("enhance", path, "--in-place").code == 0
+    assert path.read_bytes() == once
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_strip_in_place_leaves_the_mark_alone(relume: Run, tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"night{FORMATS[name].suffixes[0]}"
+    block = samples.exif().removeprefix(b"Exif\0\0")
+    write_photo(Photo(dark(), metadata=Metadata(exif=block, xmp=samples.XMP % 1)), path)
+    assert relume("enhance", path, "--in-place").code == 0
+    bright = read_photo(path).rgb_HWC
+    stripped = relume("enhance", path, "--in-place", "--strip", "--json")
+    assert stripped.lines[0]["notes"] == ["pixels left as they are"]
+    once, read = path.read_bytes(), read_photo(path)
+    assert abs(read.rgb_HWC.mean() - bright.mean()) < 0.5
+    assert read.metadata.exif is None
+    assert b"tiff:Orientation" not in (read.metadata.xmp or b"")
+    for options in ([], ["--strip"], ["--strip", "--quality", 50]):
+        assert relume("enhance", path, "--in-place", *options).code == 0
+        assert path.read_bytes() == once
+
+
+@pytest.mark.parametrize("strip", [[], ["--strip"]])
+def test_what_is_written_in_place_without_a_change_is_marked(
+    relume: Run, photo: Make, strip: list[str]
+) -> None:
+    path = photo("light.jpg")
+    Image.new("RGB", (32, 24), (200, 190, 180)).save(path, exif=samples.exif())
+    assert relume("enhance", path, "--in-place", "--quality", 60, *strip).code == 0
+    once = path.read_bytes()
+    assert (b"Maker" in once) == (not strip)
+    assert relume("enhance", path, "--in-place", "--quality", 60, *strip).code == 0
+    assert path.read_bytes() == once
 
 
 def test_a_photo_left_alone_in_place_is_not_touched(relume: Run, photo: Make) -> None:

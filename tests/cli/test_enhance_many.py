@@ -143,11 +143,11 @@ def test_an_empty_name_is_not_the_current_folder(
 
 
 def test_a_name_of_several_lines_is_told_in_one(relume: Run, photo: Make) -> None:
-    path = photo("two\nlines\x1b[31m.jpg")
+    path = photo("two\nlines\x1b[31m\u202e.jpg")
     result = relume("enhance", path)
     assert result.code == 0
     assert result.err.count("\n") == 1
-    assert "two\\nlines\\x1b[31m.jpg" in result.err
+    assert "two\\nlines\\x1b[31m\\u202e.jpg" in result.err
 
 
 @pytest.mark.parametrize("name", ["*.xyz", "empty", "missing.jpg", "x" * 300 + ".jpg", "x" * 300 + "*.jpg"])

@@ -462,6 +462,9 @@ def test_pipe_refusals(relume: Run, arguments: list[str], stdin: bytes, code: Ex
     result = relume("enhance", *arguments, stdin=stdin)
     assert (result.code, result.out) == (code, b"")
     assert result.err.count("\n") == 1
+    assert result.err.startswith("relume: stdin: ") == (
+        code in (ExitCode.INPUT_INVALID, ExitCode.INPUT_TOO_LARGE)
+    )
 
 
 # Systems without nameless files

@@ -57,7 +57,7 @@ def stop_after(process: subprocess.Popen[bytes], out: Path, count: int, number: 
 
 
 @pytest.mark.parametrize("nameless", [True, False])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_stopped_batch_leaves_whole_files_and_goes_on(
     folder: Path, tmp_path: Path, number: signal.Signals, nameless: bool
 ) -> None:
@@ -115,6 +115,31 @@ def test_a_closed_stdin() -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == ExitCode.INPUT_UNREADABLE
     assert done.stderr.startswith("relume: stdin: ")
+
+
+@pytest.mark.parametrize("mebibytes", [200, 300, 400, 500, 540])
+def test_a_limit_of_memory_that_no_photo_fits_in(photo: Make, tmp_path: Path, mebibytes: int) -> None:
+    script = f'ulimit -v {mebibytes << 10}; "$@"'
+    command = ["bash", "-c", script, "bash", *RELUME, "enhance", photo("a.png"), "-o", tmp_path / "b.png"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (ExitCode.RESOURCES, "")
+    assert done.stderr.count("\n") == 1
+    assert f"{mebibytes} MiB" in done.stderr
+    assert "ulimit -v" in done.stderr
+
+
+def test_a_current_folder_that_is_gone(photo: Make, tmp_path: Path) -> None:
+    path, gone = photo("night.png"), tmp_path / "gone"
+    script = f'mkdir "{gone}"; cd "{gone}"; rmdir "{gone}"; "$@"'
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = ["bash", "-c", script, "bash", *RELUME, "enhance", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    relative = run("night.png")
+    assert relative.returncode == ExitCode.INPUT_UNREADABLE
+    assert relative.stderr == "relume: .: the current folder is gone. Change to one that exists.\n"
+    assert run(path, "-o", tmp_path / "new.png").returncode == 0
 
 
 def test_a_job_in_the_background_takes_no_interrupt(folder: Path, tmp_path: Path) -> None:

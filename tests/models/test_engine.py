@@ -65,6 +65,39 @@ def test_directml_runs_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
     assert most == 1
 
 
+@pytest.mark.parametrize(("device", "well"), [("cuda", True), ("cpu", False)])
+def test_a_device_that_fails_prints_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], device: str, well: bool
+) -> None:
+    """ONNX Runtime's own way to fall back prints on stdout, where a photo may be on its way."""
+    asked: list[list[str]] = []
+
+    class Session(onnx.ort.InferenceSession):
+        def _create_inference_session(self, providers: list[str], *_: object) -> None:
+            asked.append(list(providers))
+            self._fallback_providers = ["CPUExecutionProvider"]
+            if not well or providers[0] != "CPUExecutionProvider":
+                raise RuntimeError("no such luck")
+
+        def get_outputs(self) -> list[SimpleNamespace]:
+            return []
+
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]
+
+    monkeypatch.setattr(onnx.ort, "InferenceSession", Session)
+    monkeypatch.setattr(onnx, "available_devices", lambda: ["cuda", "cpu"])
+    if well:
+        with pytest.warns(RuntimeWarning, match="cuda could not be started"):
+            OnnxEngine(b"", device=device)
+        assert asked == [["CUDAExecutionProvider", "CPUExecutionProvider"], ["CPUExecutionProvider"]]
+    else:
+        with pytest.raises(ModelError, match="no such luck"):
+            OnnxEngine(b"", device=device)
+        assert len(asked) == 1
+    assert capfd.readouterr().out == ""
+
+
 def test_unfitting_inputs(engine: OnnxEngine) -> None:
     with pytest.raises(ModelError, match="cannot run") as caught:
         engine.run(thumbnail=np.zeros((1, 5, 3, 3), np.float32))

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from relume.errors import InputInvalid, RelumeError
-from relume.photo import FORMATS, Photo, colour, encode_photo, read_photo
+from relume.photo import FORMATS, Metadata, Photo, colour, encode_photo, read_photo
 from relume.photo.codecs import avif
-from relume.photo.metadata import split_photoshop
+from relume.photo.metadata import EXTENDED_XMP_NAME, split_photoshop
 
 from . import samples
 from .broken import chunk, png, tiff
@@ -57,13 +57,12 @@ def test_an_unknown_segment_stays(marker: int) -> None:
     assert (notes, data.count(unknown)) == ((), 2)
     assert again(data)[0].count(unknown) == 2
     assert encode_photo(photo, format="webp")[1] == (
-        f"segment APP{marker - 0xE0} 'Maker', segment APP{marker - 0xE0} 'Maker' dropped: "
-        "WebP has no place for it",
+        f"segment APP{marker - 0xE0} 'Maker' dropped: WebP has no place for it",
     )
     assert unknown not in encode_photo(photo, strip=True)[0]
 
 
-@pytest.mark.parametrize("name", ["jpeg", "png"])
+@pytest.mark.parametrize("name", ["jpeg", "png", "webp"])
 def test_data_behind_the_photo_stays(name: str) -> None:
     data, notes = again(file(name) + VIDEO)
     assert data.endswith(VIDEO)
@@ -93,6 +92,38 @@ def test_a_motion_photo_keeps_its_video_and_what_xmp_says_of_it(said: bytes) -> 
     elsewhere, notes = encode_photo(photo, format="png")
     assert len(notes) == 1
     assert read_photo(elsewhere).metadata.xmp == xmp(b"")
+
+
+def test_the_second_block_of_xmp_stays_in_a_jpeg() -> None:
+    said = xmp(b' xmpNote:HasExtendedXMP="0123456789ABCDEF"')
+    second = [
+        segment(
+            0xE1, EXTENDED_XMP_NAME + b"0123456789ABCDEF" * 2 + struct.pack(">II", 6000, at) + bytes(3000)
+        )
+        for at in (0, 3000)
+    ]
+    photo = read_photo(jpeg_with(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + said), *second))
+    assert (photo.notes, photo.metadata.xmp) == ((), said)
+    data, notes = encode_photo(photo)
+    assert (notes, read_photo(data).metadata.xmp) == ((), said)
+    assert b"".join(second) in data
+    elsewhere, notes = encode_photo(photo, format="png")
+    assert notes == ("extended XMP dropped: PNG has no place for it",)
+    assert read_photo(elsewhere).metadata.xmp == xmp(b"")
+
+
+def pixels_twice_as_wide(form: str) -> bytes:
+    if form == "png":
+        return png_with(chunk(b"pHYs", struct.pack(">IIB", 1, 2, 0)))
+    return file("jpeg").replace(b"JFIF\0\1\1\0\0\1\0\1", b"JFIF\0\1\1\0\0\2\0\1")
+
+
+@pytest.mark.parametrize("form", ["jpeg", "png"])
+def test_pixels_that_are_not_square_are_noted(form: str) -> None:
+    assert read_photo(pixels_twice_as_wide(form)).dropped == (
+        "shape of the pixels dropped: they count as square",
+    )
+    assert read_photo(file(form)).dropped == ()
 
 
 def test_what_stands_behind_further_pictures_is_lost_with_a_note() -> None:
@@ -183,6 +214,41 @@ def test_what_an_avif_cannot_carry_on_is_noted() -> None:
     assert read_photo(changed).dropped == ("gain map dropped",)
 
 
+@pytest.mark.parametrize(
+    ("behind", "note"),
+    [
+        (struct.pack(">I", 20) + b"mpvd" + bytes(12), "box mpvd dropped"),
+        (b"PK\3\4 a ZIP archive", "data behind the photo dropped"),
+        (b"short", "data behind the photo dropped"),
+        (struct.pack(">I", 20) + b"free" + bytes(12), ""),
+        (bytes(40), ""),
+    ],
+)
+def test_what_stands_behind_an_avif_is_noted(behind: bytes, note: str) -> None:
+    assert read_photo(file("avif") + behind).dropped == ((note,) if note else ())
+
+
+@pytest.mark.parametrize(
+    ("known", "other", "note"),
+    [
+        (b"Exif\0", b"cdsc\0", "item of type cdsc dropped"),
+        (b"application/rdf+xml", b"application/rdf+jsn", "item of type mime application/rdf+jsn dropped"),
+        (
+            b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha",
+            b"urn:mpeg:mpegB:cicp:systems:auxiliary:depth",
+            "depth map or other picture dropped",
+        ),
+    ],
+)
+def test_what_an_avif_lists_beside_its_picture_is_noted(known: bytes, other: bytes, note: str) -> None:
+    pixels = samples.ramp()
+    about = Metadata(exif=samples.exif().removeprefix(b"Exif\0\0"), xmp=samples.XMP % 1)
+    data = encode_photo(Photo(pixels, pixels[..., 0].copy(), metadata=about), format="avif")[0]
+    assert read_photo(data).dropped == ()
+    assert known in data
+    assert read_photo(data.replace(known, other, 1)).dropped == (note,)
+
+
 def test_unknown_chunks_of_a_webp_stay() -> None:
     webp = file("webp") + b"ABCD\x05\0\0\0abcde\0"
     photo = read_photo(webp[:4] + struct.pack("<I", len(webp) - 8) + webp[8:])
@@ -267,6 +333,45 @@ def test_a_place_on_earth_stays_with_pixels_that_stay(orientation: int) -> None:
     photo = read_photo(stream.getvalue())
     assert [part.key for part in photo.metadata.parts] == [33550] * (orientation == 1)
     assert len(photo.dropped) == (orientation != 1)
+
+
+def with_further_directory(data: bytes, kind: int) -> bytes:
+    """A TIFF file whose picture stands once more in a directory below the first one, as this kind."""
+    first = int.from_bytes(data[4:8], "little")
+    count = int.from_bytes(data[first : first + 2], "little")
+    entries = [data[at : at + 12] for at in range(first + 2, first + 2 + 12 * count, 12)]
+    below = len(data) + len(data) % 2
+    data = data.ljust(below, b"\0") + struct.pack("<HHHII", count + 1, 254, 4, 1, kind)
+    data += b"".join(entries) + bytes(4)
+    above = len(data)
+    entries.append(struct.pack("<HHII", 330, 4, 1, below))
+    entries.sort(key=lambda entry: int.from_bytes(entry[:2], "little"))
+    data += struct.pack("<H", count + 1) + b"".join(entries) + bytes(4)
+    return data[:4] + struct.pack("<I", above) + data[8:]
+
+
+@pytest.mark.parametrize(("kind", "counts"), [(0, True), (1, False), (2, True)])
+def test_pictures_below_the_first_directory_are_noted(kind: int, counts: bool) -> None:
+    photo = read_photo(with_further_directory(file("tiff"), kind))
+    assert photo.dropped == (("only the first of 2 pictures in the file is read",) if counts else ())
+
+
+def test_damaged_exif_in_a_tiff_is_noted() -> None:
+    data = samples.pillow_file(samples.ramp(), "TIFF", tiffinfo={34665: 99_999_999})
+    assert read_photo(data).dropped == ("damaged or very large TIFF tags dropped",)
+
+
+@pytest.mark.parametrize("form", ["jpeg", "png", "webp", "avif"])
+def test_every_tag_of_exif_comes_along_into_a_tiff(form: str) -> None:
+    told = {0x9C9B: b"T\0i\0\0\0", 0x4746: 5, 0xC4A5: b"PrintIM\0" + bytes(20), 0x010F: "Maker"}
+    block = Image.Exif()
+    block.update(told)
+    photo = read_photo(samples.pillow_file(samples.ramp(), form.upper(), exif=block.tobytes()))
+    data, notes = encode_photo(photo, format="tiff")
+    assert notes == ()
+    with Image.open(io.BytesIO(data)) as image:
+        assert {tag: image.getexif().get(tag) for tag in told} == told
+    np.testing.assert_array_equal(read_photo(data).rgb_HWC, photo.rgb_HWC)
 
 
 def test_layers_and_pointers_are_dropped_with_notes() -> None:

@@ -11,7 +11,9 @@ import threading
 from types import FrameType
 from typing import Any, NoReturn
 
-from relume.errors import ExitCode, Fault, MissingExtra, as_failure, scarce
+from relume.errors import ExitCode, Fault, InputUnreadable, MissingExtra, as_failure, scarce
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else []))
 
 WARNED = "_heard"
 """The function in `relume.photo.vips` that libvips calls with its warnings."""
@@ -23,7 +25,7 @@ def main() -> NoReturn:
     stdout: Any = sys.stdout
     if isinstance(stdout, io.TextIOWrapper):
         stdout.reconfigure(errors="backslashreplace")  # as stderr does, for names that are no text
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background of a script
             signal.signal(number, _interrupt)
     try:
@@ -69,11 +71,20 @@ def _run() -> None:
             raise lacking from error
         raise MissingExtra(f"a package does not load ({said})", "Run: relume doctor") from error
     except OSError as error:
+        _check_folder()
         if not _stdout_fails():
             raise
         from relume.cli.console import stdout_failed
 
         raise stdout_failed(error) from error
+
+
+def _check_folder() -> None:
+    """Raise where the current folder has been deleted, without which no relative path leads anywhere."""
+    try:
+        os.getcwd()  # noqa: PTH109 - quicker to load
+    except FileNotFoundError as error:
+        raise InputUnreadable("the current folder is gone", "Change to one that exists.", path=".") from error
 
 
 def _stdout_fails() -> bool:

@@ -11,6 +11,7 @@ from relume.cli import completion
 from relume.cli.console import report
 from relume.cli.laboratory import AllowDownload, data_root, fetch_classifiers, require_laboratory
 from relume.cli.options import QuietOption
+from relume.cli.process import prepare
 from relume.errors import UsageError
 
 
@@ -79,6 +80,7 @@ def ablate(
         fetch_classifiers(chosen.cell(cell, 0, changes or []) for cell in trained.cells)
     folder = out or Path("runs") / f"ablate-{grid}"
     target = csv or folder / "results.csv"
+    prepare()
     results = run_grid(
         trained, data_root(data), folder, _seeds(seeds), changes=changes or [], device=device, quiet=quiet
     )

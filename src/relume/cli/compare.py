@@ -17,6 +17,7 @@ from relume.cli.candidates import (
 )
 from relume.cli.console import report, say
 from relume.cli.options import MEASURED, LayoutOption, LimitOption, Measuring, SplitOption, expanded
+from relume.cli.process import prepare
 from relume.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,11 +71,10 @@ def compare(
     from relume.datasets.selection import select
     from relume.evaluate.sheet import comparison_html, comparison_png
     from relume.files import check_target, write_file
-    from relume.photo.vips import set_limits
 
     if out.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"cannot draw '{out}'", "Give --out a name that ends in .png or .html.")
-    set_limits()
+    prepare()
     selected = select(low, high, split, layout).first(limit)
     if selected.note:
         say(selected.note)

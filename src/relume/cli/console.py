@@ -15,7 +15,8 @@ from relume.progress import bar, stderr
 
 __all__ = ["counting", "emit", "progress", "report", "say", "say_where", "stderr", "stdout_failed"]
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# What moves a terminal's cursor, or turns the order of what is printed.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def emit(product: bytes) -> None:

@@ -12,6 +12,7 @@ from relume.cli import completion
 from relume.cli.console import counting, report
 from relume.cli.options import LayoutOption, QuietOption
 from relume.cli.outputs import JsonOption
+from relume.cli.process import prepare
 from relume.errors import DataError, UsageError
 from relume.files import check_target, write_file
 
@@ -53,6 +54,7 @@ def verify(
     from relume.cli.laboratory import data_root
     from relume.datasets.manifest import verify as verify_folder
 
+    prepare()
     results: list[Findings] = []
     for folder, manifest in _sets(data_root(root), name):
         with counting(manifest.name, quiet=quiet) as progress:
@@ -97,6 +99,7 @@ def describe(
         title, source = title or known.title, source or known.source
     if not (name and terms):
         raise UsageError("a manifest needs --name and --terms", "Give both, or name a --layout.")
+    prepare()
     with counting("files", quiet=quiet) as progress:
         manifest = describe_folder(
             folder, name, terms, title=title, source=source, near=near or (), progress=progress
@@ -193,6 +196,7 @@ def leakage(
     from relume.datasets.duplicates import SAME_SCENE
     from relume.datasets.leakage import find_leakage, images_of, sides_of_split
 
+    prepare()
     if second is not None:
         images = images_of(first), images_of(second)
     else:
@@ -235,6 +239,7 @@ def samples(
     from relume.lab.recipes import find_recipe
 
     _check_out(out, ".png")
+    prepare()
     chosen = find_recipe(recipe)
     rows = sample_rows(data_root(data), chosen.data, count=count, seed=seed, crop=crop)
     page = comparison_png(rows, COLUMNS, title=f"Training samples of {chosen.name}", cell_width=crop)
@@ -267,6 +272,7 @@ def pack(
     from relume.lab.data.pack import pack as pack_recipe
     from relume.lab.recipes import find_recipe
 
+    prepare()
     chosen = find_recipe(recipe, changes or [])
     with counting("images", quiet=quiet) as progress:
         done = pack_recipe(data_root(data), chosen.data, out, part_mib << 20, progress)

@@ -23,6 +23,7 @@ from relume.cli.options import (
     VerboseOption,
     expanded,
 )
+from relume.cli.process import prepare
 from relume.errors import (
     DEBUG_VARIABLE,
     InputUnreadable,
@@ -99,11 +100,11 @@ def enhance(
             f"--tile {options.tile} would take many times as long",
             f"Give at least {_LEAST_TILE}, or 0 for the whole photo at once.",
         )
-    from relume.jobs.plan import Output
-    from relume.photo.vips import set_limits
     from relume.threads import available
 
-    set_limits(options.threads or available())
+    prepare(options.threads or available())
+    from relume.jobs.plan import Output
+
     if output == "":
         raise UsageError("the output's name is empty", "Name a file or a folder with -o, or leave it out.")
     to_stdout = output == STDIO or (output is None and STDIO in paths)
@@ -135,6 +136,7 @@ def _single(source: str, options: EnhanceOptions, output: Output, explain: bool,
         RelumeError: whatever it fails in.
     """
     from relume.cli.console import say
+    from relume.photo.opened import IN_MEMORY
 
     if output.path is None and sys.stdout is not None and sys.stdout.isatty():
         raise UsageError("stdout is a terminal", "Add -o FILE, or redirect stdout.")
@@ -143,7 +145,9 @@ def _single(source: str, options: EnhanceOptions, output: Output, explain: bool,
     name = "stdin" if source == STDIO else source
     try:
         notes = _enhanced(source, options, output, explain)
-    except RelumeError:
+    except RelumeError as error:
+        if error.path == IN_MEMORY:
+            error.path = name
         raise
     except Exception as error:
         raise as_failure(error, name) from error

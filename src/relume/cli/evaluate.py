@@ -19,6 +19,7 @@ from relume.cli.candidates import (
 from relume.cli.console import say
 from relume.cli.options import MEASURED, LayoutOption, LimitOption, Measuring, SplitOption, expanded
 from relume.cli.outputs import PICTURES, TABLES, JsonOption, Outputs, ResultsOption
+from relume.cli.process import prepare
 from relume.cli.stress import StressOption, evaluate_stress
 from relume.cli.tasks import (
     LIGHTS,
@@ -109,9 +110,8 @@ def evaluate(
     motion, and fidelity where there is a bright original. --pred scores a finished clip.
     """
     from relume.datasets.selection import select
-    from relume.photo.vips import set_limits
 
-    set_limits(threads)
+    prepare(threads)
     chosen = options.controls
     factor = options.downsample
     named = (models, runs, networks, pred, classical)

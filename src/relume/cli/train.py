@@ -11,6 +11,7 @@ from relume.cli import completion
 from relume.cli.console import report
 from relume.cli.laboratory import AllowDownload, data_roots, fetch_classifiers, list_named, require_laboratory
 from relume.cli.options import QuietOption
+from relume.cli.process import prepare
 
 
 def train(
@@ -78,6 +79,7 @@ def train(
         chosen = recipe_to_resume(folder, chosen)
     if allow_download:
         fetch_classifiers([chosen])
+    prepare()
     weights = run_training(
         chosen, data_roots(data), folder, device=device, resume=resume, quiet=quiet, minutes=minutes
     )

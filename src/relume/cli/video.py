@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relume.cli.options import Expand, QuietOption, RecursiveOption, SkipOption, VerboseOption, expanded
+from relume.cli.process import prepare
 from relume.errors import DEBUG_VARIABLE, InputUnreadable, MissingExtra, UsageError, install
 from relume.files import check_target, write_file
 from relume.options import EnhanceOptions
@@ -99,6 +100,7 @@ def video(
     from relume.video.encode import Encoding
     from relume.video.frames import Span
 
+    prepare(options.threads or available())
     how = ClipOptions(
         smooth=smooth,
         span=Span(start, duration if preview is None else preview),

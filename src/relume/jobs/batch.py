@@ -12,7 +12,7 @@ from typing import Any
 from relume.errors import ExitCode, InputUnreadable, OutputUnwritable, RelumeError, as_failure
 from relume.files import make_folder
 from relume.jobs.plan import READ_ONLY, WRITABLE_SUFFIXES, Job, Output
-from relume.jobs.stamp import is_stamped, stamped
+from relume.jobs.stamp import PACKET, is_bare, is_stamped, stamped
 from relume.photo import Photo, encode_photo, read_photo, write_photo
 from relume.photo.write import copy_photo, keeps_format
 
@@ -116,15 +116,15 @@ class Result:
             reason = f"the file holds more than relume writes ({'; '.join(self.photo.dropped)})"
             raise OutputUnwritable(reason, _ELSEWHERE, path=target)
         make_folder(target.parent)
-        changed = output.in_place and self.enhanced is not self.photo
         return self._noted(
             write_photo(
-                stamped(self.enhanced) if changed else self.enhanced,
+                stamped(self.enhanced) if output.in_place else self.enhanced,
                 target,
                 format=format,
                 quality=output.quality,
                 strip=output.strip,
                 in_place=output.in_place,
+                mark=PACKET if output.in_place else None,
             )
         )
 
@@ -219,9 +219,10 @@ def _run(job: Job, output: Output, enhance: Callable[[Photo], Photo]) -> Done:
         remedy = _ELSEWHERE if output.in_place else "Choose another format or output."
         raise OutputUnwritable(_NOT_WRITTEN, remedy, path=job.target)
     photo = read_photo(job.source, max_pixels=output.max_pixels)
-    if output.in_place and not output.again and is_stamped(photo):
+    done_before = output.in_place and not output.again and is_stamped(photo)
+    if done_before and (not output.strip or is_bare(photo)):
         return Done(photo.width, photo.height, photo.bits, (_DONE_BEFORE,))
-    enhanced = enhance(photo)
+    enhanced = photo if done_before else enhance(photo)
     by_source = output.in_place or job.target.suffix.lower() not in WRITABLE_SUFFIXES
     format_name = output.format or (photo.format if by_source else "")
     notes = Result(photo, enhanced, job.source, output).write(job.target, format_name)

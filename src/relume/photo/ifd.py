@@ -6,7 +6,6 @@ either byte order.
 
 from __future__ import annotations
 
-import contextlib
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -69,7 +68,12 @@ class Value:
 
     def number(self) -> int:
         """The first element as an integer, for the types SHORT, LONG and IFD."""
-        return int.from_bytes(self.data[: _SIZES[self.type]], "little")
+        return self.numbers()[0]
+
+    def numbers(self) -> list[int]:
+        """All elements as integers, for the same types."""
+        size = _SIZES[self.type]
+        return [int.from_bytes(self.data[at : at + size], "little") for at in range(0, len(self.data), size)]
 
 
 @dataclass
@@ -180,34 +184,53 @@ def read(
     Raises:
         ValueError: the directory itself is damaged.
     """
-    unwanted = frozenset(without)
+    reader = _Reader(read_at, order, big, room, frozenset(without))
+    return reader.directory(at, None if only is None else frozenset(only), 2)
 
-    def take(value_at: int, size: int) -> bytes:
-        nonlocal room
-        if not 0 < size <= room:
-            return b""
-        room -= size
-        return read_at(value_at, size)
 
-    def directory(at: int, wanted: frozenset[int] | None, depth: int) -> Directory:
+@dataclass
+class _Reader:
+    """Reads directories of a file, for which see `read`."""
+
+    read_at: ReadAt
+    order: Order
+    big: bool
+    room: int
+    without: frozenset[int]
+
+    def directory(self, at: int, wanted: frozenset[int] | None, depth: int) -> Directory:
         result = Directory()
-        for tag, kind, count, value_at in entries(read_at, order, at, big=big)[0]:
-            if tag in unwanted or (wanted is not None and tag not in wanted):
+        for tag, kind, count, value_at in entries(self.read_at, self.order, at, big=self.big)[0]:
+            if tag in self.without or (wanted is not None and tag not in wanted):
                 continue
-            size = _SIZES.get(kind, 0) * count
-            data = take(value_at, size)
-            if not data or len(data) < size:
+            value = self._value(kind, count, value_at)
+            if value is None:
                 result.lost += count > 0
-                continue
-            value = Value(kind, count, _little(data, kind, order))
-            if tag not in _CHILDREN:
+            elif tag not in _CHILDREN:
                 result.tags[tag] = value
-            elif depth and kind in _POINTERS:
-                with contextlib.suppress(ValueError):
-                    result.children[tag] = directory(value.number(), None, depth - 1)
+            elif depth:
+                self._add_child(result, tag, value, depth - 1)
         return result
 
-    return directory(at, None if only is None else frozenset(only), 2)
+    def _value(self, kind: int, count: int, at: int) -> Value | None:
+        """A value; None where there is no room for it, or not all of it is in the file."""
+        size = _SIZES.get(kind, 0) * count
+        if not 0 < size <= self.room:
+            return None
+        self.room -= size
+        data = self.read_at(at, size)
+        return Value(kind, count, _little(data, kind, self.order)) if len(data) == size else None
+
+    def _add_child(self, result: Directory, tag: int, value: Value, depth: int) -> None:
+        try:
+            if value.type not in _POINTERS:
+                raise ValueError
+            child = self.directory(value.number(), None, depth)
+        except ValueError:
+            result.lost += 1
+        else:
+            result.children[tag] = child
+            result.lost += child.lost
 
 
 def layout(directory: Directory, at: int) -> bytes:

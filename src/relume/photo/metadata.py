@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from relume.photo import ifd
 from relume.photo.ifd import Directory, ReadAt, Value
-from relume.photo.photo import Metadata
+from relume.photo.photo import Metadata, Part
 
 XMP_NAMESPACE = b"http://ns.adobe.com/xap/1.0/\0"
 _EXIF_PREFIX = b"Exif\0\0"
 PHOTOSHOP = b"Photoshop 3.0\0"
+EXTENDED_XMP_NAME = b"http://ns.adobe.com/xmp/extension/\0"
 _IPTC_RESOURCE = 0x0404
 # Thumbnails, which show the photo as it was.
 _STALE_RESOURCES = (0x0409, 0x040C)
@@ -39,6 +40,8 @@ _PLACES = (33550, 33922, 34264)
 _LAYERS = 37724
 _RESOURCES = 34377
 _MOST_TIFF_BYTES = 64 << 20
+_KIND_OF_PICTURE, _SUB_DIRECTORIES = 254, 330
+_MOST_PICTURES = 100
 
 # Kind of picture, size, compression, photometry, further directories, DNG version: what kind of file it is.
 _BITS, _PHOTOMETRY, _PLANES, _TILE = 258, 262, 284, 322
@@ -56,13 +59,15 @@ _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)([1-8])(
 # What XMP says of things beside the photo and the block itself, which do not come along: what it says
 # where there is such a thing, and the names of all that it says of it.
 GAIN_MAP, VIDEO = "gain map dropped", "video of the motion photo dropped"
+_EXTENDED = "extended XMP dropped"
+OTHER_PICTURE = "depth map or other picture dropped"
 _XMP_CLAIMS = {
     GAIN_MAP: (rb"hdrgm:Version", rb"hdrgm:Version"),
     VIDEO: (
         rb"Camera:(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*[1-9]",
         rb"G?Camera:(?:MotionPhoto|MicroVideo)\w*",
     ),
-    "extended XMP dropped": (rb"xmpNote:HasExtendedXMP", rb"xmpNote:HasExtendedXMP"),
+    _EXTENDED: (rb"xmpNote:HasExtendedXMP", rb"xmpNote:HasExtendedXMP"),
 }
 _XMP_ITEMS = (b"<Container:Directory", b"</Container:Directory>")
 _XMP_ITEM = re.compile(rb"Item:Semantic\s*(?:=\s*[\"']|>)\s*(\w+)")
@@ -172,23 +177,26 @@ def xmp_orientation(xmp: bytes) -> int | None:
     return None if found is None else int(found[2])
 
 
-def clean_xmp(xmp: bytes, *, video: bool = False) -> tuple[bytes, list[str]]:
+def clean_xmp(xmp: bytes, parts: Sequence[Part] = ()) -> tuple[bytes, list[str]]:
     """The XMP packet for an upright photo that stands alone, and notes.
 
     The orientation, if any, is set to upright. Nothing points any more to a gain map, a video, other
     pictures or a second XMP block.
 
     Args:
-        video: a video stays behind the photo, as far from the file's end as XMP says.
+        parts: what stays with the photo, perhaps a video behind it, as far from the file's end as XMP says,
+            or a second XMP block.
     """
+    video = any(part.key == b"" for part in parts)
+    stays = {VIDEO: video, _EXTENDED: any(part.content.startswith(EXTENDED_XMP_NAME) for part in parts)}
     xmp = _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
     if video and set(_XMP_ITEM.findall(xmp)) <= {b"Primary", b"MotionPhoto"}:
         items: list[bytes] = []
     else:
         xmp, items = _without_items(xmp)
-    notes = {_XMP_ITEM_NOTES.get(item, "depth map or other picture dropped"): None for item in items}
+    notes = {_XMP_ITEM_NOTES.get(item, OTHER_PICTURE): None for item in items}
     for note, (sign, names) in _XMP_CLAIMS.items():
-        if re.search(sign, xmp) and not (video and note == VIDEO):
+        if re.search(sign, xmp) and not stays.get(note, False):
             notes[note] = None
             said = rb"\s%b\s*=\s*(?:\"[^\"]*\"|'[^']*')|<(%b)>[^<]*</\1\s*>" % (names, names)
             xmp = re.sub(said, b"", xmp)
@@ -313,6 +321,22 @@ def beside_tiff(directory: Directory) -> tuple[dict[int, Value], list[str]]:
     return {tag: value for tag, value in found.items() if tag not in lost}, notes
 
 
+def further_pictures(read_at: ReadAt, directory: Directory) -> int:
+    """How many pictures a TIFF file holds in directories below its first one, smaller versions left out."""
+    listed = directory.tags.get(_SUB_DIRECTORIES)
+    if listed is None or listed.type not in (3, 4, 13, 16, 18):
+        return 0
+    count = 0
+    for at in listed.numbers()[:_MOST_PICTURES]:
+        try:
+            order, _, big = ifd.tiff_header(read_at)
+            below = ifd.read(read_at, order, at, only=(_KIND_OF_PICTURE,), big=big)
+        except ValueError:
+            continue
+        count += below.number(_KIND_OF_PICTURE) & 1 == 0
+    return count
+
+
 def photoshop_of_tiff(directory: Directory) -> bytes:
     """Photoshop's resources in a TIFF file, with the IPTC records that they hold."""
     block = directory.tags[_RESOURCES].data if _RESOURCES in directory.tags else b""
@@ -325,10 +349,15 @@ def _directory(about: Metadata) -> tuple[Directory, list[str]]:
     if about.exif:
         try:
             order, first = ifd.header(_reader(about.exif))
-            wanted = (*_ABOUT, ifd.EXIF_IFD, ifd.GPS_IFD)
-            directory = ifd.read(_reader(about.exif), order, first, only=wanted)
+            own = (*_STORAGE, *_KIND, ifd.XMP, ifd.IPTC, _RESOURCES)
+            directory = ifd.read(_reader(about.exif), order, first, without=own)
         except ValueError:
             notes.append("damaged EXIF dropped")
+        unfit = [tag for tag, value in directory.tags.items() if value.type in ifd.POINTER_TYPES]
+        for tag in unfit:
+            del directory.tags[tag]
+        if directory.lost or unfit:
+            notes.append("damaged EXIF tags dropped")
     if about.iptc:
         directory.tags[ifd.IPTC] = Value(_UNDEFINED, len(about.iptc), about.iptc)
     if about.resources:

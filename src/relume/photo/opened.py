@@ -16,6 +16,9 @@ from relume.errors import InputUnreadable, RelumeError, UsageError
 Source: TypeAlias = os.PathLike[str] | str | bytes | bytearray | memoryview
 """A photo's file, or the bytes of one."""
 
+IN_MEMORY = "(bytes in memory)"
+"""Stands in messages for the name of a photo that is no file."""
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -68,7 +71,7 @@ def opened(source: Source) -> Generator[Opened]:
         os.close(descriptor)
 
 
-def in_memory(data: bytes, path: str = "(bytes in memory)") -> Opened:
+def in_memory(data: bytes, path: str = IN_MEMORY) -> Opened:
     """A photo whose file's bytes are given; `path` names it in messages."""
     return Opened(
         path,

@@ -64,6 +64,7 @@ def write_photo(
     quality: int | None = None,
     strip: bool = False,
     in_place: bool = False,
+    mark: bytes | None = None,
 ) -> tuple[str, ...]:
     """Write a photo to a file, completely or not at all.
 
@@ -77,6 +78,7 @@ def write_photo(
         strip: leave out EXIF, XMP, IPTC and the colour profile, and store sRGB colours.
         in_place: keep the permissions of the file that is replaced and, where allowed, its owner; where
             `target` is a link, replace what it points to.
+        mark: an XMP packet that stands in the file where `strip` leaves out the photo's own.
 
     Returns:
         Notes on what the format could not hold.
@@ -88,7 +90,7 @@ def write_photo(
     target = Path(target)
     form = _choose(photo, format, target)
     with replacing(target, in_place=in_place) as file:
-        return _encode(photo, form, quality, strip, file, target)
+        return _encode(photo, form, quality, strip, file, target, mark)
 
 
 def copy_photo(source: Path | bytes, target: Path) -> None:
@@ -141,11 +143,18 @@ def _check(photo: Photo, form: Format, quality: int | None, path: Path | None) -
 
 
 def _encode(
-    photo: Photo, form: Format, quality: int | None, strip: bool, sink: BinaryIO, path: Path | None
+    photo: Photo,
+    form: Format,
+    quality: int | None,
+    strip: bool,
+    sink: BinaryIO,
+    path: Path | None,
+    mark: bytes | None = None,
 ) -> tuple[str, ...]:
     """Encode into an empty, seekable file; returns the notes."""
     _check(photo, form, quality, path)
-    about, notes = (Metadata(dpi=photo.metadata.dpi), []) if strip else _fitting(photo, form)
+    stripped = Metadata(dpi=photo.metadata.dpi, xmp=mark)
+    about, notes = (stripped, []) if strip else _fitting(photo, form)
     chosen = quality or form.quality or 0
 
     def failed(said: str) -> OutputUnwritable:
@@ -195,9 +204,9 @@ def _fitting(photo: Photo, form: Format) -> tuple[Metadata, list[str]]:
 
 
 def _listed(parts: Sequence[Part]) -> str:
-    titles = [part.title for part in parts[:_MOST_NAMED]]
-    more = len(parts) - len(titles)
-    return ", ".join(titles) + (f" and {more} more" if more else "")
+    titles = list(dict.fromkeys(part.title for part in parts))
+    more = len(titles) - _MOST_NAMED
+    return ", ".join(titles[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _image(photo: Photo, form: Format, icc: bytes | None) -> tuple[pyvips.Image, list[str]]:

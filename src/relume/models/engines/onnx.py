@@ -43,6 +43,19 @@ def _choose(device: str) -> str:
     return device
 
 
+def _session(model: bytes, options: Any, providers: list[str]) -> Any:
+    """A session; on the last of the providers alone where one before it fails.
+
+    Not by ONNX Runtime's own way to do so, which prints on stdout.
+    """
+    try:
+        return ort.InferenceSession(model, options, providers=providers, enable_fallback=False)
+    except (ValueError, RuntimeError):
+        if len(providers) == 1:
+            raise
+        return ort.InferenceSession(model, options, providers=providers[-1:], enable_fallback=False)
+
+
 class OnnxEngine:
     """A graph in ONNX Runtime.
 
@@ -73,7 +86,7 @@ class OnnxEngine:
         self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         providers = list(dict.fromkeys([_PROVIDERS[chosen], _PROVIDERS["cpu"]]))
         try:
-            self._session = ort.InferenceSession(model, options, providers=providers)
+            self._session = _session(model, options, providers)
         except Exception as error:
             if lacking := scarce(str(error), memory=True):
                 raise lacking from error

@@ -16,11 +16,11 @@ import pyvips
 from relume.photo import colour, vips
 from relume.photo.boxes import boxes
 from relume.photo.codecs.base import Change, Reader, number, sides
-from relume.photo.codecs.extras import CLAIMS, Extras
+from relume.photo.codecs.extras import BEHIND, CLAIMS, Extras
 from relume.photo.codecs.stream import stream, with_blocks
 from relume.photo.formats import FORMATS, HEAD_BYTES
 from relume.photo.ifd import ReadAt
-from relume.photo.metadata import GAIN_MAP
+from relume.photo.metadata import GAIN_MAP, OTHER_PICTURE
 from relume.photo.opened import Opened
 from relume.photo.photo import Metadata, Photo
 from relume.photo.pixels import fill_range, whole_range
@@ -29,6 +29,9 @@ _LONGEST_META = 1 << 20
 _MOST_ITEMS = 1000
 _PICTURE_HEAD = 256
 _SEQUENCE_HEADER = 1
+# Types of items that are read, or are noted elsewhere: tmap, a gain map; grid and iovl, pictures of pictures.
+_READ = (b"av01", b"grid", b"iovl", b"iden", b"tmap", b"Exif", b"mime application/rdf+xml")
+_OWN_BOXES = frozenset((b"ftyp", b"meta", b"mdat", b"moov", b"free", b"skip"))
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 _MOST_BOXES = 1000
 _GAIN_MAP = re.compile(rb"infe[\2\3].{5,9}tmap", re.DOTALL)
@@ -83,23 +86,68 @@ def save(image: pyvips.Image, about: Metadata, sink: BinaryIO, *, quality: int, 
 def _extras(read_at: ReadAt) -> Extras:
     """What an AVIF file holds: an animation, a gain map, content credentials, codes of its colours."""
     head = read_at(0, HEAD_BYTES)
-    dropped = [GAIN_MAP] if _GAIN_MAP.search(head) else []
+    found = Extras()
+    if _GAIN_MAP.search(head):
+        found.drop(GAIN_MAP)
+    for note in (*_unread_items(read_at), *_unread_boxes(read_at)):
+        found.drop(note)
+    codes = _CODES.search(head)
+    primaries, curve = (b"", b"") if codes is None else codes.groups()
+    found.codes = int.from_bytes(primaries, "big"), int.from_bytes(curve, "big")
+    found.animated = head[8:12] == b"avis"
+    return found
+
+
+def _unread_boxes(read_at: ReadAt) -> Iterator[str]:
+    """Notes on a file's boxes beside those of its pictures, and on what stands behind them."""
     at = 0
     for _ in range(_MOST_BOXES):
         box = read_at(at, 16)
         size = int.from_bytes(box[8:16] if box[:4] == b"\0\0\0\1" else box[:4], "big")
-        if box[4:8] == b"uuid" and CLAIMS not in dropped:
-            dropped.append(CLAIMS)
+        name = box[4:8]
+        if name == b"uuid":
+            yield CLAIMS
+        elif box.strip(b"\0") and name not in _OWN_BOXES:
+            named = len(name) == 4 and name.isalnum()
+            yield f"box {name.decode()} dropped" if named else f"{BEHIND} dropped"
         if len(box) < 8 or size < 8:
-            break
+            return
         at += size
-    codes = _CODES.search(head)
-    primaries, curve = (b"", b"") if codes is None else codes.groups()
-    return Extras(
-        codes=(int.from_bytes(primaries, "big"), int.from_bytes(curve, "big")),
-        animated=head[8:12] == b"avis",
-        dropped=dropped,
-    )
+
+
+def _unread_items(read_at: ReadAt) -> list[str]:
+    """Notes on what a file's meta box lists beside its pictures, their transparency, EXIF and XMP."""
+    try:
+        inside = _meta(read_at(0, _LONGEST_META))
+        kinds = [kind for kind in _kinds(inside[b"iinf"]) if kind not in _READ]
+        roles = [role for _, role in _roles(inside[b"iprp"]) if not role.startswith(_ALPHA)]
+    except (ValueError, KeyError, StopIteration):
+        return []
+    notes = [f"item of type {ascii(kind)[2:-1]} dropped" for kind in kinds]
+    return notes + [GAIN_MAP if b"gainmap" in role else OTHER_PICTURE for role in roles]
+
+
+def _meta(head: bytes) -> dict[bytes, bytes]:
+    """The boxes inside a file's meta box, by name."""
+    _, start, end = next(box for box in boxes(head, 0, len(head)) if box[0] == b"meta")
+    return {name: head[at:stop] for name, at, stop in boxes(head, start + 4, end)}
+
+
+def _kinds(listed: bytes) -> Iterator[bytes]:
+    """The types of a file's items (iinf), of other data with their media types."""
+    for _, at, end in boxes(listed, 6 if listed[:1] == b"\0" else 8, len(listed)):
+        kind_at = at + (10 if listed[at : at + 1] == b"\3" else 8)
+        kind, rest = listed[kind_at : kind_at + 4], listed[kind_at + 4 : end]
+        yield kind + b" " + rest.split(b"\0")[1] if kind == b"mime" and rest.count(b"\0") > 1 else kind
+
+
+def _roles(properties: bytes) -> Iterator[tuple[int, bytes]]:
+    """What a file's further pictures are to others: numbers of properties (iprp), and names."""
+    inside = {name: properties[at:end] for name, at, end in boxes(properties, 0, len(properties))}
+    held = inside[b"ipco"]
+    for index, (name, at, end) in enumerate(boxes(held, 0, len(held)), 1):
+        if name == b"auxC":
+            yield index, held[at + 4 : end].partition(b"\0")[0]
 
 
 def _put_exif(file: BinaryIO, exif: bytes) -> None:
@@ -147,10 +195,8 @@ def _place_of(head: bytes, wanted: int, at: int, end: int) -> int | None:
 
 def has_limited_alpha(read_at: ReadAt) -> bool:
     """Whether the transparency of a file uses 16 to 235 of its 256 levels, or as much of more."""
-    head = read_at(0, _LONGEST_META)
     try:
-        _, start, end = next(box for box in boxes(head, 0, len(head)) if box[0] == b"meta")
-        inside = {name: head[at:stop] for name, at, stop in boxes(head, start + 4, end)}
+        inside = _meta(read_at(0, _LONGEST_META))
         alpha = set(_alpha_items(inside[b"iprp"]))
         for item, at, size in _places(inside[b"iloc"]):
             if item in alpha:
@@ -163,12 +209,8 @@ def has_limited_alpha(read_at: ReadAt) -> bool:
 def _alpha_items(properties: bytes) -> Iterator[int]:
     """Numbers of the items that are transparency, by the box of properties (iprp)."""
     inside = {name: properties[at:end] for name, at, end in boxes(properties, 0, len(properties))}
-    held, linked = inside[b"ipco"], _Bits(inside[b"ipma"])
-    wanted = {
-        index
-        for index, (name, at, end) in enumerate(boxes(held, 0, len(held)), 1)
-        if name == b"auxC" and held[at + 4 : end].startswith(_ALPHA)
-    }
+    linked = _Bits(inside[b"ipma"])
+    wanted = {index for index, role in _roles(properties) if role.startswith(_ALPHA)}
     version, flags = linked.take(8), linked.take(24)
     for _ in range(min(linked.take(32), _MOST_ITEMS)):
         item = linked.take(32 if version else 16)

@@ -136,7 +136,7 @@ class Reader:
         xmp = beside.xmp or vips.blob(image, "xmp-data")
         if xmp is not None:
             orientation = orientation or metadata.xmp_orientation(xmp)
-            xmp, lost = metadata.clean_xmp(xmp, video=_holds_video(beside))
+            xmp, lost = metadata.clean_xmp(xmp, beside.parts)
             dropped += [note for note in lost if note not in dropped]
         turn = orientation if orientation is not None and 1 <= orientation <= 8 else 1
         about = Metadata(
@@ -194,11 +194,6 @@ def _check_kind(image: pyvips.Image, path: str) -> None:
             "Save it as grey, RGB or CMYK, with or without alpha.",
             path=path,
         )
-
-
-def _holds_video(beside: Extras) -> bool:
-    """Whether what stands behind a photo, such as the video of a motion photo, stays there."""
-    return any(part.key == b"" for part in beside.parts)
 
 
 def _dpi(image: pyvips.Image, *, stated: bool, turned: bool) -> tuple[float, float] | None:

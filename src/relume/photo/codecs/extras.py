@@ -11,6 +11,7 @@ MOST_TEXT = 8 << 20
 MOST_BESIDE, _MOST_CARRIED = 128 << 20, 5000
 """Most bytes of parts that are carried on, and are read at once; and most parts."""
 
+BEHIND = "data behind the photo"
 CLAIMS = "content credentials (C2PA) or another JUMBF block dropped: they do not hold for changed pixels"
 
 
@@ -54,6 +55,11 @@ class Extras:
         """Note once what is not read."""
         if note not in self.dropped:
             self.dropped.append(note)
+
+    def shape(self, alone: bool, across: bytes, down: bytes) -> None:
+        """Note that pixels are not square, where that is all that a file says of its resolution."""
+        if alone and across != down:
+            self.drop("shape of the pixels dropped: they count as square")
 
     def carry(self, part: Part) -> None:
         """Take a part that the file's format can carry on, as long as there is room."""

@@ -12,12 +12,19 @@ import pyvips
 from relume.photo import ifd, metadata, vips
 from relume.photo.codecs import segments
 from relume.photo.codecs.base import Change, Reader, is_cut_off
-from relume.photo.codecs.extras import CLAIMS, MOST_BESIDE, Extras
+from relume.photo.codecs.extras import BEHIND, CLAIMS, MOST_BESIDE, Extras
 from relume.photo.codecs.segments import APP0, APP14, END
 from relume.photo.codecs.stream import dots, inserting, stream, trailer
 from relume.photo.formats import FORMATS
 from relume.photo.ifd import ReadAt
-from relume.photo.metadata import GAIN_MAP, PHOTOSHOP, XMP_NAMESPACE, photoshop_segments, split_photoshop
+from relume.photo.metadata import (
+    EXTENDED_XMP_NAME,
+    GAIN_MAP,
+    PHOTOSHOP,
+    XMP_NAMESPACE,
+    photoshop_segments,
+    split_photoshop,
+)
 from relume.photo.opened import Opened, in_memory
 from relume.photo.photo import Metadata, Part, Photo
 
@@ -26,7 +33,6 @@ _JPEG = FORMATS["jpeg"]
 _APPS = range(0xE0, 0xF0)
 _APP1, _APP2, _APP11, _APP13, _COMMENT = 0xE1, 0xE2, 0xEB, 0xED, 0xFE
 _EXIF_NAME = b"Exif\0\0"
-_EXTENDED_XMP_NAME = b"http://ns.adobe.com/xmp/extension/\0"
 _GAIN_MAP_NAME = b"urn:iso:std:iso:ts:21496:-1\0"
 _PICTURES = b"MPF\0"
 # Segments that tell how pixels are stored, or hold a thumbnail: they are written anew, or are no loss.
@@ -111,6 +117,7 @@ def _add_segment(found: Extras, marker: int, at: int, content: bytes) -> int:
             # One dot an inch stands for none, also to libvips.
             stated = content[7:8] in (b"\1", b"\2")
             found.resolution = stated and b"\0\1" not in (content[8:10], content[10:12])
+            found.shape(not stated, content[8:10], content[10:12])
     elif marker == _APP1 and _add_metadata(found, content):
         pass
     elif marker == _APP2 and content.startswith(_GAIN_MAP_NAME):
@@ -138,8 +145,8 @@ def _add_metadata(found: Extras, content: bytes) -> bool:
         if found.xmp is not None:
             found.drop("second XMP block dropped")
         found.xmp = found.xmp or content[len(XMP_NAMESPACE) :]
-    elif content.startswith(_EXTENDED_XMP_NAME):
-        found.drop("extended XMP dropped")
+    elif content.startswith(EXTENDED_XMP_NAME):
+        found.carry(Part(_JPEG.name, "extended XMP", _APP1, content))
     else:
         return False
     return True
@@ -150,7 +157,7 @@ def _add_trailer(found: Extras, read_at: ReadAt, end: int) -> None:
     trailer = read_at(end, MOST_BESIDE + 1)
     if not trailer.strip(b"\0"):
         return
-    part = Part(_JPEG.name, "data behind the photo", b"", trailer)
+    part = Part(_JPEG.name, BEHIND, b"", trailer)
     if found.pictures > 1 or GAIN_MAP in found.dropped:
         found.drop(f"{part.title} dropped")  # whose places the file counts from what stands before it
     else:

@@ -11,7 +11,7 @@ import pyvips
 
 from relume.photo import metadata, vips
 from relume.photo.codecs.base import Reader, sides
-from relume.photo.codecs.extras import CLAIMS, MOST_BESIDE, MOST_PARTS, MOST_TEXT, Extras
+from relume.photo.codecs.extras import BEHIND, CLAIMS, MOST_BESIDE, MOST_PARTS, MOST_TEXT, Extras
 from relume.photo.codecs.stream import dots, inserting, stream, trailer
 from relume.photo.formats import FORMATS, HEAD_BYTES
 from relume.photo.ifd import ReadAt
@@ -109,7 +109,9 @@ def _extras(read_at: ReadAt) -> Extras:
 
 def _add_chunk(found: Extras, read_at: ReadAt, name: bytes, at: int, size: int) -> None:
     if name == b"pHYs":
-        found.resolution = read_at(at + 8, 1) == b"\1"
+        dots = read_at(at, 9)
+        found.resolution = dots[8:] == b"\1"
+        found.shape(not found.resolution, dots[:4], dots[4:8])
     elif name == b"acTL":
         found.animated = True
     elif name == b"eXIf":
@@ -117,7 +119,7 @@ def _add_chunk(found: Extras, read_at: ReadAt, name: bytes, at: int, size: int) 
     elif name == b"IEND":
         trailer = read_at(at + size + 4, MOST_BESIDE + 1)
         if trailer.strip(b"\0"):
-            found.carry(Part(_PNG.name, "data behind the photo", b"", trailer))
+            found.carry(Part(_PNG.name, BEHIND, b"", trailer))
     elif name == b"caBX":
         found.drop(CLAIMS)
     elif name.isalpha() and name[0] & name[3] & _LOWER_CASE:  # neither critical nor about these pixels

@@ -20,7 +20,7 @@ def dots(dpi: tuple[float, float], unit: float, most: int) -> list[int]:
 
 
 def trailer(about: Metadata) -> bytes:
-    """What stands behind the end of a JPEG or PNG file."""
+    """What stands behind the end of a JPEG, PNG or WebP file."""
     return b"".join(one.content for one in about.parts if one.key == b"")
 
 

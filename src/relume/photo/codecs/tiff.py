@@ -13,7 +13,13 @@ from relume.photo.codecs.extras import Extras
 from relume.photo.codecs.stream import stream, with_blocks
 from relume.photo.formats import FORMATS
 from relume.photo.ifd import ORIENTATION, RESOLUTION_UNIT, Directory
-from relume.photo.metadata import EXTRA_SAMPLES, beside_tiff, photoshop_of_tiff, split_photoshop
+from relume.photo.metadata import (
+    EXTRA_SAMPLES,
+    beside_tiff,
+    further_pictures,
+    photoshop_of_tiff,
+    split_photoshop,
+)
 from relume.photo.opened import Opened
 from relume.photo.photo import Metadata, Part, Photo
 
@@ -42,7 +48,9 @@ class _Tiff(Reader):
         return [(side(across), side(across + 1)) for across in (_WIDTH, _TILE_WIDTH)]
 
     def extras(self) -> Extras:
-        return _extras(self.directory)
+        found = _extras(self.directory)
+        found.pictures += further_pictures(self.opened.read_at, self.directory)
+        return found
 
     def states_dpi(self, image: pyvips.Image, beside: Extras) -> bool:
         return super().states_dpi(image, beside) and self.directory.number(RESOLUTION_UNIT, 2) != 1

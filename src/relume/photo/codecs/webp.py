@@ -8,7 +8,8 @@ from typing import BinaryIO
 import pyvips
 
 from relume.photo.codecs.base import Reader
-from relume.photo.codecs.extras import CLAIMS, MOST_BESIDE, MOST_PARTS, Extras
+from relume.photo.codecs.extras import BEHIND, CLAIMS, MOST_BESIDE, MOST_PARTS, Extras
+from relume.photo.codecs.stream import trailer
 from relume.photo.formats import FORMATS
 from relume.photo.ifd import ReadAt
 from relume.photo.opened import Opened
@@ -36,16 +37,18 @@ def save(image: pyvips.Image, about: Metadata, sink: BinaryIO, *, quality: int, 
     """See `relume.photo.codecs.Writes`."""
     data = pyvips.Operation.call("webpsave_buffer", image, keep="icc", effort=4, alpha_q=100, Q=quality)
     sink.write(_with_metadata(data, about, image.width, image.height, alpha=image.hasalpha()))
+    sink.write(trailer(about))
     return []
 
 
 def _extras(read_at: ReadAt) -> Extras:
-    """What a WebP file holds: chunks of other makers."""
+    """What a WebP file holds: chunks of other makers, a trailer."""
     found = Extras()
-    at = 12
+    size = int.from_bytes(read_at(4, 4), "little")
+    at, end = 12, 8 + size + size % 2
     for _ in range(MOST_PARTS):
         head = read_at(at, 8)
-        if len(head) < 8:
+        if len(head) < 8 or at >= end:
             break
         name, size = head[:4], int.from_bytes(head[4:], "little")
         if name == b"C2PA":
@@ -54,6 +57,9 @@ def _extras(read_at: ReadAt) -> Extras:
             title = f"chunk {ascii(name)[2:-1]}"
             found.carry(Part(_WEBP.name, title, name, read_at(at + 8, min(size, MOST_BESIDE + 1))))
         at += 8 + size + size % 2
+    behind = read_at(end, MOST_BESIDE + 1)
+    if behind.strip(b"\0"):
+        found.carry(Part(_WEBP.name, BEHIND, b"", behind))
     return found
 
 
@@ -82,6 +88,6 @@ def _with_metadata(data: bytes, about: Metadata, width: int, height: int, *, alp
     chunks.insert(0, (b"VP8X", struct.pack("<I", flags) + sides))
     chunks += [(b"EXIF", about.exif)] if about.exif else []
     chunks += [(b"XMP ", about.xmp)] if about.xmp else []
-    chunks += [(one.key, one.content) for one in about.parts if isinstance(one.key, bytes)]
+    chunks += [(one.key, one.content) for one in about.parts if isinstance(one.key, bytes) and one.key]
     body = b"WEBP" + b"".join(_riff(name, payload) for name, payload in chunks)
     return b"RIFF" + struct.pack("<I", len(body)) + body
