@@ -29,6 +29,10 @@ def bench(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     seconds: Annotated[float, typer.Option(min=0.1, help="Time for each figure, at least.")] = 3.0,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that make batches; all cores but one on CUDA, else none."),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A .csv file beside the table.")] = None,
 ) -> None:
     """Crops per second of each recipe here: of the loader alone, of the step alone, and of a run.
@@ -41,7 +45,7 @@ def bench(
 
     chosen = [find_recipe(name) for name in recipes or sorted(RECIPES)]
     roots = data_roots(data)
-    speeds = [one for recipe in chosen for one in measure(recipe, roots, device, seconds)]
+    speeds = [one for recipe in chosen for one in measure(recipe, roots, device, seconds, workers)]
     typer.echo(table(speeds), nl=False)
     if out is not None:
         write_file(out, as_csv(speeds))

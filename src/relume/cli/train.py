@@ -40,6 +40,10 @@ def train(
         int,
         typer.Option(min=0, help="Add weights in half precision and split larger files; 0 does neither."),
     ] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that make batches; all cores but one on CUDA, else none."),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on from the last checkpoint, by the recipe in the run folder."),
@@ -81,7 +85,14 @@ def train(
         fetch_classifiers([chosen])
     prepare()
     weights = run_training(
-        chosen, data_roots(data), folder, device=device, resume=resume, quiet=quiet, minutes=minutes
+        chosen,
+        data_roots(data),
+        folder,
+        device=device,
+        resume=resume,
+        quiet=quiet,
+        minutes=minutes,
+        workers=workers,
     )
     if max_file_mib:
         keep_small(folder, max_file_mib << 20)

@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--data", type=Path, action="append", required=True, metavar="FOLDER")
     common.add_argument("--device", default="auto")
+    common.add_argument("--workers", type=int, help="processes that make batches; all cores but one on CUDA")
     training = commands.add_parser("train", parents=[common], help="train by a recipe")
     training.add_argument("recipe", help="name of a recipe, or a recipe.json")
     training.add_argument("--out", "-o", type=Path)
@@ -56,14 +57,18 @@ def _train(given: argparse.Namespace) -> None:
     recipe = find_recipe(given.recipe, given.changes)
     run = given.out or Path("runs") / recipe.name
     how = {"device": given.device, "resume": given.resume, "quiet": given.quiet, "minutes": given.minutes}
-    train(recipe, given.data, run, **how)
+    train(recipe, given.data, run, workers=given.workers, **how)
     if given.max_file_mib:
         keep_small(run, given.max_file_mib << 20)
 
 
 def _bench(given: argparse.Namespace) -> None:
     recipes = [find_recipe(name) for name in given.recipes]
-    speeds = [one for each in recipes for one in measure(each, given.data, given.device, given.seconds)]
+    speeds = [
+        one
+        for each in recipes
+        for one in measure(each, given.data, given.device, given.seconds, given.workers)
+    ]
     print(table(speeds), end="")  # noqa: T201
     if given.out:
         write_file(given.out, as_csv(speeds))

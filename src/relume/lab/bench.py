@@ -15,7 +15,7 @@ from relume.lab.data.batch import Batch
 from relume.lab.data.packed import Roots
 from relume.lab.data.paired import PairedCrops, load_training_and_validation
 from relume.lab.recipe import Phase, Recipe
-from relume.lab.training.ahead import Ahead
+from relume.lab.training.ahead import Ahead, pick_workers
 from relume.lab.training.device import pick_device
 from relume.lab.training.loop import Trainer
 from relume.lab.training.timing import seconds
@@ -50,7 +50,9 @@ class Speed:
     note: str = ""
 
 
-def measure(recipe: Recipe, roots: Roots, device: str, least: float) -> Iterator[Speed]:
+def measure(
+    recipe: Recipe, roots: Roots, device: str, least: float, workers: int | None = None
+) -> Iterator[Speed]:
     """The speed of each phase; one line that says why where the recipe cannot be tried here.
 
     Args:
@@ -58,29 +60,32 @@ def measure(recipe: Recipe, roots: Roots, device: str, least: float) -> Iterator
         roots: data root, or a pack; few of its images are read.
         device: as for training.
         least: seconds that each figure is measured, at least.
+        workers: processes that make batches, as for training.
     """
     try:
         chosen = pick_device(device)
         small = replace(recipe, data=replace(recipe.data, limit=min(IMAGES, recipe.data.limit or IMAGES)))
         trainer = Trainer(small, chosen)
         pairs = load_training_and_validation(roots, small.data)[0]
-        data = PairedCrops(pairs, small.data, small.seed, trainer.method.overview_size, device=chosen)
+        processes = pick_workers(chosen) if workers is None else workers
+        home = torch.device("cpu") if processes else chosen
+        data = PairedCrops(pairs, small.data, small.seed, trainer.method.overview_size, device=home)
         trainer.method.prepare(data)
         for phase in recipe.phases:
-            yield _of_phase(trainer, data, phase, least)
+            yield _of_phase(trainer, data, phase, least, processes)
     except RelumeError as error:
         yield Speed(recipe.name, note=str(error))
 
 
-def _of_phase(trainer: Trainer, data: PairedCrops, phase: Phase, least: float) -> Speed:
+def _of_phase(trainer: Trainer, data: PairedCrops, phase: Phase, least: float, workers: int) -> Speed:
     device = trainer.device
     endless = replace(phase, steps=10**9, epochs=0)
     trainer.recipe = replace(trainer.recipe, phases=(endless,), epochs=0)
     numbers = count()
-    loading = seconds(lambda: data.batch(next(numbers), endless), device, least)
-    fixed = _Fixed(data.batch(0, endless))
+    ahead = Ahead(data, device, workers)
+    loading = seconds(lambda: ahead.batch(next(numbers), endless), device, least)
+    fixed = _Fixed(ahead.batch(0, endless))
     step = seconds(lambda: trainer.train_step(fixed), device, least) / phase.accumulation
-    ahead = Ahead(data)
     run = seconds(lambda: trainer.train_step(ahead), device, least) / phase.accumulation
     ahead.close()
     is_cpu = device.type == "cpu"

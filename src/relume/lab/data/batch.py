@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -60,8 +61,19 @@ class Batch:
         return (self.low_BCHW, small, *placed)
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
+        """The same on another device, in float32; page-locked memory is copied without waiting."""
+        return self._each(lambda x: x.to(device, non_blocking=x.is_pinned()).float())
+
+    def pin_memory(self) -> Batch:
+        """The same in page-locked memory."""
+        return self._each(Tensor.pin_memory)
+
+    def light(self) -> Batch:
+        """What travels fast: in float16, a tenth of a level of 8 bits off at most, without degradations."""
+        return replace(self._each(Tensor.half), degradations=())
+
+    def _each(self, act: Callable[[Tensor], Tensor]) -> Batch:
         images = (self.low_BCHW, self.high_BCHW, self.thumbnail_BCST, self.window_B4)
-        low, high, small, window = (None if x is None else x.to(device) for x in images)
+        low, high, small, window = (None if x is None else act(x) for x in images)
         assert low is not None and high is not None  # noqa: S101, PT018
         return replace(self, low_BCHW=low, high_BCHW=high, thumbnail_BCST=small, window_B4=window)

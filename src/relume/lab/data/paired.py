@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -70,26 +71,56 @@ class _Files:
     """Frames by path, each read once: a well-lit frame may serve several sources."""
 
     def __init__(self) -> None:
-        self.pixels = cache(read_8_bits)
-        self.made = cache(lambda path: made(path.parent.name, int(path.name)))
+        self._read: dict[_Frame, npt.NDArray[np.uint8]] = {}
 
     def of(self, pair: Pair, source: Source | None) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         """Both sides of a pair."""
-        if source is not None and source.is_made:
-            return self.made(pair.low), self.made(pair.high)
-        longest = source.longest if source else 0
-        return self.pixels(pair.low, longest), self.pixels(pair.high, longest)
+        low, high = _frames(pair, source)
+        for frame in (low, high):
+            if frame not in self._read:
+                self._read[frame] = _pixels(frame)
+        return self._read[low], self._read[high]
 
     def read_ahead(self, pairs: Sequence[Pair]) -> None:
-        """Decode what lies in packs, by as many threads as PyTorch computes with."""
-        wanted = dict.fromkeys(
-            (path, pair.source.longest if isinstance(pair, SourcedPair) else 0)
-            for pair in pairs
-            for path in (pair.low, pair.high)
-            if is_packed(path)
-        )
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            list(pool.map(lambda each: self.pixels(*each), wanted))
+        """Decode what lies in packs and make what is made, in as many processes as PyTorch has threads."""
+        wanted = [
+            frame
+            for frame in dict.fromkeys(
+                frame
+                for pair in pairs
+                for frame in _frames(pair, pair.source if isinstance(pair, SourcedPair) else None)
+            )
+            if frame.is_made or is_packed(frame.path)
+        ]
+        if not wanted:
+            return
+        if "fork" in multiprocessing.get_all_start_methods():
+            # Decoders of JPEG XL hold Python's lock, and so does what makes pictures.
+            forked = multiprocessing.get_context("fork")
+            pool: Executor = ProcessPoolExecutor(torch.get_num_threads(), mp_context=forked)
+        else:
+            pool = ThreadPoolExecutor(torch.get_num_threads())
+        with pool:
+            self._read |= zip(wanted, pool.map(_pixels, wanted, chunksize=4), strict=True)
+
+
+class _Frame(NamedTuple):
+    """An image to be read, or made by formula."""
+
+    path: Path
+    longest: int
+    is_made: bool
+
+
+def _frames(pair: Pair, source: Source | None) -> tuple[_Frame, _Frame]:
+    how = (source.longest, source.is_made) if source else (0, False)
+    return _Frame(pair.low, *how), _Frame(pair.high, *how)
+
+
+def _pixels(frame: _Frame) -> npt.NDArray[np.uint8]:
+    if frame.is_made:
+        return made(frame.path.parent.name, int(frame.path.name))
+    return read_8_bits(frame.path, frame.longest)
 
 
 def load_pair(pair: Pair, files: _Files | None = None) -> LoadedPair:

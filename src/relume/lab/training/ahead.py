@@ -1,29 +1,60 @@
-"""The next batch is prepared while the current one is learnt from."""
+"""The next batches are prepared while the current one is learnt from."""
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from itertools import count
+from typing import Any
 
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from relume.errors import RelumeError
 from relume.lab.data.batch import Batch
 from relume.lab.data.draws import Plan
 from relume.lab.data.paired import PairedCrops
 from relume.lab.recipe import Phase
 
+_FEWEST_CORES = 4
+_EACH_AHEAD = 3
+"""Batches that every process keeps ready."""
+
+
+def pick_workers(device: torch.device) -> int:
+    """How many processes make batches, by default.
+
+    A batch is thousands of small operations. A GPU spends more time on starting them than it takes to learn
+    from the batch: there all cores but one cut the batches. On a CPU the cores have enough to do.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    forks = "fork" in multiprocessing.get_all_start_methods()
+    return cores - 1 if device.type == "cuda" and forks and cores >= _FEWEST_CORES else 0
+
 
 class Ahead:
-    """Batches by number, as `PairedCrops` makes them; the one after each is begun at once, by a thread.
+    """Batches by number, as `PairedCrops` makes them; those after each are begun at once, by others.
 
-    On a CPU the thread cuts the whole batch. Another device cuts batches between its steps anyway: there the
-    thread makes the plan alone, and nothing but the caller talks to the device.
+    With workers, that many processes cut batches on the CPU, sharing the images' memory, and a thread takes
+    what they made. Without, the thread makes the next batch: on a CPU all of it. Another device cuts batches
+    between its steps anyway: there the thread makes the plan alone, and nothing but the caller talks to the
+    device.
 
     Args:
-        data: what makes the batches.
+        data: what makes the batches; with workers it lives on the CPU.
+        device: where batches are wanted; the data's own if None.
+        workers: processes, 0 for the thread.
     """
 
-    def __init__(self, data: PairedCrops) -> None:
+    def __init__(self, data: PairedCrops, device: torch.device | None = None, workers: int = 0) -> None:
         self.data = data
+        self.device = device or data.device
+        self.workers = workers
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._next: tuple[int, Phase, Future[Batch | Plan]] | None = None
+        self._stream: Iterator[Any] | None = None
+        self._next: tuple[int, Phase, Future[Any]] | None = None
 
     def batch(self, index: int, phase: Phase) -> Batch:
         """The batch with that number.
@@ -32,19 +63,55 @@ class Ahead:
             DataError: as `PairedCrops.batch`.
         """
         ready = self._next
-        if ready is not None and ready[:2] == (index, phase):
-            made = ready[2].result()
-        else:
+        if ready is None or ready[:2] != (index, phase):
+            self._restart(index, phase)
             # By the thread too: draws remember the pass they are in.
-            made = self._pool.submit(self._make, index, phase).result()
+            ready = (index, phase, self._pool.submit(self._make, index, phase))
+        made = ready[2].result()
         self._next = (index + 1, phase, self._pool.submit(self._make, index + 1, phase))
-        return self.data.cut(made) if isinstance(made, Plan) else made
+        if isinstance(made, RelumeError):
+            raise made
+        return (self.data.cut(made) if isinstance(made, Plan) else made).to(self.device)
 
     def close(self) -> None:
-        """Let the thread end."""
+        """Let thread and processes end."""
         self._pool.shutdown(cancel_futures=True)
+        self._stream = None
 
-    def _make(self, index: int, phase: Phase) -> Batch | Plan:
+    def _restart(self, index: int, phase: Phase) -> None:
+        """Let workers go on from this batch; the old ones end first."""
+        if not self.workers:
+            return
+        if self._next is not None:
+            wait([self._next[2]])
+        self._stream = None
+        loader = DataLoader(
+            _Numbered(self.data, phase),
+            batch_size=None,
+            sampler=count(index),  # pyright: ignore[reportArgumentType]  # any iterable serves
+            num_workers=self.workers,
+            prefetch_factor=_EACH_AHEAD,
+            multiprocessing_context="fork",
+        )
+        self._stream = iter(loader)
+
+    def _make(self, index: int, phase: Phase) -> Batch | Plan | RelumeError:
+        if self._stream is not None:
+            made = next(self._stream)
+            return made.pin_memory() if self.device.type == "cuda" and isinstance(made, Batch) else made
         if self.data.device.type == "cpu":
             return self.data.batch(index, phase)
         return self.data.draws.plan(index, phase)
+
+
+class _Numbered(Dataset[Any]):
+    """Batches of a phase by number, for processes; what cannot be made comes as its error."""
+
+    def __init__(self, data: PairedCrops, phase: Phase) -> None:
+        self.data, self.phase = data, phase
+
+    def __getitem__(self, index: int) -> Batch | RelumeError:
+        try:
+            return self.data.batch(index, self.phase).light()
+        except RelumeError as error:
+            return error

@@ -26,7 +26,7 @@ from relume.lab.methods import build_method
 from relume.lab.networks import build
 from relume.lab.recipe import Phase, Recipe, to_json
 from relume.lab.run import ENVIRONMENT, RECIPE, WEIGHTS, check_recipe, holds_run, weights_of
-from relume.lab.training.ahead import Ahead
+from relume.lab.training.ahead import Ahead, pick_workers
 from relume.lab.training.checkpoint import load_checkpoint, save_checkpoint
 from relume.lab.training.device import (
     autocast,
@@ -217,6 +217,7 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     minutes: float = 0.0,
+    workers: int | None = None,
 ) -> Path:
     """Train by a recipe and return the path of the weights (the moving average, float32).
 
@@ -228,6 +229,7 @@ def train(
         resume: go on from the last checkpoint, to the same result as without the interruption.
         minutes: scale the lengths of the phases so that all is done in this time, from now; the run folder's
             recipe is the scaled one. 0 leaves them.
+        workers: processes that make batches, see `Ahead`; as `pick_workers` says if None.
 
     Raises:
         ModelError: no network of that name and options; or the weights to start from, those of a teacher or
@@ -248,12 +250,12 @@ def train(
         trainer.restore(load_checkpoint(run))
     training, validation = load_training_and_validation(roots, recipe.data)
     held_out = validation[:: -(-len(validation) // (recipe.validation_images or len(validation)))]
-    data = PairedCrops(
-        training, recipe.data, recipe.seed, trainer.method.overview_size, device=trainer.device
-    )
+    count = pick_workers(trainer.device) if workers is None else workers
+    home = torch.device("cpu") if count else trainer.device
+    data = PairedCrops(training, recipe.data, recipe.seed, trainer.method.overview_size, device=home)
     del training
     trainer.method.prepare(data)
-    ahead = Ahead(data)
+    ahead = Ahead(data, trainer.device, count)
     if minutes and not resume:
         timings = Timings.of(trainer, ahead, held_out)
         recipe = fitted(timings, recipe, began + 60 * minutes - time.monotonic())

@@ -104,7 +104,7 @@ class Recorder:
             window_B4=None if batch.window_B4 is None else batch.window_B4.clone(),
         )
         try:
-            with torch.cuda.graph(graph, pool=self._pool):
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 losses = self._as_written(kept, share)
         except RuntimeError as error:
             warnings.warn(f"the step cannot be recorded ({error}); it runs as written", stacklevel=2)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from relume.lab.training.loop import Trainer
 
 PROBE_SECONDS = 3.0
-"""How long steps of each phase are tried, at least; one step is tried however long it takes."""
+"""How long steps of each phase are tried, at least; two are tried however long they take."""
 
 VALIDATION_SHARE = 0.1
 """The part of the time that validations may take."""
@@ -56,19 +56,21 @@ class Timings:
 
 
 def seconds(act: Callable[[], object], device: torch.device, least: float = PROBE_SECONDS) -> float:
-    """Seconds that something takes, after a warm-up of a third of the probe."""
-    warm = _repeated(act, device, least / 3)[0]
-    return warm if warm > least else _repeated(act, device, least)[0]
+    """Seconds that something takes, after a first time, which starts processes, and a warm-up."""
+    _repeated(act, device, 0.0)
+    warm = _repeated(act, device, least / 3)
+    return warm if warm > least else _repeated(act, device, least)
 
 
-def _repeated(act: Callable[[], object], device: torch.device, least: float) -> tuple[float, int]:
+def _repeated(act: Callable[[], object], device: torch.device, least: float) -> float:
+    """Mean seconds of as many times as take so long, at least one."""
     count, begun, taken = 0, time.monotonic(), 0.0
-    while taken < least:
+    while not count or taken < least:
         act()
         count += 1
         wait(device)
         taken = time.monotonic() - begun
-    return taken / count, count
+    return taken / count
 
 
 def wait(device: torch.device) -> None:
