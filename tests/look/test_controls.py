@@ -216,7 +216,13 @@ def test_the_highlight_guard_leaves_room(level: int, most: int) -> None:
     assert 255 * limited.max() == pytest.approx(most, abs=1)
 
 
-@given(st.floats(0.05, 1), st.floats(1, 200))
+@given(st.floats(0, 1), st.floats(0.45, 1), st.floats(0, 1))
+def test_no_channel_of_a_light_becomes_darker(red: float, green: float, blue: float) -> None:
+    before = np.array([red, green, blue])[:, None, None]
+    assert (guard_highlights(before, np.zeros((3, 1, 1)), 1.0) >= before - 1e-9).all()
+
+
+@given(st.floats(0.05, 1), st.floats(0.005, 200))
 def test_no_control_turns_the_order_of_brightness_around(guard: float, gain: float) -> None:
     before = np.linspace(0, 1, 512)[None, None].repeat(3, 0)
     change = Change(before, exposure_curve(before, np.full((3, 1, 1), gain)), np.zeros((1, 1, 512)))

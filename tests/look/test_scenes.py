@@ -66,6 +66,17 @@ def test_a_lamp_is_brighter_than_its_glow(enhancer: Enhancer) -> None:
     assert after[away > 150].mean() <= 40
 
 
+@pytest.mark.parametrize("colour", [(255, 200, 90), (255, 245, 230), (120, 255, 140)])
+def test_a_lamp_in_the_dark_keeps_its_colour(enhancer: Enhancer, colour: tuple[int, int, int]) -> None:
+    away = distances(300, 450, 80, 320)
+    light = np.clip(1.2 / (1 + (away / 14) ** 2), 0, 1)
+    photo = (2 + np.clip(light[..., None] * colour, 0, 253)).astype(np.uint8)
+    lamp = away < 12
+    before, after = photo[lamp].mean(0), enhancer.enhance(photo)[lamp].mean(0)
+    assert (after >= before - 3).all()
+    assert (after.argsort() == before.argsort()).all()
+
+
 def test_a_starry_sky_stays_dark_and_its_stars_stand_out(enhancer: Enhancer) -> None:
     random = np.random.default_rng(5)
     sky = random.poisson(np.broadcast_to(np.linspace(3, 11, 400)[:, None], (400, 600))).astype(float)

@@ -54,7 +54,10 @@ _HEADROOM, _FALL, _SHOULDER = 0.25, 0.95, 1.0
 """Of the highlight guard, in log odds."""
 
 _KEPT = 0.7
-"""The smallest gain that the highlight guard allows."""
+"""The smallest gain that the highlight guard allows where nothing is bright: noise may be taken for black."""
+
+_LIGHTS = 0.12, 0.45
+"""Largest channels between which that gain rises to 1: no channel of a light becomes darker."""
 
 _SHADOW = 0.02
 """Five levels of 8 bits: the highlight guard takes everything darker for as bright as this."""
@@ -263,7 +266,8 @@ def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: float) -> Arr
     t by `0.25 / guard + 0.95 log(1 + exp(1 + 2 (1 / guard - 1) - t))`: a little for what is bright, and for
     each unit that a pixel is darker nearly a unit more. With a guard of 1 what had 5 levels of 255 becomes at
     most 187, 76 at most 200, 204 at most 228; all channels are limited alike, so hue stays. No channel falls
-    below what a gain of `0.7 guard` makes of it: lamps and windows keep their light and their colour.
+    below what a gain makes of it that rises with m from `0.7 guard` to `guard`: lamps and windows keep their
+    light and their colour.
 
     Args:
         image_3HW, enhanced_3HW: pixels before and after, in [0, 1].
@@ -279,7 +283,8 @@ def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: float) -> Arr
     limit = (odds + shoulder) ** _FALL * odds ** (1 - _FALL) * headroom
     limit = limit / (1 + limit)
     limited_3HW = enhanced_3HW * xp.clip(limit / xp.clip(result, _TINY, None), None, 1.0)
-    kept = _KEPT * guard
+    share = xp.clip((brightest - _LIGHTS[0]) / (_LIGHTS[1] - _LIGHTS[0]), 0.0, 1.0)
+    kept = guard * (_KEPT + (1 - _KEPT) * share * share * (3 - 2 * share))
     return xp.maximum(limited_3HW, kept * image_3HW / (1 - (1 - kept) * image_3HW))
 
 
