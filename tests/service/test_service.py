@@ -168,17 +168,12 @@ def test_random_requests_after_the_description_find_no_fault(service: Served, tm
     pytest.importorskip("schemathesis")
     wrong = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
     command = [*(Path(sys.executable).with_name("schemathesis"), "run"), f"{service.address}/openapi.json"]
-    options = [
-        "--checks",
-        wrong,
-        "--max-examples",
-        "5",
-        "--max-time",
-        "20",
-        "--generation-database",
-        "none",
-        "--no-color",
-    ]
-    done = subprocess.run([*command, *options, "--seed", "1"], capture_output=True, text=True, cwd=tmp_path)
+    options = ["--checks", wrong, "--phases", "fuzzing", "--max-examples", "10", "--max-time", "8"]
+    done = subprocess.run(
+        [*command, *options, "--generation-database", "none", "--seed", "1"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stdout[-5000:]
     assert service.metric("relume_worker_deaths_total") == 0
