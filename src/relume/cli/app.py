@@ -20,6 +20,7 @@ from relume.cli import (
     serve,
     train,
     video,
+    watch,
 )
 from relume.version import __version__
 
@@ -51,6 +52,7 @@ def _options(
 
 app.command("enhance")(enhance.enhance)
 app.command("video")(video.video)
+app.command("watch")(watch.watch)
 app.command("serve")(serve.serve)
 app.command("models")(models.models)
 app.command("evaluate")(evaluate.evaluate)

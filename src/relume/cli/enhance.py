@@ -17,6 +17,9 @@ import typer
 from relume.cli.options import (
     Enhancing,
     Expand,
+    ExplainOption,
+    JsonLinesOption,
+    MaxPixelsOption,
     QuietOption,
     RecursiveOption,
     SkipOption,
@@ -32,10 +35,9 @@ from relume.errors import (
     UsageError,
     as_failure,
 )
-from relume.options import DEFAULT_MAX_PIXELS, FILES, SPEED, EnhanceOptions, Saving
+from relume.options import DEFAULT_MAX_PIXELS, FILES, EnhanceOptions, Saving
 
 if TYPE_CHECKING:
-    from relume.enhancer import Enhancer
     from relume.jobs.batch import Outcome
     from relume.jobs.plan import Output
     from relume.photo import Photo
@@ -74,13 +76,9 @@ def enhance(
     in_place: Annotated[
         bool, typer.Option("--in-place", help="Replace the photos themselves.", rich_help_panel=FILES)
     ] = False,
-    max_pixels: Annotated[
-        int, typer.Option(help="Refuse photos with more pixels.", rich_help_panel=SPEED)
-    ] = DEFAULT_MAX_PIXELS,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Say what was decided for each photo, and why it looks so.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line a photo on stdout.")] = False,
+    max_pixels: MaxPixelsOption = DEFAULT_MAX_PIXELS,
+    explain: ExplainOption = False,
+    as_json: JsonLinesOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -93,18 +91,9 @@ def enhance(
 
     [bold]curl -s URL | relume enhance - -o - > out.jpg[/bold] works in a pipe.
     """
-    if verbose:
-        os.environ[DEBUG_VARIABLE] = "1"
-    if 0 < options.tile < _LEAST_TILE:
-        raise UsageError(
-            f"--tile {options.tile} would take many times as long",
-            f"Give at least {_LEAST_TILE}, or 0 for the whole photo at once.",
-        )
-    from relume.threads import available
-
-    prepare(options.threads or available())
     from relume.jobs.plan import Output
 
+    set_up(options, verbose)
     if output == "":
         raise UsageError("the output's name is empty", "Name a file or a folder with -o, or leave it out.")
     to_stdout = output == STDIO or (output is None and STDIO in paths)
@@ -127,6 +116,24 @@ def enhance(
         _single(paths[0], options, place, explain, quiet)
     else:
         _batch(paths, recursive, options, place, explain, as_json, quiet)
+
+
+def set_up(options: EnhanceOptions, verbose: bool) -> None:
+    """Set the process up for photos.
+
+    Raises:
+        UsageError: tiles too small to be of use.
+    """
+    from relume.threads import available
+
+    if verbose:
+        os.environ[DEBUG_VARIABLE] = "1"
+    if 0 < options.tile < _LEAST_TILE:
+        raise UsageError(
+            f"--tile {options.tile} would take many times as long",
+            f"Give at least {_LEAST_TILE}, or 0 for the whole photo at once.",
+        )
+    prepare(options.threads or available())
 
 
 def _single(source: str, options: EnhanceOptions, output: Output, explain: bool, quiet: bool) -> None:
@@ -157,7 +164,6 @@ def _single(source: str, options: EnhanceOptions, output: Output, explain: bool,
 
 def _enhanced(source: str, options: EnhanceOptions, output: Output, explain: bool) -> tuple[str, ...]:
     from relume.cli.console import emit
-    from relume.enhancer import load_enhancer
     from relume.files import read_at_most
     from relume.jobs.batch import Result
     from relume.photo import read_photo
@@ -166,7 +172,7 @@ def _enhanced(source: str, options: EnhanceOptions, output: Output, explain: boo
     # A byte beyond the limit is enough to be refused; an endless stream is not read to its end.
     data = read_at_most(sys.stdin.buffer, MAX_BYTES + 1) if source == STDIO else Path(source)
     photo = read_photo(data, max_pixels=output.max_pixels)
-    work = _work(load_enhancer(options), options, explain)
+    work = work_of(options, explain)
     result = Result(photo, work(photo), data, output)
     if output.path is not None:
         return result.write(output.path, output.format)
@@ -175,9 +181,12 @@ def _enhanced(source: str, options: EnhanceOptions, output: Output, explain: boo
     return notes
 
 
-def _work(enhancer: Enhancer, options: EnhanceOptions, explain: bool) -> Callable[[Photo], Photo]:
-    """What is done with each photo, said beforehand if it is to be explained."""
+def work_of(options: EnhanceOptions, explain: bool) -> Callable[[Photo], Photo]:
+    """What is done with each photo, by a model that is loaded now; with `explain`, said beforehand."""
     from relume.cli.console import say
+    from relume.enhancer import load_enhancer
+
+    enhancer = load_enhancer(options)
 
     def work(photo: Photo) -> Photo:
         look = enhancer.decide(photo, options.controls)
@@ -198,7 +207,6 @@ def _batch(
     quiet: bool,
 ) -> None:
     from relume.cli.console import progress
-    from relume.enhancer import load_enhancer
     from relume.jobs.batch import exit_code, not_found, run_batch
     from relume.jobs.inputs import find_inputs, without_results
     from relume.jobs.plan import plan
@@ -213,7 +221,7 @@ def _batch(
     jobs = plan(inputs, output)
     if not quiet:
         _announce(inputs, results, output)
-    work = _work(load_enhancer(options), options, explain)
+    work = work_of(options, explain)
     outcomes: list[Outcome] = []
     lines = Lines(as_json)
     total = len(errors) + len(jobs)

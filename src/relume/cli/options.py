@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type
 import typer
 
 from relume.cli import completion
-from relume.options import FILES, MODEL_ALONE, Controls, EnhanceOptions, Told
+from relume.options import FILES, MODEL_ALONE, SPEED, Controls, EnhanceOptions, Told
 
 RecursiveOption = Annotated[
     bool,
@@ -38,6 +38,11 @@ LayoutOption = Annotated[
 LimitOption = Annotated[
     int, typer.Option(min=0, help="Take this many photos only; 0 takes all, and with --stress four.")
 ]
+MaxPixelsOption = Annotated[int, typer.Option(help="Refuse photos with more pixels.", rich_help_panel=SPEED)]
+ExplainOption = Annotated[
+    bool, typer.Option("--explain", help="Say what was decided for each photo, and why it looks so.")
+]
+JsonLinesOption = Annotated[bool, typer.Option("--json", help="One JSON line a photo on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show where in the program an input failed.")]
 

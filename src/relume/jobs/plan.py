@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 from relume.errors import OutputExists, OutputUnwritable, UsageError
 from relume.jobs.inputs import MARK, identity, is_folder
@@ -58,8 +59,20 @@ class Job:
     target: Path
 
 
-def plan(inputs: Sequence[tuple[Path, Path]], output: Output) -> list[Job]:
+OnConflict = Callable[[Job, OutputExists], object]
+
+
+def _raise(_: Job, error: OutputExists) -> NoReturn:
+    raise error
+
+
+def plan(
+    inputs: Sequence[tuple[Path, Path]], output: Output, *, on_conflict: OnConflict = _raise
+) -> list[Job]:
     """Decide every target before anything is read; folders are mirrored below the output folder.
+
+    Args:
+        on_conflict: as for `check_targets`.
 
     Raises:
         OutputExists: a target is an input, or the target of two inputs.
@@ -74,8 +87,7 @@ def plan(inputs: Sequence[tuple[Path, Path]], output: Output) -> list[Job]:
         for source, base in inputs
     ]
     jobs = _once(jobs) if output.in_place else _apart(jobs)
-    check_targets(jobs, in_place=output.in_place)
-    return jobs
+    return check_targets(jobs, in_place=output.in_place, on_conflict=on_conflict)
 
 
 def names_file(inputs: Sequence[tuple[Path, Path]], output: Output) -> bool:
@@ -143,27 +155,41 @@ def _once(jobs: Iterable[Job]) -> list[Job]:
     return list(kept.values())
 
 
-def check_targets(jobs: Iterable[Job], *, in_place: bool = False) -> None:
+def check_targets(
+    jobs: Iterable[Job], *, in_place: bool = False, on_conflict: OnConflict = _raise
+) -> list[Job]:
     """Refuse to write over inputs, or twice into one file.
 
+    Args:
+        in_place: a target may be an input.
+        on_conflict: takes a job that is refused, and why, while the others go on; raises it by default.
+
+    Returns:
+        The jobs that are not refused.
+
     Raises:
-        OutputExists: a target is an input, which `in_place` allows, or the target of two inputs.
+        OutputExists: a target is an input, or the target of two inputs.
     """
-    sources = {key for job in jobs for key in (identity(job.source), _on_disk(job.source)) if key}
+    jobs = list(jobs)
+    sources = {key for job in jobs if not in_place for key in _keys(job.source)}
     targets: dict[str, Job] = {}
     for job in jobs:
         target = identity(job.target)
-        if not in_place and (target in sources or _on_disk(job.target) in sources):
-            raise OutputExists(
-                "would be overwritten, but is an input", "Name another output folder.", path=job.target
-            )
-        if target in targets:
-            raise OutputExists(
-                f"would be written twice, for {targets[target].source} and {job.source}",
-                "Enhance them one by one, or into different folders.",
-                path=job.target,
-            )
-        targets[target] = job
+        if not sources.isdisjoint(_keys(job.target)):
+            reason, remedy = "would be overwritten, but is an input", "Name another output folder."
+            on_conflict(job, OutputExists(reason, remedy, path=job.target))
+        elif target in targets:
+            reason = f"would be written twice, for {targets[target].source} and {job.source}"
+            remedy = "Enhance them one by one, or into different folders."
+            on_conflict(job, OutputExists(reason, remedy, path=job.target))
+        else:
+            targets[target] = job
+    return list(targets.values())
+
+
+def _keys(path: Path) -> list[object]:
+    """Under which a file is known: its name whatever links lead to it, and what it is on the disk."""
+    return [key for key in (identity(path), _on_disk(path)) if key]
 
 
 def _on_disk(path: Path) -> tuple[int, int] | None:

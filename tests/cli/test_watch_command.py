@@ -1,0 +1,117 @@
+"""`relume watch`: photos that come into a folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from shared import Result, digest
+
+pytest.importorskip("watchfiles")
+
+Photo = Callable[..., Path]
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+
+
+@contextmanager
+def watching(folder: Path, *options: object, end: int = signal.SIGTERM) -> Iterator[subprocess.Popen[str]]:
+    """A watch of `folder / "in"` in a process of its own."""
+    command = [
+        sys.executable,
+        "-m",
+        "relume",
+        "watch",
+        folder / "in",
+        "-o",
+        folder / "out",
+        "--settle",
+        "0.4",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [*map(str, command), "--threads", "1", *map(str, options)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(end)
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
+
+
+def wait_for(path: Path) -> None:
+    end = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < end, path
+        time.sleep(0.05)
+
+
+def test_photos_are_enhanced_when_they_are_complete(
+    photo: Photo, relume: Callable[..., Result], tmp_path: Path
+) -> None:
+    whole = photo("whole.png", size=(60, 80))
+    photo("in/there.jpg")
+    expected = tmp_path / "expected.png"
+    assert relume("enhance", whole, "-o", expected, "--threads", 1).code == 0
+    with watching(tmp_path) as process:
+        wait_for(tmp_path / "out/there.jpg")
+        data = whole.read_bytes()
+        with (tmp_path / "in/slow.png").open("wb") as slow:
+            for at in range(0, len(data), len(data) // 4):
+                slow.write(data[at : at + len(data) // 4])
+                slow.flush()
+                time.sleep(0.2)
+                assert not (tmp_path / "out/slow.png").exists()
+        (tmp_path / "in/broken.jpg").write_bytes(b"\xff\xd8\xff broken")
+        wait_for(tmp_path / "out/slow.png")
+        photo("in/last.jpg")
+        wait_for(tmp_path / "out/last.jpg")
+    assert process.returncode == 0
+    assert digest(tmp_path / "out/slow.png") == digest(expected)
+    said = process.stderr.read() if process.stderr else ""
+    assert said.count("broken.jpg") == 1
+    assert "slow.png: " not in said  # no failure of an incomplete file
+    assert "3 done, 1 failed" in said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["last.jpg", "slow.png", "there.jpg"]
+
+
+def test_a_watch_that_was_killed_goes_on_where_it_was(photo: Photo, tmp_path: Path) -> None:
+    for number in range(4):
+        photo(f"in/{number}.jpg", size=(400, 500), seed=number)
+    with watching(tmp_path, end=signal.SIGKILL):
+        wait_for(tmp_path / "out/0.jpg")
+    first = (tmp_path / "out/0.jpg").stat()
+    photo("in/new.jpg")
+    with watching(tmp_path, "--json") as process:
+        for name in ("1", "2", "3", "new"):
+            wait_for(tmp_path / f"out/{name}.jpg")
+        shutil.copy(tmp_path / "in/1.jpg", tmp_path / "in/new.jpg")
+        said = ""
+        while said.count("new.jpg") < 4:  # input and output, twice
+            assert process.stdout is not None
+            said += process.stdout.readline()
+    assert (tmp_path / "out/0.jpg").stat().st_mtime_ns == first.st_mtime_ns
+    assert '"status": "ok"' in said
+    assert len(list((tmp_path / "out").iterdir())) == 5
+
+
+def test_a_watch_needs_two_folders(relume: Callable[..., Result], photo: Photo, tmp_path: Path) -> None:
+    file = photo("in/a.jpg")
+    assert relume("watch", tmp_path / "in", "-o", tmp_path / "in/").code == 2
+    assert relume("watch", file, "-o", tmp_path / "out").code == 3
+    assert relume("watch", tmp_path / "in").code == 2
