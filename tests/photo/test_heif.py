@@ -120,6 +120,9 @@ def test_gain_and_depth_maps_are_noted() -> None:
 
     info = {"aux": {"urn:com:apple:photo:2020:aux:hdrgainmap": [2]}, "depth_images": [object()]}
     assert _metadata(info)[1] == ["gain map dropped", "depth map dropped"]
+    roles = ("urn:com:apple:photo:2020:aux:semanticskymatte", "urn:mpeg:hevc:2015:auxid:2")
+    noted = [_metadata({"aux": {role: [2]}})[1] for role in roles]
+    assert noted == [["depth map or other picture dropped"], []]
 
 
 def test_only_the_main_picture() -> None:

@@ -107,6 +107,58 @@ def test_cut_pixels_are_refused_wherever_they_are_cut(options: dict[str, object]
             read_photo(data[:size])
 
 
+def scans(data: bytes) -> tuple[bytes, list[bytes], bytes]:
+    """A progressive file's head, its scans with the codes of each, and its end."""
+    listed = list(segments.parts(lambda at, size: data[at : at + size]))
+    (frame,) = (part for part in listed if part.marker == 0xC2)
+    ends = [
+        part.at - (2 if part.marker == segments.END else 4)
+        for before, part in pairwise(listed)
+        if before.marker == segments.SCAN
+    ]
+    start = frame.at + frame.size
+    found = [data[at:end] for at, end in pairwise([start, *ends])]
+    every, restarts, codes = found[0].rpartition(b"\xff\xdd\0\4")  # which hold for all scans
+    moved = restarts + codes[:2] if restarts else b""
+    found[0] = every + codes[2:] if restarts else found[0]
+    return data[:start] + moved, found, data[ends[-1] :]
+
+
+CONTRADICTION = ("scans of the JPEG file that contradict one another read as other programs do",)
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": 2}, {"restart_marker_blocks": 3}])
+@pytest.mark.parametrize("order", [(1, 0, 2, 3, 4, 5), (1, 2, 3, 4, 0, 5), (0, 1, 1, 2, 3, 4, 5)])
+def test_scans_out_of_order_are_read_with_a_note(options: dict[str, object], order: tuple[int, ...]) -> None:
+    """As Pillow reads them. Their order is the standard's; the coefficients are all there."""
+    plain = file(progressive=True, **options)
+    head, listed, end = scans(plain)
+    data = head + b"".join(listed[place] for place in order) + b"".join(listed[len(set(order)) :]) + end
+    photo = read_photo(data)
+    assert photo.notes == CONTRADICTION
+    np.testing.assert_array_equal(photo.rgb_HWC, read_photo(plain).rgb_HWC)
+    assert read_photo(data[:-2]).notes == (ENDED, *CONTRADICTION)
+    for scan in listed[1:]:
+        at = data.index(scan) + len(scan) // 2
+        with pytest.raises(InputInvalid):
+            read_photo(data[:at] + b"\xff\x33\x12\xff\0\0" * 4 + data[at + 24 :])
+        with pytest.raises(InputInvalid):
+            read_photo(data[:at])
+
+
+@pytest.mark.parametrize("lost", range(6))
+def test_scans_that_refine_what_is_not_there_are_damage(lost: int) -> None:
+    head, listed, end = scans(file(progressive=True))
+    with pytest.raises(InputInvalid):
+        read_photo(head + b"".join(listed[:lost] + listed[lost + 1 :]) + end)
+
+
+def test_a_scan_that_tells_again_what_is_told_is_damage() -> None:
+    head, listed, end = scans(file(progressive=True))
+    with pytest.raises(InputInvalid):
+        read_photo(head + b"".join((*listed, listed[-1])) + end)
+
+
 def test_parts_are_listed_to_the_end_of_the_photo_and_no_further() -> None:
     data = file(progressive=True)
     listed = list(segments.parts(lambda at, size: (data + data)[at : at + size]))

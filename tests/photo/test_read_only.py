@@ -57,6 +57,35 @@ def test_gif_gives_its_first_picture() -> None:
     assert photo.dropped == photo.notes[:1]
 
 
+ADOBE = samples.icc_profile(*samples.ADOBE_RGB)
+
+
+@pytest.mark.parametrize(("profile", "kept"), [(ADOBE, True), (b"x", False)])
+def test_the_profile_in_a_bmp_is_read(profile: bytes, kept: bool) -> None:
+    pixels = RAMP[::-1, :, ::-1].tobytes()
+    height, width = RAMP.shape[:2]
+    assert width % 4 == 0
+    head = struct.pack("<IiiHHIIiiII", 124, width, height, 1, 24, 0, len(pixels), 0, 0, 0, 0)
+    head += bytes(16) + b"DEBM" + bytes(52) + struct.pack("<II", 124 + len(pixels), len(profile)) + bytes(4)
+    data = struct.pack("<2sIII", b"BM", 138 + len(pixels) + len(profile), 0, 138) + head + pixels + profile
+    photo = read_photo(data)
+    assert photo.notes == (() if kept else ("damaged colour profile ignored",))
+    assert photo.metadata.icc == (profile if kept else None)
+    written = read_photo(encode_photo(photo, format="png")[0])
+    assert (written.bits, written.metadata.icc) == (8, photo.metadata.icc)
+    with Image.open(io.BytesIO(encode_photo(photo, format="png")[0])) as image:
+        np.testing.assert_array_equal(np.asarray(image), RAMP)
+
+
+def test_what_a_gif_says_is_noted() -> None:
+    said = pillow("GIF", "P", comment=b"by hand")
+    assert read_photo(said).dropped == ("comment dropped",)
+    at = said.index(b"\x21")
+    block = b"\x21\xff\x0bXMP DataXMP\2<x\3/> \0\x21\xff\x0bNETSCAPE2.0\3\1\0\0\0"
+    assert read_photo(said[:at] + block + said[at:]).dropped == ("XMP dropped", "comment dropped")
+    assert read_photo(pillow("GIF", "P")).dropped == ()
+
+
 PNM = {
     "P1": (b"P1\n# by hand\n3 2\n0 1 0\n110\n", [[255, 0, 255], [0, 0, 255]]),
     "P2": (b"P2 3 2 15\n0 1 15\n14 2 3\n", [[0, 17, 255], [238, 34, 51]]),

@@ -12,13 +12,18 @@ import numpy.typing as npt
 from relume.errors import MissingExtra, RelumeError, install
 from relume.photo import colour, metadata, vips
 from relume.photo.boxes import boxes
+from relume.photo.codecs.array import as_photo
+from relume.photo.formats import HEIF
 from relume.photo.opened import Opened
 from relume.photo.photo import Metadata, Photo
-from relume.photo.pixels import fill_range, split
+from relume.photo.pixels import fill_range
 from relume.photo.refusals import check_size, damaged, no_memory
 
 # What pi-heif raises for files that it cannot read, an IndexError for those without a picture.
 _ERRORS = (ValueError, EOFError, SyntaxError, RuntimeError, OSError, IndexError)
+
+# How the roles of pictures end that are transparency, or maps of depth, of which pi-heif tells apart.
+_TOLD = ("auxid:1", "auxid:2", "auxiliary:alpha", "auxiliary:depth")
 
 
 def read(opened: Opened, max_pixels: int) -> Photo:
@@ -56,13 +61,9 @@ def read(opened: Opened, max_pixels: int) -> Photo:
         pixels = _pixels(image, bits)
     except _ERRORS as error:
         raise _failed(error, path) from error
-    with vips.calls(lambda said: _failed(ValueError(said), path)):
-        plan = colour.plan(vips.wrap(pixels), about)
-        rgb, alpha, grey = split(colour.applied(plan.change, pixels))
-    dropped += plan.lost
-    said = (*dropped, *notes, *plan.notes)
-    depth = 8 if pixels.dtype == np.uint8 and rgb.dtype == np.uint16 else 0
-    return Photo(rgb, alpha, grey, plan.about, "jpeg", said, dropped=tuple(dropped), depth=depth)
+    return as_photo(
+        pixels, about, HEIF, lambda said: _failed(ValueError(said), path), dropped=dropped, notes=notes
+    )
 
 
 def _check_items(data: bytes) -> None:
@@ -98,9 +99,11 @@ def _failed(error: Exception, path: str) -> RelumeError:
 
 def _metadata(info: Mapping[str, Any]) -> tuple[Metadata, list[str], list[str]]:
     """The metadata made upright, what is dropped, and further notes."""
-    auxiliary = " ".join(info.get("aux", {})).lower()
-    dropped = [metadata.GAIN_MAP] if "gainmap" in auxiliary else []
+    auxiliary = [role.lower() for role in info.get("aux", {})]
+    dropped = [metadata.GAIN_MAP] if any("gainmap" in role for role in auxiliary) else []
     dropped += ["depth map dropped"] if info.get("depth_images") else []
+    if any(not role.endswith(_TOLD) and "gainmap" not in role for role in auxiliary):
+        dropped.append(metadata.OTHER_PICTURE)
     notes: list[str] = []
     exif, xmp, lost = metadata.cleaned(info.get("exif"), info.get("xmp"))
     dropped += [note for note in lost if note not in dropped]

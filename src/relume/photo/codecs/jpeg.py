@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyvips
 
 from relume.photo import ifd, metadata, vips
-from relume.photo.codecs import segments
+from relume.photo.codecs import progression, segments
 from relume.photo.codecs.base import Change, Reader, is_cut_off
 from relume.photo.codecs.extras import BEHIND, CLAIMS, MOST_BESIDE, Extras
 from relume.photo.codecs.segments import APP0, APP14, END
@@ -57,16 +57,31 @@ class _Jpeg(Reader):
     def decode(self, to_srgb: Change) -> tuple[npt.NDArray[Any], list[str]]:
         """libjpeg only warns of most damage, so warnings count; some are harmless."""
 
-        def strictly(file: Opened) -> npt.NDArray[Any]:
+        notes: list[str] = []
+
+        def pixels(file: Opened, fail_on: str) -> npt.NDArray[Any]:
             with vips.calls():
-                return vips.pixels(to_srgb(_Jpeg(file).image("warning")))
+                return vips.pixels(to_srgb(_Jpeg(file).image(fail_on)))
+
+        def strictly(file: Opened) -> npt.NDArray[Any]:
+            try:
+                return pixels(file, "warning")
+            except vips.Failed as failed:
+                contradicts = str(failed).startswith(progression.CONTRADICTION)
+                ordered = progression.in_order(file.whole()) if contradicts else None
+                if ordered is None:
+                    raise
+            pixels(in_memory(ordered), "warning")
+            notes.append(progression.NOTE)
+            return pixels(file, "truncated")
 
         try:
-            return strictly(self.opened), []
+            return strictly(self.opened), notes
         except vips.Failed as failed:
             first = str(failed)
         try:
-            return segments.decoded(self.opened.whole(), lambda data: strictly(in_memory(data)))
+            found, mended = segments.decoded(self.opened.whole(), lambda data: strictly(in_memory(data)))
+            return found, [*mended, *notes]
         except vips.Failed as failed:
             raise self._damaged(first if is_cut_off(first) else str(failed)) from failed
 

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from relume.errors import MissingExtra, install
-from relume.photo import colour, metadata, vips
+from relume.photo import metadata
 from relume.photo.boxes import boxes
+from relume.photo.codecs.array import as_photo
 from relume.photo.codecs.extras import CLAIMS
+from relume.photo.formats import JXL
 from relume.photo.opened import Opened
 from relume.photo.photo import Metadata, Photo
-from relume.photo.pixels import split
 from relume.photo.refusals import check_size, damaged
 
 _START = b"\xff\x0a"
@@ -56,13 +57,7 @@ def read(opened: Opened, max_pixels: int) -> Photo | bytes:
     if pixels is None:
         raise damaged("JPEG XL", "of an unsupported kind", "floating-point pixels", path)
     about, dropped = _metadata({box.box_type: box.data for box in found}, icc)
-    with vips.calls(lambda said: _failed(path)):
-        plan = colour.plan(vips.wrap(pixels), about)
-        rgb, alpha, grey = split(colour.applied(plan.change, pixels))
-    depth = 8 if pixels.dtype == np.uint8 and rgb.dtype == np.uint16 else 0
-    dropped += plan.lost
-    said = (*dropped, *plan.notes)
-    return Photo(rgb, alpha, grey, plan.about, "jpeg", said, dropped=tuple(dropped), depth=depth)
+    return as_photo(pixels, about, JXL, lambda said: _failed(path), dropped=dropped)
 
 
 def _failed(path: str) -> Exception:
