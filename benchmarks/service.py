@@ -1,12 +1,13 @@
 """How the service bears load, nonsense, clients that stop half way, and a stop while it works.
 
-    python benchmarks/service.py [--seconds 60] [--clients 1,8,64] [--malformed 10000] [--only load,malformed]
+    python benchmarks/service.py [--seconds 60] [--clients 1,8,64] [--malformed 10000] [--only load,large]
 
 All on loopback, against `relume serve` with its defaults, on the machine that also runs the clients:
 
 - *load*: so many clients send a photo of 600 x 400 pixels over and over for the time given; one that is told
   to try again (429) does so after the time that it is told, a second at most. Throughput and latencies are of
   photos that came back, memory is the peak of all processes together (PSS).
+- *large*: one JPEG photo of 50 megapixels, and the most memory that its worker takes.
 - *malformed*: requests that schemathesis draws from the description of the interface, and mutated files of
   every format (those of `fuzz.py`); afterwards the service must be ready, and a photo come back as before.
 - *half*: a hundred clients stop in the middle of a body, half of them without closing the connection.
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import re
 import signal
 import socket
@@ -39,6 +41,7 @@ import fuzz  # which finds the tests' modules
 import httpx
 import machine
 import numpy as np
+from PIL import Image
 
 from service.served import Served, serving
 
@@ -152,6 +155,32 @@ def drawn(served: Served, seconds: int) -> tuple[int, str]:
     failures = re.findall(r"(?m)^- (ST\d+ .*)$", done.stdout)
     said = "; ".join(failures) or ("" if done.returncode == 0 else done.stdout[-500:] + done.stderr[-500:])
     return int(found[1]) if found else 0, said
+
+
+def large(served: Served) -> dict[str, Any]:
+    """A row: a JPEG photo of nearly as many pixels as the service takes."""
+    rng = np.random.default_rng(0)
+    small = Image.fromarray(rng.integers(5, 40, (720, 1080, 3), dtype=np.uint8))
+    stream = io.BytesIO()
+    small.resize((8640, 5760), Image.Resampling.BILINEAR).save(stream, "JPEG", quality=90)
+    with watching_memory(served) as peak, served.client as asking:
+        started = time.perf_counter()
+        answer = asking.post("/enhance", content=stream.getvalue(), timeout=300)
+    return {
+        "what": "large",
+        "requests": 1,
+        "photos": int(answer.status_code == 200),
+        "p50_seconds": round(time.perf_counter() - started, 1),
+        "peak_mib": peak[0] >> 20,
+        "wrong": int(answer.status_code != 200),
+        "detail": f"8640x5760, worker's peak {max(map(peak_of, served.workers())) >> 20} MiB",
+    }
+
+
+def peak_of(pid: int) -> int:
+    """Most bytes of memory that a process has had."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
 
 
 def malformed(served: Served, count: int) -> dict[str, Any]:
@@ -269,6 +298,7 @@ def stop() -> dict[str, Any]:
     }
 
 
+PARTS = ("load", "large", "malformed", "half", "stop")
 COLUMNS = ("what", "requests", "photos", "photos_per_second", "p50_seconds", "p99_seconds", "peak_mib")
 COLUMNS = (*COLUMNS, "told_to_wait", "wrong", "detail")
 
@@ -278,7 +308,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--clients", default="1,8,64")
     parser.add_argument("--malformed", type=int, default=10_000)
-    parser.add_argument("--only", default="load,malformed,half,stop")
+    parser.add_argument("--only", default=",".join(PARTS))
     arguments = parser.parse_args()
     wanted = arguments.only.split(",")
     rows: list[dict[str, Any]] = []
@@ -291,13 +321,15 @@ def main() -> int:
         if "load" in wanted:
             for row in load(served, [int(each) for each in arguments.clients.split(",")], arguments.seconds):
                 add(row)
+        if "large" in wanted:
+            add(large(served))
         if "malformed" in wanted:
             add(malformed(served, arguments.malformed))
         if "half" in wanted:
             add(half(served))
     if "stop" in wanted:
         add(stop())
-    if set(wanted) == {"load", "malformed", "half", "stop"}:
+    if wanted == list(PARTS):
         machine.store("service", rows)
     return int(any(row["wrong"] for row in rows))
 

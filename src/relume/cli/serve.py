@@ -18,6 +18,9 @@ _TILE = 1024
 """Smaller than for one photo at a time: a service has several, in little memory."""
 
 
+_THREADS = "CPU threads of each worker; 0 shares out all that the process may use."
+
+
 @expanded
 def serve(
     service: Annotated[ServiceOptions, Expand()] = ServiceOptions(),  # noqa: B008 - frozen
@@ -42,7 +45,9 @@ def serve(
     anyone: Annotated[
         bool, typer.Option("--anyone", help="Serve other machines without a token.", rich_help_panel=PLACE)
     ] = False,
-    options: Annotated[EnhanceOptions, Expand(("model", "device", "threads", "tile"))] = EnhanceOptions(  # noqa: B008
+    options: Annotated[
+        EnhanceOptions, Expand(("model", "device", "threads", "tile"), help={"threads": _THREADS})
+    ] = EnhanceOptions(  # noqa: B008 - frozen
         tile=_TILE
     ),
     quiet: QuietOption = False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -163,5 +164,8 @@ def _run(app: Any, options: ServiceOptions, listening: socket.socket) -> None:
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=round(2 * options.seconds + options.transfer_seconds),
     )
+    server = _Server(config)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: server.handle_exit(signal.SIGTERM, None))
     with suppress(KeyboardInterrupt):  # which the server raises once more when it has stopped
-        _Server(config).run(sockets=[listening])
+        server.run(sockets=[listening])
