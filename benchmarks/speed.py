@@ -160,8 +160,9 @@ def measure_memory(threads: int, folder: Path) -> list[dict[str, Any]]:
 def scene(width: int, height: int) -> np.ndarray:
     """A dark, noisy scene with structure, H x W x 3, uint8."""
     random = np.random.default_rng(0)
-    coarse = random.integers(0, 50, (height // 100, width // 100, 3), dtype=np.uint8)
-    return coarse.repeat(100, 0).repeat(100, 1) + random.integers(0, 8, (height, width, 3), dtype=np.uint8)
+    coarse = random.integers(0, 50, (-(-height // 100), -(-width // 100), 3), dtype=np.uint8)
+    noise = random.integers(0, 8, (height, width, 3), dtype=np.uint8)
+    return coarse.repeat(100, 0).repeat(100, 1)[:height, :width] + noise
 
 
 def main() -> None:

@@ -20,11 +20,11 @@ from relume.files import make_folder, write_file
 from relume.lab.networks.cost import count_macs, count_parameters
 from relume.lab.networks.two_pass import Decision, TwoPass, place, step
 from relume.lab.run import ENVIRONMENT, RECIPE, load_run
+from relume.lab.tracing import SIZES, trace
 from relume.models import Card, graph_names
 from relume.models.engines import OnnxEngine
 from relume.steps.thumbnail import overview_shape, thumbnail
 
-OPSET = 18
 PARITY = 1 / 255
 """Largest difference between graphs and network, whose weights are not rounded to half precision."""
 
@@ -155,23 +155,25 @@ def _difference(network: nn.Module, graphs: Mapping[str, bytes], size: tuple[int
 def _graphs(network: nn.Module) -> dict[str, bytes]:
     network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     image = torch.rand(1, 3, 70, 90)
-    sizes = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     if not isinstance(network, TwoPass):
-        return {"": _export(network, {"image": image}, ["enhanced"], {"image": sizes})}
+        return {"": _halved(trace(network, {"image": image}, ["enhanced"], {"image": SIZES}))}
     overview = torch.rand(1, 3, *overview_shape(70, 90, network.overview_size))
     global_pass, local_pass = _GlobalGraph(network).eval(), _LocalGraph(network).eval()
     decision = network.global_pass.both_ways(overview)
     told = {name.partition("_")[0]: array for name, array in decision._asdict().items()}
-    has_cells = sizes if decision.grid_BKGG.shape[-1] > 1 else None
-    return {
-        ".global": _export(global_pass, {"thumbnail": overview}, [*told], {"thumbnail": sizes}),
-        ".local": _export(
+    has_cells = SIZES if decision.grid_BKGG.shape[-1] > 1 else None
+    alone = dict.fromkeys(("gain", "condition", "place", "step"))
+    where = {"place": place(image, None), "step": step(image)}
+    graphs = {
+        ".global": trace(global_pass, {"thumbnail": overview}, [*told], {"thumbnail": SIZES}),
+        ".local": trace(
             local_pass,
-            {"image": image, **told, "place": place(image, None), "step": step(image)},
+            {"image": image, **told, **where},
             ["enhanced", "local_gain"],
-            {"image": sizes, "gain": None, "condition": None, "grid": has_cells, "place": None, "step": None},
+            {"image": SIZES, "grid": has_cells, **alone},
         ),
     }
+    return {part: _halved(graph) for part, graph in graphs.items()}
 
 
 class _GlobalGraph(nn.Module):
@@ -209,34 +211,6 @@ class _LocalGraph(nn.Module):
         )
 
 
-def _export(
-    module: nn.Module, inputs: dict[str, torch.Tensor], outputs: list[str], sizes: dict[str, Any]
-) -> bytes:
-    program = torch.onnx.export(
-        module,
-        args=tuple(inputs.values()),
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=list(inputs),
-        output_names=outputs,
-        dynamic_shapes=tuple(sizes.values()),
-        verbose=False,
-    )
-    assert program is not None  # noqa: S101 - the new exporter always returns a program
-    model = program.model_proto
-    onnx.checker.check_model(model)
-    _forget_origin(model)
-    return _halve(model).SerializeToString()
-
-
-def _forget_origin(model: onnx.ModelProto) -> None:
-    """Drop what the exporter notes of the source code: lines of it, and paths of the machine."""
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
-        del part.metadata_props[:]
-        part.ClearField("doc_string")
-
-
 def _stamped(graph: bytes, facts: Mapping[str, Any]) -> bytes:
     """The graph with facts of its card inside, as JSON by names that begin with `relume.`."""
     model = onnx.load_from_string(graph)
@@ -244,8 +218,11 @@ def _stamped(graph: bytes, facts: Mapping[str, Any]) -> bytes:
     return model.SerializeToString()
 
 
-def _halve(model: onnx.ModelProto, smallest: int = 256) -> onnx.ModelProto:
-    """Store weights as float16 behind a cast, folded on loading: half the size at full speed."""
+def _halved(model: onnx.ModelProto, smallest: int = 256) -> bytes:
+    """The serialised graph, its weights stored as float16 behind a cast that is folded on loading.
+
+    Half the size at full speed.
+    """
     casts = []
     for tensor in model.graph.initializer:
         if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < smallest:
@@ -257,4 +234,4 @@ def _halve(model: onnx.ModelProto, smallest: int = 256) -> onnx.ModelProto:
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     del model.graph.value_info[:]
-    return model
+    return model.SerializeToString()

@@ -14,7 +14,6 @@ that of gain k is the curve of gain g k, for the curve shifts log(x / (1 - x)) b
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -83,8 +82,8 @@ class Adjustment:
     """
 
     strength: Array
-    denoise: float
-    highlight_guard: float
+    denoise: Array
+    highlight_guard: Array
     gain_C: Array = None
     correction_C: Array | None = None
 
@@ -141,11 +140,46 @@ def settle(controls: Controls, preview: Change) -> Adjustment:
     return _bright_enough(adjustment, preview)
 
 
+def settle_arrays(
+    preview: Change, strength: Array, denoise: Array, exposure: Array, highlight_guard: Array, guard: Array
+) -> Adjustment:
+    """As `settle`, for graphs that take the controls as inputs: without a branch on what they are.
+
+    Args:
+        preview: as for `settle`.
+        strength, denoise, exposure, highlight_guard, guard: the fields of `Controls`, `colour_guard` last, as
+            arrays without a dimension; a strength below 0 is `auto`, an exposure below 0 none.
+    """
+    xp = namespace(preview.before, preview.after)
+    gain_C = effective_gain(preview)
+    correction_C = guard_colour(gain_C, xp.clip(guard, _TINY, None))
+    adjustment = Adjustment(1.0, denoise, highlight_guard, gain_C, correction_C)
+    mean, given = _predict(adjustment, preview), exposure >= 0
+    automatic = (strength < 0) & ~given
+    wanted = xp.where(automatic, _wanted(preview, mean), mean)
+    wanted = xp.where(given, xp.astype(exposure, mean.dtype), wanted)
+    found = _expose(adjustment, preview, wanted)
+    own = auto_strength(preview.before) * evidence(preview.before)
+    chosen = xp.where(strength < 0, xp.ones_like(own), xp.astype(strength, own.dtype))
+    return replace(
+        adjustment,
+        strength=xp.where(automatic, own, chosen),
+        correction_C=xp.where(wanted == mean, correction_C, found.correction_C),
+    )
+
+
+def _wanted(preview: Change, mean: Array) -> Array:
+    """What `auto` makes of a predicted mean luma: no darker than before, and not too bright."""
+    return namespace(mean).maximum(
+        _mean_luma(preview.before), namespace(mean).clip(mean, None, BRIGHT_ENOUGH)
+    )
+
+
 def _bright_enough(adjustment: Adjustment, preview: Change) -> Adjustment:
     """No darker than before, and otherwise no brighter than `BRIGHT_ENOUGH`."""
     xp = namespace(preview.before, preview.after)
-    own_mean, mean = _mean_luma(preview.before), _predict(adjustment, preview)
-    wanted = xp.maximum(own_mean, xp.clip(mean, None, BRIGHT_ENOUGH))
+    mean = _predict(adjustment, preview)
+    wanted = _wanted(preview, mean)
     if is_numpy_array(wanted) and wanted == mean:
         return adjustment  # spares a search; in a graph, which has no branches, it finds what is there
     found = _expose(adjustment, preview, wanted)
@@ -191,20 +225,20 @@ def effective_gain(preview: Change) -> Array:
     return _gain_between(too_dark, wanted_C)
 
 
-def guard_colour(gain_C: Array, guard: float) -> Array:
+def guard_colour(gain_C: Array, guard: Array) -> Array:
     """Corrections that bring the channels' gains together, luma about unchanged; see `Controls`.
 
     Args:
         gain_C: effective gains of the network.
-        guard: `colour_guard`, in [0, 1].
+        guard: `colour_guard`, a number in [0, 1], or an array without a dimension above 0.
     """
     xp = namespace(gain_C)
-    if guard == 0:
+    if _is(guard, 0):
         return xp.ones_like(gain_C)
     stops_C = xp.log2(gain_C)
     weights_C = xp.astype(xp.asarray(LUMA_REC601, dtype=xp.float32), stops_C.dtype)  # rounded as in `luma`
     mean = xp.sum(stops_C * weights_C)
-    spread = xp.max(stops_C) - xp.min(stops_C)
+    spread = xp.max(stops_C, axis=0) - xp.min(stops_C, axis=0)
     apart = xp.where(spread == 0, xp.ones_like(spread), spread)  # equal channels divide by nothing
     bound = xp.clip((1 - guard) * xp.abs(mean) / (guard * apart), None, 1.0)
     trust = (1 - guard) * apart / ((1 - guard) * apart + guard * _DOUBTED)
@@ -247,19 +281,24 @@ def adjust(change: Change, adjustment: Adjustment) -> Array:
         adjustment: from `settle`.
     """
     image_3HW, enhanced_3HW, _ = change
-    if adjustment.denoise < 1:
+    if not _is(adjustment.denoise, 1):
         bright_3HW = change.brightened(adjustment.gain_C)
         enhanced_3HW = _blend(bright_3HW, enhanced_3HW, adjustment.denoise)
     if adjustment.correction_C is not None:
         enhanced_3HW = exposure_curve(enhanced_3HW, adjustment.correction_C[:, None, None])
-    if adjustment.highlight_guard > 0:
+    if not _is(adjustment.highlight_guard, 0):
         enhanced_3HW = guard_highlights(image_3HW, enhanced_3HW, adjustment.highlight_guard)
-    if isinstance(adjustment.strength, float) and adjustment.strength >= 1:
+    if _is(adjustment.strength, 1):
         return enhanced_3HW
     return _blend(image_3HW, enhanced_3HW, adjustment.strength)
 
 
-def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: float) -> Array:
+def _is(control: Array, number: float) -> bool:
+    """Whether a control is a number and this one; an array, as graphs have it, can be any."""
+    return isinstance(control, int | float) and control == number
+
+
+def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: Array) -> Array:
     """Keep lights: room above what becomes bright for what was brighter, and hardly anything gets darker.
 
     The limit is on the largest channel of a pixel, m before. In log odds, t = log(m / (1 - m)), it lies above
@@ -271,21 +310,23 @@ def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: float) -> Arr
 
     Args:
         image_3HW, enhanced_3HW: pixels before and after, in [0, 1].
-        guard: above 0; 1 limits the most.
+        guard: a number above 0, or an array without a dimension that may be 0; 1 limits the most.
     """
     xp = namespace(image_3HW, enhanced_3HW)
     brightest, result = (xp.max(pixels, axis=0, keepdims=True) for pixels in (image_3HW, enhanced_3HW))
     # What is black by noise alone must not stay black among its neighbours.
     brightest = xp.clip(brightest, _SHADOW, 1 - _TINY)
     odds = brightest / (1 - brightest)
-    looser = min(1 / guard - 1, 10.0)  # from there on nothing is limited
-    shoulder, headroom = math.exp(_SHOULDER + 2 * looser), math.exp(_HEADROOM * (1 + looser))
+    given = constant(guard, odds) if isinstance(guard, int | float) else guard
+    looser = xp.clip(1 / given - 1, None, 10.0)  # from there on nothing is limited
+    shoulder, headroom = xp.exp(_SHOULDER + 2 * looser), xp.exp(_HEADROOM * (1 + looser))
     limit = (odds + shoulder) ** _FALL * odds ** (1 - _FALL) * headroom
     limit = limit / (1 + limit)
     limited_3HW = enhanced_3HW * xp.clip(limit / xp.clip(result, _TINY, None), None, 1.0)
     share = xp.clip((brightest - _LIGHTS[0]) / (_LIGHTS[1] - _LIGHTS[0]), 0.0, 1.0)
-    kept = guard * (_KEPT + (1 - _KEPT) * share * share * (3 - 2 * share))
-    return xp.maximum(limited_3HW, kept * image_3HW / (1 - (1 - kept) * image_3HW))
+    kept = given * (_KEPT + (1 - _KEPT) * share * share * (3 - 2 * share))
+    guarded_3HW = xp.maximum(limited_3HW, kept * image_3HW / (1 - (1 - kept) * image_3HW))
+    return guarded_3HW if given is not guard else xp.where(given > 0, guarded_3HW, enhanced_3HW)
 
 
 def _blend(start_3HW: Array, end_3HW: Array, share: Array) -> Array:

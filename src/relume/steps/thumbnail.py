@@ -38,15 +38,20 @@ def thumbnail(image: Array, shape: tuple[int, int], alpha: Array | None = None) 
     Returns:
         ... x shape in [0, 1]; float32 for integers, otherwise the image's type.
     """
-    if namespace(image).isdtype(image.dtype, "integral"):
+    xp = namespace(image)
+    if xp.isdtype(image.dtype, "integral"):
         return _of_integers(image, shape, alpha)
-    return _of_floats(image, shape)
+    where = device(image)
+    return averaged(image, *(xp.arange(cells, dtype=xp.int64, device=where) for cells in shape))
 
 
 def _of_integers(image: Array, shape: tuple[int, int], alpha: Array | None) -> Array:
     """Sums are whole numbers, and do not depend on the order of addition."""
     xp, top = namespace(image), full_range(image)
-    bounds = tuple(_bounds(xp, length, cells) for length, cells in zip(image.shape[-2:], shape, strict=True))
+    bounds = tuple(
+        _bounds(length, xp.arange(cells, dtype=xp.int64))
+        for length, cells in zip(image.shape[-2:], shape, strict=True)
+    )
     if alpha is None or not xp.any(alpha) or xp.min(alpha) == top:
         sums = _sums(xp, lambda rows: image[..., rows, :], bounds)
         tall, wide = (stops - starts for starts, stops in bounds)
@@ -65,27 +70,34 @@ def _of_integers(image: Array, shape: tuple[int, int], alpha: Array | None) -> A
     return xp.astype(means, xp.float32)
 
 
-def _of_floats(image: Array, shape: tuple[int, int]) -> Array:
-    """One product along each axis: a handful of nodes in a graph, for images of any size."""
+def averaged(image: Array, rows_S: Array, columns_T: Array) -> Array:
+    """As `thumbnail`, of floats, for a grid whose rows and columns are numbered.
+
+    One product along each axis: a handful of nodes in a graph, for images of any size.
+
+    Args:
+        image: ... x H x W in [0, 1].
+        rows_S, columns_T: 0, 1, 2 and so on, int64; as many as the thumbnail has.
+    """
     xp = namespace(image)
     member_SH, member_TW = (
-        _membership(image, axis, cells) for axis, cells in zip((-2, -1), shape, strict=True)
+        _membership(image, axis, index) for axis, index in ((-2, rows_S), (-1, columns_T))
     )
     sums = member_SH @ image @ xp.matrix_transpose(member_TW)
     return sums / (xp.sum(member_SH, axis=1)[:, None] * xp.sum(member_TW, axis=1))
 
 
-def _membership(image: Array, axis: int, cells: int) -> Array:
+def _membership(image: Array, axis: int, index: Array) -> Array:
     """1 where a row or column belongs to a cell, else 0: cells x length."""
-    xp, where = namespace(image), device(image)
-    starts, stops = _bounds(xp, image.shape[axis], cells, where)
-    at = xp.arange(image.shape[axis], device=where)
+    xp = namespace(image)
+    starts, stops = _bounds(image.shape[axis], index)
+    at = xp.arange(image.shape[axis], device=device(image))
     return xp.astype((at >= starts[:, None]) & (at < stops[:, None]), image.dtype)
 
 
-def _bounds(xp: Any, length: int, cells: int, where: Any = None) -> tuple[Array, Array]:
+def _bounds(length: int, index: Array) -> tuple[Array, Array]:
     """Where each cell starts and stops along an axis."""
-    index = xp.arange(cells, dtype=xp.int64, device=where)
+    cells = index.shape[0]
     return index * length // cells, -(-(index + 1) * length // cells)
 
 
