@@ -11,6 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 DEBUG_VARIABLE = "RELUME_DEBUG"
 """The environment variable that makes the command line show where a fault arose."""
@@ -137,6 +138,41 @@ class OutOfResources(RelumeError):
     """Too little memory, too few threads, or too few open files for relume to work at all."""
 
     exit_code = ExitCode.RESOURCES
+
+
+_BY_CODE: dict[ExitCode, type[RelumeError]] = {
+    each.exit_code: each
+    for each in (
+        UsageError,
+        InputUnreadable,
+        InputInvalid,
+        InputTooLarge,
+        OutputExists,
+        OutputUnwritable,
+        ModelError,
+        DataError,
+        MissingExtra,
+        TrainingDiverged,
+        Fault,
+        OutOfResources,
+    )
+}
+
+
+def parts_of(error: RelumeError) -> dict[str, Any]:
+    """An error on its way to another process, JSON-ready; the path goes by itself, where it may be told."""
+    kind = type(error).__name__
+    return {"kind": kind, "code": int(error.exit_code), "reason": error.reason, "remedy": error.remedy}
+
+
+def error_of(kind: str, code: int, reason: str, remedy: str, path: str | None = None) -> RelumeError:
+    """The error whose parts another process has told.
+
+    Raises:
+        ValueError: no such exit code.
+    """
+    del kind  # the code says it, too
+    return _BY_CODE.get(ExitCode(code), RelumeError)(reason, remedy, path=path)
 
 
 _SIGNS_OF_FILES = ("too many open files", "bad file descriptor")  # the latter where a copy of one failed

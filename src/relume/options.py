@@ -135,7 +135,7 @@ MODEL_ALONE = Controls(strength=1.0, highlight_guard=0.0, colour_guard=0.0)
 DEFAULT_MAX_PIXELS = 200_000_000
 """Most pixels of a photo, since a small file can claim any size."""
 
-_MOST_THREADS = 1024
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -180,9 +180,9 @@ class EnhanceOptions(Controls):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not _is_count(self.threads) or self.threads > _MOST_THREADS:
+        if not _is_count(self.threads) or self.threads > MOST_THREADS:
             raise UsageError(
-                f"threads is {self.threads!r}", f"Give 1 to {_MOST_THREADS} threads, or 0 for all."
+                f"threads is {self.threads!r}", f"Give 1 to {MOST_THREADS} threads, or 0 for all."
             )
         if not _is_count(self.tile):
             raise UsageError(f"tile is {self.tile!r}", "Give a side in pixels, or 0 for the whole photo.")

@@ -23,6 +23,11 @@ def available() -> int:
     return max(1, min([count, *_quotas()]))
 
 
+def share(processes: int) -> int:
+    """Threads for each of so many processes, at least one."""
+    return max(1, available() // processes)
+
+
 def _quotas() -> Iterator[int]:
     """Processors that each control group above this process allows, rounded up."""
     try:

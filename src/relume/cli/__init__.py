@@ -27,7 +27,7 @@ def main() -> NoReturn:
         stdout.reconfigure(errors="backslashreplace")  # as stderr does, for names that are no text
     for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background of a script
-            signal.signal(number, _interrupt)
+            signal.signal(number, interrupt)
     try:
         _run()
     except KeyboardInterrupt:
@@ -105,7 +105,7 @@ def _hold_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def interrupt(number: int, frame: FrameType | None) -> None:
     """Let a terminated process tidy up as an interrupted one does.
 
     libvips calls back into pyvips, and with warnings into relume, where C code would swallow an exception:

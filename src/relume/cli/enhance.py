@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from time import perf_counter
@@ -24,6 +27,7 @@ from relume.cli.options import (
     RecursiveOption,
     SkipOption,
     VerboseOption,
+    WorkersOption,
     expanded,
 )
 from relume.cli.process import prepare
@@ -39,7 +43,7 @@ from relume.options import DEFAULT_MAX_PIXELS, FILES, EnhanceOptions, Saving
 
 if TYPE_CHECKING:
     from relume.jobs.batch import Outcome
-    from relume.jobs.plan import Output
+    from relume.jobs.plan import Job, Output
     from relume.photo import Photo
 
 STDIO = "-"
@@ -77,6 +81,7 @@ def enhance(
         bool, typer.Option("--in-place", help="Replace the photos themselves.", rich_help_panel=FILES)
     ] = False,
     max_pixels: MaxPixelsOption = DEFAULT_MAX_PIXELS,
+    workers: WorkersOption = 0,
     explain: ExplainOption = False,
     as_json: JsonLinesOption = False,
     quiet: QuietOption = False,
@@ -115,7 +120,7 @@ def enhance(
             )
         _single(paths[0], options, place, explain, quiet)
     else:
-        _batch(paths, recursive, options, place, explain, as_json, quiet)
+        _batch(paths, recursive, options, place, workers, explain, as_json, quiet)
 
 
 def set_up(options: EnhanceOptions, verbose: bool) -> None:
@@ -163,7 +168,7 @@ def _single(source: str, options: EnhanceOptions, output: Output, explain: bool,
 
 
 def _enhanced(source: str, options: EnhanceOptions, output: Output, explain: bool) -> tuple[str, ...]:
-    from relume.cli.console import emit
+    from relume.cli.console import emit, say
     from relume.files import read_at_most
     from relume.jobs.batch import Result
     from relume.photo import read_photo
@@ -172,7 +177,7 @@ def _enhanced(source: str, options: EnhanceOptions, output: Output, explain: boo
     # A byte beyond the limit is enough to be refused; an endless stream is not read to its end.
     data = read_at_most(sys.stdin.buffer, MAX_BYTES + 1) if source == STDIO else Path(source)
     photo = read_photo(data, max_pixels=output.max_pixels)
-    work = work_of(options, explain)
+    work = work_of(options, explain, say)
     result = Result(photo, work(photo), data, output)
     if output.path is not None:
         return result.write(output.path, output.format)
@@ -181,9 +186,8 @@ def _enhanced(source: str, options: EnhanceOptions, output: Output, explain: boo
     return notes
 
 
-def work_of(options: EnhanceOptions, explain: bool) -> Callable[[Photo], Photo]:
+def work_of(options: EnhanceOptions, explain: bool, say: Callable[[str], object]) -> Callable[[Photo], Photo]:
     """What is done with each photo, by a model that is loaded now; with `explain`, said beforehand."""
-    from relume.cli.console import say
     from relume.enhancer import load_enhancer
 
     enhancer = load_enhancer(options)
@@ -202,12 +206,13 @@ def _batch(
     recursive: bool,
     options: EnhanceOptions,
     output: Output,
+    workers: int,
     explain: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
     from relume.cli.console import progress
-    from relume.jobs.batch import exit_code, not_found, run_batch
+    from relume.jobs.batch import exit_code, not_found
     from relume.jobs.inputs import find_inputs, without_results
     from relume.jobs.plan import plan
 
@@ -221,15 +226,12 @@ def _batch(
     jobs = plan(inputs, output)
     if not quiet:
         _announce(inputs, results, output)
-    work = work_of(options, explain)
+    done = _done(jobs, options, output, workers, explain)
     outcomes: list[Outcome] = []
     lines = Lines(as_json)
     total = len(errors) + len(jobs)
-    with progress(total, quiet=quiet or total == 1) as advance:
-        for outcome in chain(
-            map(not_found, errors),
-            run_batch(jobs, output, work),
-        ):
+    with progress(total, quiet=quiet or total == 1) as advance, closing(done):
+        for outcome in chain(map(not_found, errors), done):
             outcomes.append(outcome)
             lines.add(outcome)
             report(outcome, quiet)
@@ -238,6 +240,33 @@ def _batch(
         _summarise(outcomes, others, perf_counter() - started)
     lines.close()
     raise typer.Exit(int(exit_code(outcomes)))
+
+
+def _done(
+    jobs: Sequence[Job], options: EnhanceOptions, output: Output, workers: int, explain: bool
+) -> Generator[Outcome]:
+    """What becomes of each photo, in this process or in as many as are wanted."""
+    from relume.cli.console import say
+    from relume.jobs.batch import run_batch
+    from relume.jobs.crew import run_in_processes
+    from relume.threads import share
+
+    if not workers:
+        return run_batch(jobs, output, work_of(options, explain, say))
+    threads = options.threads or share(workers)
+    begin = partial(begin_worker, replace(options, threads=threads), explain)
+    return run_in_processes(jobs, output, begin, workers, say)
+
+
+def begin_worker(
+    options: EnhanceOptions, explain: bool, say: Callable[[str], object]
+) -> Callable[[Photo], Photo]:
+    """What a worker does with each photo; it ends by SIGTERM as a command does, tidily."""
+    from relume.cli import interrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    prepare(options.threads)
+    return work_of(options, explain, say)
 
 
 def _announce(inputs: Sequence[tuple[Path, Path]], results: Sequence[Path], output: Output) -> None:

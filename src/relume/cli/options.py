@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type
 import typer
 
 from relume.cli import completion
-from relume.options import FILES, MODEL_ALONE, SPEED, Controls, EnhanceOptions, Told
+from relume.options import FILES, MODEL_ALONE, MOST_THREADS, SPEED, Controls, EnhanceOptions, Told
 
 RecursiveOption = Annotated[
     bool,
@@ -39,6 +39,16 @@ LimitOption = Annotated[
     int, typer.Option(min=0, help="Take this many photos only; 0 takes all, and with --stress four.")
 ]
 MaxPixelsOption = Annotated[int, typer.Option(help="Refuse photos with more pixels.", rich_help_panel=SPEED)]
+WorkersOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=MOST_THREADS,
+        help="Processes that enhance, each with its share of the threads; one that dies costs a photo at "
+        "most. 0: none but this one.",
+        rich_help_panel=SPEED,
+    ),
+]
 ExplainOption = Annotated[
     bool, typer.Option("--explain", help="Say what was decided for each photo, and why it looks so.")
 ]

@@ -69,7 +69,7 @@ def watch(
     if identity(folder) == identity(output):
         raise UsageError("results cannot go into the same folder", "Name another one with -o.", path=output)
     place = Output(**asdict(saving), path=output, folder=True, max_pixels=max_pixels)
-    work = work_of(options, explain)
+    work = work_of(options, explain, say)
     lines, done, failed = Lines(as_json), 0, 0
     try:
         for jobs in arriving(

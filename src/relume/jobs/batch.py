@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,7 @@ class Done:
     frames: int | None = None
 
 
-def run_batch(jobs: Sequence[Job], output: Output, enhance: Callable[[Photo], Photo]) -> Iterator[Outcome]:
+def run_batch(jobs: Sequence[Job], output: Output, enhance: Callable[[Photo], Photo]) -> Generator[Outcome]:
     """Enhance one photo after another; one that fails does not stop the rest.
 
     Args:
@@ -184,7 +184,7 @@ def run_jobs(
     *,
     skip_existing: bool = False,
     clock: Callable[[], float] = time.perf_counter,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Do one job after another; one that fails, in whatever way, does not stop the rest.
 
     Args:

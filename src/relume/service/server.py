@@ -21,7 +21,7 @@ from relume.service.metrics import Metrics
 from relume.service.options import ServiceOptions
 from relume.service.pool import Pool
 from relume.service.worker import Setup
-from relume.threads import available
+from relume.threads import share
 
 _MOST_CONNECTIONS = 500
 """Connections at once; beyond them the answer is 503."""
@@ -125,7 +125,7 @@ def serve(
         RelumeError: the workers cannot be started.
     """
     metrics = Metrics()
-    threads = enhancing.threads or max(1, available() // options.processes)
+    threads = enhancing.threads or share(options.processes)
     setup = Setup(
         replace(enhancing, threads=threads),
         options.worker_memory,

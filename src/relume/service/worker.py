@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import signal
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from relume.errors import Fault, RelumeError, as_failure
+from relume.errors import Fault, as_failure, parts_of
+from relume.jobs.processes import Reply, answer_orders
 from relume.options import EnhanceOptions
 from relume.service.orders import Order
 from relume.threads import available
@@ -55,25 +54,18 @@ class Setup:
 
 def main(connection: Connection, setup: Setup) -> None:
     """Answer orders until the other end closes."""
-    _stand_apart()
-    try:
+
+    def prepare() -> Callable[[bytes, bytes], Reply]:
         workshop = _Workshop(setup)
         _limit(setup)
-    except Exception as error:  # noqa: BLE001 - the serving process tells it
-        _send(connection, _told(error))
-        return
-    _send(connection, {"ready": True})
-    with suppress(EOFError, OSError):  # the serving process has gone
-        while True:
-            order, photo = connection.recv_bytes(LONGEST_ORDER), connection.recv_bytes(setup.max_bytes)
+
+        def answer(order: bytes, photo: bytes) -> Reply:
             _allow_seconds(setup)
-            _send(connection, *workshop.answer(order, photo))
-            del photo
+            return workshop.answer(order, photo)
 
+        return answer
 
-def _send(connection: Connection, reply: dict[str, Any], result: bytes = b"") -> None:
-    connection.send_bytes(json.dumps({**reply, "size": len(result)}).encode())
-    connection.send_bytes(result)
+    answer_orders(connection, prepare, [LONGEST_ORDER, setup.max_bytes])
 
 
 class _Workshop:
@@ -92,7 +84,7 @@ class _Workshop:
 
         return load_enhancer(replace(self._setup.options, model=model))
 
-    def answer(self, said: bytes, data: bytes) -> tuple[dict[str, Any], bytes]:
+    def answer(self, said: bytes, data: bytes) -> Reply:
         """What is told of a photo, and the bytes of its result."""
         started = time.perf_counter()
         try:
@@ -101,7 +93,7 @@ class _Workshop:
             return _told(error), b""
         return {**reply, "seconds": round(time.perf_counter() - started, 3)}, result
 
-    def _done(self, order: Order, data: bytes) -> tuple[dict[str, Any], bytes]:
+    def _done(self, order: Order, data: bytes) -> Reply:
         from relume.jobs.batch import Result
         from relume.jobs.plan import Output
         from relume.photo import FORMATS, read_photo
@@ -144,20 +136,7 @@ def _told(error: Exception) -> dict[str, Any]:
     failure = as_failure(error, None)
     if isinstance(failure, Fault) and failure is not error:
         failure = Fault(failure.reason, "Please report it with the photo.")
-    return {"error": _parts(failure)}
-
-
-def _parts(error: RelumeError) -> dict[str, Any]:
-    kind = type(error).__name__
-    return {"kind": kind, "code": int(error.exit_code), "reason": error.reason, "remedy": error.remedy}
-
-
-def _stand_apart() -> None:
-    """A group of its own, so that it ends with all that it started; signals are for the serving process."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    if hasattr(os, "setsid"):
-        os.setsid()
+    return {"error": parts_of(failure)}
 
 
 def _limit(setup: Setup) -> None:
