@@ -211,7 +211,7 @@ def test_workers_go_with_a_server_that_is_killed() -> None:
 
 
 def test_a_stop_finishes_what_has_come_in() -> None:
-    photo = plain(700)
+    photo = plain(400)
     with serving(*SMALL, "--queue", 20) as served, ThreadPoolExecutor(12) as threads:
         client = served.client
         asked = [threads.submit(client.post, "/enhance", content=photo) for _ in range(12)]
@@ -291,7 +291,7 @@ def test_no_photo_is_written(tmp_path: Path, night: Night) -> None:
     for folder in (home, scratch):
         folder.mkdir()
     with serving(*SMALL, env={"HOME": str(home), "TMPDIR": str(scratch)}) as served, served.client as client:
-        for data in (night("JPEG", size=(600, 800)), night("TIFF"), b"broken", plain(3000, compress_level=0)):
+        for data in (night("JPEG", size=(600, 800)), night("TIFF"), b"broken", plain(1200, compress_level=0)):
             client.post("/enhance", files={"photo": data})
             files = Path(f"/proc/{served.process.pid}/fd").iterdir()
             opened_now = [str(each.readlink()) for each in files if int(each.name) > 2]

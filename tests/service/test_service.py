@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import subprocess
@@ -11,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -146,7 +148,8 @@ def test_a_form_needs_one_photo(client: Any, night: Night) -> None:
 
 def test_paths_and_methods_that_are_none(client: Any) -> None:
     assert_problem(client.get("/nothing"), 404, ExitCode.USAGE, "Not Found")
-    assert_problem(client.get("/enhance"), 405, ExitCode.USAGE, "Method Not Allowed")
+    for wrong in (client.get("/enhance"), client.post("/health"), client.put("/look", content=b"x")):
+        assert_problem(wrong, 405, ExitCode.USAGE, "Method Not Allowed")
 
 
 def test_every_answer_carries_headers_of_security(client: Any) -> None:
@@ -159,9 +162,18 @@ def test_every_answer_carries_headers_of_security(client: Any) -> None:
         assert "server" not in answer.headers
 
 
-def test_other_sites_and_other_names_may_not_ask(client: Any, night: Night) -> None:
-    for headers in ({"sec-fetch-site": "cross-site", "origin": "https://example.org"}, {"host": "evil.org"}):
-        assert client.post("/enhance", content=night(), headers=headers).status_code in (400, 403)
+def test_other_sites_may_not_ask(client: Any, night: Night) -> None:
+    headers = {"sec-fetch-site": "cross-site", "origin": "https://example.org"}
+    assert_problem(client.post("/enhance", content=night(), headers=headers), 403, ExitCode.USAGE, "site")
+    assert client.get("/health", headers=headers).status_code == 200
+
+
+def test_other_names_are_not_the_service(client: Any, night: Night) -> None:
+    for name in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "localhost@evil.example"):
+        answer = client.post("/enhance", content=night(), headers={"host": name})
+        assert_problem(answer, 400, ExitCode.USAGE, "host")
+    for name in ("localhost", "LOCALHOST:1", "127.0.0.1:8000", "[::1]:8000"):
+        assert client.get("/health", headers={"host": name}).status_code == 200
 
 
 def test_random_requests_after_the_description_find_no_fault(service: Served, tmp_path: Path) -> None:
@@ -177,3 +189,30 @@ def test_random_requests_after_the_description_find_no_fault(service: Served, tm
     )
     assert done.returncode == 0, done.stdout[-5000:]
     assert service.metric("relume_worker_deaths_total") == 0
+
+
+def test_the_page_stands_behind_the_other_paths(tmp_path: Path) -> None:
+    """In this process, as the page is another's to build."""
+    from relume.options import EnhanceOptions
+    from relume.service.app import make_app
+    from relume.service.metrics import Metrics
+    from relume.service.options import ServiceOptions
+    from relume.service.pool import Pool
+    from relume.service.worker import Setup
+
+    (tmp_path / "index.html").write_text("<p>here")
+    pool = Pool(Setup(EnhanceOptions(), 1, 1, 1, 1), 1, 1)
+    app = make_app(ServiceOptions(), pool, Metrics(), page=tmp_path)
+
+    async def ask() -> dict[str, Any]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return {path: await client.get(path) for path in ("/", "/enhance", "/nothing", "/ready")}
+
+    answers = asyncio.run(ask())
+    pool.close()
+    assert answers["/"].text == "<p>here"
+    assert "default-src 'self'" in answers["/"].headers["content-security-policy"]
+    assert_problem(answers["/enhance"], 405, ExitCode.USAGE, "Method Not Allowed")
+    assert_problem(answers["/nothing"], 404, ExitCode.USAGE, "Not Found")
+    assert_problem(answers["/ready"], 503, ExitCode.RESOURCES, "no worker")

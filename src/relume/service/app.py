@@ -18,7 +18,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -30,7 +29,7 @@ from relume.service import body, describe
 from relume.service.body import Account, Ledger
 from relume.service.gate import Gate
 from relume.service.metrics import Metrics
-from relume.service.options import ServiceOptions, known_hosts
+from relume.service.options import ServiceOptions
 from relume.service.orders import Asked, Order
 from relume.service.pool import Pool
 from relume.service.problems import Problem, as_problem, retry
@@ -221,7 +220,6 @@ def make_app(
     if (page / "index.html").is_file():
         app.mount("/", StaticFiles(directory=page, html=True))
     app.add_middleware(Gate, options=options, metrics=metrics, token=token, origins=origins)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(known_hosts(options)), www_redirect=False)
     if origins:
         app.add_middleware(
             CORSMiddleware,

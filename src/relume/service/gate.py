@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relume.errors import ExitCode
 from relume.service.metrics import Metrics
-from relume.service.options import ServiceOptions
+from relume.service.options import ServiceOptions, known_hosts
 from relume.service.problems import Problem
 
 _POLICY = "; ".join(
@@ -41,12 +42,18 @@ SECURITY = {
     "x-frame-options": "DENY",
 }
 
-KNOWN = ("/", "/enhance", "/look", "/models", "/health", "/ready", "/metrics", "/openapi.json")
+PHOTOS = ("/enhance", "/look")
+"""Paths that take a photo."""
+
+KNOWN = ("/", *PHOTOS, "/models", "/health", "/ready", "/metrics", "/openapi.json")
 """Paths that are counted each by itself: what strangers make up must not fill the memory."""
 
-GUARDED = ("/enhance", "/look", "/models", "/metrics", "/openapi.json")
+GUARDED = (*PHOTOS, "/models", "/metrics", "/openapi.json")
 """Paths that need the token, where there is one; the page and the probes need none."""
 
+
+_NAME = re.compile(r":\d*$")
+"""What stands behind the name in a header `Host`."""
 
 _DISCARDED_SECONDS = 5.0
 """Longest time in which the rest of a refused body is taken."""
@@ -75,6 +82,7 @@ class Gate:
         self._app = app
         self._most = 2 * options.max_bytes
         self._metrics = metrics
+        self._hosts = known_hosts(options.host)
         self._token = token
         self._origins = origins
 
@@ -92,7 +100,7 @@ class Gate:
                 self._finish(message, scope)
             await send(message)
 
-        problem = self._refusal(scope["path"], headers)
+        problem = self._misled(scope, headers) or self._refusal(scope["path"], headers)
         answer = self._app if problem is None else problem.response()
         await answer(scope, body.receive, with_headers)
 
@@ -104,6 +112,20 @@ class Gate:
             headers["connection"] = "close"
         path = scope["path"] if scope["path"] in KNOWN else "other"
         self._metrics.requests.labels(path, message["status"]).inc()
+
+    def _misled(self, scope: Scope, headers: Headers) -> Problem | None:
+        """The refusal of a request under another name, or of a photo's path by another method.
+
+        The page's files stand behind all paths and would answer there, that there is no such file.
+        """
+        if scope["path"] in PHOTOS and scope["method"] not in ("POST", "OPTIONS"):
+            remedy = "Send a photo by POST; see /openapi.json."
+            reason, allowed = HTTPStatus.METHOD_NOT_ALLOWED.phrase, {"Allow": "POST"}
+            return Problem(HTTPStatus.METHOD_NOT_ALLOWED, ExitCode.USAGE, reason, remedy, headers=allowed)
+        if not self._hosts or _NAME.sub("", headers.get("host", "")).lower() in self._hosts:
+            return None
+        remedy = f"Ask for {', '.join(sorted(self._hosts))}, or name another --host."
+        return Problem(HTTPStatus.BAD_REQUEST, ExitCode.USAGE, "the request is for another host", remedy)
 
     def _refusal(self, path: str, headers: Headers) -> Problem | None:
         if not path.startswith(GUARDED):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -121,13 +120,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def known_hosts(options: ServiceOptions) -> Iterator[str]:
-    """Names under which the service may be asked: at loopback only those of loopback.
+def known_hosts(host: str) -> frozenset[str]:
+    """Names under which a service that listens at `host` may be asked; none for any name.
 
-    A page of a stranger could otherwise let its own name lead to this machine, and read what the service
-    answers (DNS rebinding).
+    At loopback a page of a stranger could otherwise let its own name lead to this machine, and read what the
+    service answers (DNS rebinding).
     """
-    if is_loopback(options.host):
-        yield from ("localhost", "127.0.0.1", "[::1]", options.host)
-    else:
-        yield "*"
+    if not is_loopback(host):
+        return frozenset()
+    own = f"[{host}]" if ":" in host else host
+    return frozenset(("localhost", "127.0.0.1", "[::1]", own.lower()))
