@@ -117,7 +117,7 @@ def test_a_closed_stdin() -> None:
     assert done.stderr.startswith("relume: stdin: ")
 
 
-@pytest.mark.parametrize("mebibytes", [200, 300, 400, 500, 540])
+@pytest.mark.parametrize("mebibytes", [120, 300, 540])
 def test_a_limit_of_memory_that_no_photo_fits_in(photo: Make, tmp_path: Path, mebibytes: int) -> None:
     script = f'ulimit -v {mebibytes << 10}; "$@"'
     command = ["bash", "-c", script, "bash", *RELUME, "enhance", photo("a.png"), "-o", tmp_path / "b.png"]

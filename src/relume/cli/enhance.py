@@ -96,9 +96,9 @@ def enhance(
 
     [bold]curl -s URL | relume enhance - -o - > out.jpg[/bold] works in a pipe.
     """
+    set_up(options, verbose)
     from relume.jobs.plan import Output
 
-    set_up(options, verbose)
     if output == "":
         raise UsageError("the output's name is empty", "Name a file or a folder with -o, or leave it out.")
     to_stdout = output == STDIO or (output is None and STDIO in paths)
