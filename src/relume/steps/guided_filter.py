@@ -76,14 +76,18 @@ def fit(change: Change, gain_C: Array, rows: slice, columns: slice) -> Array:
         each side.
     """
     seen = tuple(slice(max(0, part.start - REACH), part.stop + REACH) for part in (rows, columns))
-    seen_change = Change(*(image[:, seen[0], seen[1]] for image in change))
-    model_4HW = slope_and_offset(seen_change.brightened(gain_C), seen_change.after)
-    padded = _framed(namespace(model_4HW).concat([model_4HW, seen_change.local_gain]))
+    padded = model_of(Change(*(image[:, seen[0], seen[1]] for image in change)), gain_C)
     inner = [
         slice(part.start - s.start, part.stop - s.start + 2)
         for part, s in zip((rows, columns), seen, strict=True)
     ]
     return padded[:, inner[0], inner[1]]
+
+
+def model_of(seen_change: Change, gain_C: Array) -> Array:
+    """The linear model of everything that is seen: what `fit` returns for its part, 5 x (H + 2) x (W + 2)."""
+    model_4HW = slope_and_offset(seen_change.brightened(gain_C), seen_change.after)
+    return _framed(namespace(model_4HW).concat([model_4HW, seen_change.local_gain]))
 
 
 def slope_and_offset(guide_3HW: Array, result_3HW: Array) -> Array:

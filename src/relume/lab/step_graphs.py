@@ -1,0 +1,261 @@
+"""The steps around a network as ONNX graphs, for hosts without Python: the page's private mode in a browser.
+
+They are traced from the one source, `relume.steps`, and hold no weights: what a model is comes as inputs. A
+host cuts a photo into tiles and hands them on; everything that is computed on pixels is in a graph. The
+glue here stands for `relume.look.render` and does what that does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from relume.colour import luma
+from relume.lab.export import traced
+from relume.steps.controls import Adjustment, Change, Inputs, adjust, settle
+from relume.steps.guided_filter import area_mean, interleaved, model_of, transfer
+from relume.steps.thumbnail import row_of_cells, weighed_means
+
+TOP = 255
+"""Pixels are integers of 8 bits, as browsers have them: H x W x 4, red, green, blue and opacity."""
+
+FACTORS = (1, 2)
+"""By how much the local pass may see a photo reduced."""
+
+_FREE = torch.export.Dim.DYNAMIC
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What becomes a graph: a module, examples of its inputs, names of its outputs, the axes of any length."""
+
+    module: nn.Module
+    inputs: Mapping[str, Tensor]
+    outputs: tuple[str, ...]
+    sizes: Mapping[str, Any]
+
+
+def step_graphs() -> dict[str, bytes]:
+    """The serialised graphs by name.
+
+    - `cells`: rows of pixels to the sums of one row of the thumbnail's cells.
+    - `overview`: those sums to the thumbnail that the global pass sees.
+    - `part`: rows and columns of an image by their numbers, which may repeat.
+    - `settle.auto`, `settle.exposure`, `settle.strength`: the controls, settled on what the network makes of
+      the thumbnail; which of them depends on what the user gave.
+    - `prepare.1`, `prepare.2`: pixels of a tile to what the local pass sees of it, reduced by the factor.
+    - `finish.1`, `finish.2`: what the local pass returned to pixels of full resolution.
+    """
+    return {
+        name: traced(step.module.eval(), dict(step.inputs), list(step.outputs), dict(step.sizes))
+        for name, step in _steps()
+    }
+
+
+def _steps() -> Iterator[tuple[str, _Step]]:
+    yield "cells", _cells()
+    yield "overview", _overview()
+    yield "part", _Step(
+        _Part(),
+        {"image": _image(8, 10), "rows": torch.arange(6), "columns": torch.arange(7)},
+        ("part",),
+        {"image": {1: _FREE, 2: _FREE, 3: _FREE}, "rows": {0: _FREE}, "columns": {0: _FREE}},
+    )
+    for kind in ("auto", "exposure", "strength"):
+        yield f"settle.{kind}", _settle(kind)
+    for factor in FACTORS:
+        yield f"prepare.{factor}", _prepare(factor)
+        yield f"finish.{factor}", _finish(factor)
+
+
+class _Cells(nn.Module):
+    def forward(self, pixels: Tensor, opaque: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+        planes = pixels.permute(2, 0, 1).double()
+        # Where all is opaque, or nothing is to be seen, every pixel counts the same.
+        return row_of_cells(planes[:3], torch.where(opaque > 0, 1.0, planes[3]), cells)
+
+
+def _cells() -> _Step:
+    inputs = {"pixels": _pixels(6, 40), "opaque": torch.ones(()), "cells": torch.arange(8)}
+    sizes = {"pixels": {0: _FREE, 1: _FREE}, "opaque": None, "cells": {0: _FREE}}
+    return _Step(_Cells(), inputs, ("sums", "weights"), sizes)
+
+
+class _Overview(nn.Module):
+    def forward(self, sums: Tensor, weights: Tensor) -> Tensor:
+        return weighed_means(sums, weights, TOP)[None]
+
+
+def _overview() -> _Step:
+    inputs = {"sums": torch.ones(3, 16, 24).double(), "weights": torch.ones(16, 24).double()}
+    sizes = {"sums": {1: _FREE, 2: _FREE}, "weights": {0: _FREE, 1: _FREE}}
+    return _Step(_Overview(), inputs, ("thumbnail",), sizes)
+
+
+class _Part(nn.Module):
+    def forward(self, image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        return _part(image, rows, columns)
+
+
+class _Settle(nn.Module):
+    def __init__(self, given: str) -> None:
+        super().__init__()
+        self.given = given
+
+    def forward(
+        self,
+        before: Tensor,
+        after: Tensor,
+        local_gain: Tensor,
+        denoise: Tensor,
+        highlight_guard: Tensor,
+        colour_guard: Tensor,
+        strength: Tensor,
+        exposure: Tensor,
+    ) -> tuple[Tensor, ...]:
+        controls = Inputs(
+            denoise,
+            highlight_guard,
+            colour_guard,
+            "auto" if self.given == "auto" else strength,
+            exposure if self.given == "exposure" else None,
+        )
+        found = settle(controls, Change(before[0], after[0], local_gain[0]))
+        # Every input is used, so that hosts call all three graphs alike.
+        unused = 0 * (strength + exposure)
+        return found.strength + unused, found.gain_C, found.correction_C
+
+
+def _settle(given: str) -> _Step:
+    images = {"before": _image(48, 40) * 0.2, "after": _image(48, 40), "local_gain": _image(48, 40)[:, :1]}
+    numbers = {name: torch.tensor(0.5).double() for name in _NUMBERS}
+    sizes = {name: {2: _FREE, 3: _FREE} for name in images} | dict.fromkeys(numbers)
+    return _Step(_Settle(given), images | numbers, ("share", "gain", "correction"), sizes)
+
+
+_NUMBERS = ("denoise", "highlight_guard", "colour_guard", "strength", "exposure")
+
+
+class _Prepare(nn.Module):
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        return _part(area_mean(pixels[..., :3], self.factor), rows, columns)[None]
+
+
+def _prepare(factor: int) -> _Step:
+    inputs = {"pixels": _pixels(8 * factor, 10 * factor), "rows": torch.arange(8), "columns": torch.arange(10)}
+    sides = [factor * torch.export.Dim(name, min=2) for name in ("height", "width")]
+    pixels = dict(enumerate(sides)) if factor > 1 else {0: _FREE, 1: _FREE}
+    sizes = {"pixels": pixels, "rows": {0: _FREE}, "columns": {0: _FREE}}
+    return _Step(_Prepare(factor), inputs, ("image",), sizes)
+
+
+class _Finish(nn.Module):
+    """At full resolution."""
+
+    def forward(
+        self,
+        pixels: Tensor,
+        image: Tensor,
+        enhanced: Tensor,
+        local_gain: Tensor,
+        rows: Tensor,
+        columns: Tensor,
+        gain: Tensor,
+        correction: Tensor,
+        strength: Tensor,
+        denoise: Tensor,
+        highlight_guard: Tensor,
+        grey: Tensor,
+    ) -> Tensor:
+        adjustment = Adjustment(strength, denoise, highlight_guard, gain, correction)
+        part = Change(*(_part(each[0], rows, columns) for each in (image, enhanced, local_gain)))
+        return torch.cat([_to_pixels(adjust(part, adjustment), grey), pixels[..., 3:]], -1)
+
+
+class _FinishReduced(nn.Module):
+    """By the guided filter; `seen_rows` and `seen_columns` leave out what was repeated beyond the photo."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(
+        self,
+        pixels: Tensor,
+        image: Tensor,
+        enhanced: Tensor,
+        local_gain: Tensor,
+        rows: Tensor,
+        columns: Tensor,
+        seen_rows: Tensor,
+        seen_columns: Tensor,
+        gain: Tensor,
+        correction: Tensor,
+        strength: Tensor,
+        denoise: Tensor,
+        highlight_guard: Tensor,
+        grey: Tensor,
+    ) -> Tensor:
+        adjustment = Adjustment(strength, denoise, highlight_guard, gain, correction)
+        seen = (_part(each[0], seen_rows, seen_columns) for each in (image, enhanced, local_gain))
+        model_5HW = _part(model_of(Change(*seen), gain), rows, columns)
+        phases: list[Tensor] = []
+        for down, right, there_5HW in interleaved(model_5HW, self.factor):
+            there = transfer(area_mean(pixels[down, right, :3], 1), there_5HW, gain)
+            phases.append(_to_pixels(adjust(there, adjustment), grey))
+        height, width = (length - 2 for length in model_5HW.shape[1:])
+        squares = torch.stack(phases).reshape(self.factor, self.factor, height, width, 3)
+        full_HW3 = squares.permute(2, 0, 3, 1, 4).reshape(self.factor * height, self.factor * width, 3)
+        return torch.cat([full_HW3, pixels[..., 3:]], -1)
+
+
+def _finish(factor: int) -> _Step:
+    reduced = factor > 1
+    margin = 2 if reduced else 0  # the linear model has one pixel more on each side of a part
+    inputs = {
+        "pixels": _pixels(12 * factor, 14 * factor),
+        "image": 0.2 * _image(20, 24),
+        "enhanced": _image(20, 24),
+        "local_gain": _image(20, 24)[:, :1],
+        "rows": torch.arange(12 + margin),
+        "columns": torch.arange(14 + margin),
+    }
+    if reduced:
+        inputs |= {"seen_rows": torch.arange(1, 17), "seen_columns": torch.arange(1, 19)}
+    inputs |= {"gain": torch.tensor([2.0, 3.0, 4.0]).double(), "correction": torch.ones(3).double()}
+    inputs |= {name: torch.tensor(0.5).double() for name in ("strength", "denoise", "highlight_guard")}
+    inputs["grey"] = torch.zeros(())
+    sizes = dict.fromkeys(inputs)
+    sizes |= {name: {2: _FREE, 3: _FREE} for name in ("image", "enhanced", "local_gain")}
+    sizes |= {name: {0: _FREE} for name in ("seen_rows", "seen_columns") if reduced}
+    inner = [torch.export.Dim(name, min=3) for name in ("inner_rows", "inner_columns")]
+    sizes["pixels"] = {axis: factor * each if reduced else each for axis, each in enumerate(inner)}
+    sizes |= {name: {0: each + margin if margin else each} for name, each in zip(("rows", "columns"), inner, strict=True)}
+    return _Step(_FinishReduced(factor) if reduced else _Finish(), inputs, ("result",), sizes)
+
+
+def _part(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Rows and columns of ... x H x W by their numbers: a part of it, or more of it with its edges repeated."""
+    return image.index_select(-2, rows).index_select(-1, columns)
+
+
+def _to_pixels(image_3HW: Tensor, grey: Tensor) -> Tensor:
+    """Values in [0, 1] as integers, H x W x 3; of a grey photo the luma alone."""
+    shown_3HW = torch.where(grey > 0, luma(image_3HW)[None], image_3HW)
+    return (shown_3HW * TOP + 0.5).to(torch.uint8).permute(1, 2, 0)
+
+
+def _image(height: int, width: int) -> Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+
+def _pixels(height: int, width: int) -> Tensor:
+    return (TOP * _image(height, width)[0].permute(1, 2, 0)).to(torch.uint8)[..., [0, 1, 2, 0]]

@@ -1,0 +1,152 @@
+// The private mode: photos come in, results go out, and nothing else leaves this worker.
+
+import { Cancelled, Enhancer } from './enhancer.js';
+import { decode, encode, Failure, formatFor, shrunk } from './photo.js';
+
+const KEPT = 3; // photos whose previews are kept
+const TILE = 1024; // side of a tile, in pixels of the network
+const SMALL_TILE = 640; // for devices with little memory
+
+const cancelled = new Set();
+const looks = new Map();
+let enhancer;
+let turn = Promise.resolve();
+let side = TILE;
+
+async function fetched(name) {
+  const response = await fetch(new URL(`graphs/${name}.onnx`, import.meta.url));
+  if (!response.ok) throw new Failure('missingModel', { name });
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+const runtimes = { wasm: './vendor/ort.wasm.min.mjs', webgpu: './vendor/ort.webgpu.min.mjs' };
+
+async function load(provider) {
+  const ort = await import(runtimes[provider]);
+  ort.env.wasm.wasmPaths = new URL('./vendor/', import.meta.url).href;
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 8) : 1;
+  ort.env.logLevel = 'error';
+  return ort;
+}
+
+/** Whether this device has a graphics processor that the runtime can use; a software one would only be slow. */
+async function hasGraphics() {
+  try {
+    const adapter = await navigator.gpu?.requestAdapter();
+    return !!adapter && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter);
+  } catch {
+    return false;
+  }
+}
+
+async function start({ facts, provider }) {
+  let chosen = provider ?? ((await hasGraphics()) ? 'webgpu' : 'wasm');
+  let ort = await load(chosen).catch((error) => {
+    if (chosen === 'wasm') throw error;
+    chosen = 'wasm';
+    return load(chosen);
+  });
+  enhancer = new Enhancer(ort, fetched, facts, chosen);
+  if (chosen === 'webgpu' && !(await agrees(facts))) {
+    chosen = 'wasm';
+    ort = await load(chosen);
+    enhancer = new Enhancer(ort, fetched, facts, chosen);
+  }
+  if ((navigator.deviceMemory ?? 8) <= 4) side = SMALL_TILE;
+  // Fetched now, so that nothing is fetched later, and settings of all kinds work offline.
+  const names = facts.graphs.filter((name) => !name.includes('.local') && !name.includes('.global'));
+  await Promise.all(names.map((name) => enhancer.session(name)));
+  for (const model of Object.keys(facts.models)) {
+    await enhancer.session(`${model}.global`, chosen);
+    await enhancer.session(`${model}.local`, chosen);
+  }
+  return { provider: chosen, threads: ort.env.wasm.numThreads };
+}
+
+/** Whether the graphics processor computes what the processor does, on a small picture. */
+async function agrees(facts) {
+  try {
+    const [model] = Object.keys(facts.models);
+    const exact = new Enhancer(await load('wasm'), fetched, facts, 'wasm');
+    const data = Uint8ClampedArray.from({ length: 64 * 96 * 4 }, (_, at) => (at % 4 === 3 ? 255 : (at * 7) % 61));
+    const photo = { data, width: 96, height: 64, opaque: true };
+    const [one, two] = await Promise.all([exact, enhancer].map((each) => each.decide(photo, model)));
+    return one.preview.after.data.every((value, at) => Math.abs(value - two.preview.after.data[at]) < 1 / 255);
+  } catch {
+    return false;
+  }
+}
+
+async function open({ key, file, model, preview }) {
+  const photo = await decode(file);
+  const small = shrunk(photo, preview);
+  const decision = await enhancer.decide(photo, model);
+  const view = await enhancer.whole(small, decision);
+  remember(key, { decision, view, small });
+  const { width, height, notes } = photo;
+  const before = await createImageBitmap(new ImageData(small.data.slice(), small.width, small.height));
+  return { width, height, notes, before, format: formatFor(photo), reduced: small !== photo };
+}
+
+function remember(key, look) {
+  looks.delete(key);
+  looks.set(key, look);
+  for (const old of looks.keys()) {
+    if (looks.size > KEPT) looks.delete(old);
+  }
+}
+
+async function look({ key, controls }) {
+  const known = looks.get(key);
+  if (!known) throw new Failure('closed');
+  remember(key, known);
+  const { small, decision, view } = known;
+  const adjustment = await enhancer.settle(decision, controls);
+  const data = adjustment ? (await enhancer.finish(view, adjustment)).data : small.data;
+  const after = await createImageBitmap(new ImageData(Uint8ClampedArray.from(data), small.width, small.height));
+  return { after, strength: adjustment ? adjustment.strength.data[0] : 0 };
+}
+
+async function render({ id, file, model, controls, format }) {
+  const photo = await decode(file);
+  const decision = await enhancer.decide(photo, model);
+  const adjustment = await enhancer.settle(decision, controls);
+  const progress = (share) => {
+    postMessage({ id, share });
+    return !cancelled.has(id);
+  };
+  const wanted = format === 'same' ? formatFor(photo) : format;
+  const { notes } = photo;
+  if (!adjustment && wanted === photo.about.format && photo.about.format !== '') {
+    return { blob: file, notes: [...notes, 'noteUntouched'], format: wanted };
+  }
+  const data = adjustment ? await enhancer.render(photo, decision, adjustment, side, progress) : photo.data;
+  return { blob: await encode(photo, data, wanted), notes, format: wanted };
+}
+
+const actions = { start, open, look, render, close: ({ key }) => void looks.delete(key) };
+
+async function answer(message) {
+  const { id, action } = message;
+  try {
+    if (cancelled.has(id)) throw new Cancelled();
+    postMessage({ id, done: await actions[action](message) });
+  } catch (error) {
+    postMessage({ id, failed: described(error) });
+  } finally {
+    cancelled.delete(id);
+  }
+}
+
+function described(error) {
+  if (error instanceof Failure) return { key: error.key, told: error.told };
+  if (error instanceof Cancelled) return { key: 'cancelled', told: {} };
+  const said = String(error?.message ?? error);
+  if (/memory|allocat|out of bounds|RangeError: (Array|Invalid)/i.test(said)) return { key: 'memory', told: {} };
+  return { key: 'fault', told: { said: said.slice(0, 200) } };
+}
+
+onmessage = ({ data }) => {
+  if (data.action === 'cancel') cancelled.add(data.of);
+  else turn = turn.then(() => answer(data));
+};
