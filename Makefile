@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NPM := $(shell command -v npm)
+PAGE := src/relume/page/vendor
 PHOTO ?= docs/images/night.jpg
 OUT ?= build/night.relume.jpg
 QUICK := $(addprefix tests/,cli/test_enhance_one.py cli/test_enhance_many.py cli/test_enhance_in_place.py \
 	photo/test_read.py photo/test_write.py look jobs models test_api.py test_docs.py test_threads.py)
 
-.PHONY: enhance check test lint bench clean
+.PHONY: enhance check test lint bench page clean
 
 $(VENV)/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -29,7 +31,14 @@ enhance: $(VENV)/base ## enhance a real photo with the shipped weights
 check: $(VENV)/dev lint ## run linters and the product's quick tests: under two minutes on two cores
 	$(BIN)/python -m pytest -m 'not slow' $(QUICK)
 
-test: $(VENV)/dev lint ## run linters and every test
+$(PAGE): package.json package-lock.json src/relume/page/vendor.mjs
+	npm ci
+	npm run --silent vendor
+	touch $@
+
+page: $(PAGE) ## bring what the page computes with, from the npm registry; needs Node 20 or later
+
+test: $(VENV)/dev lint $(if $(NPM),$(PAGE)) ## run linters and every test
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/dev
@@ -42,4 +51,4 @@ bench: $(VENV)/dev ## measure speed and memory side by side with Zero-DCE's netw
 	$(BIN)/python benchmarks/speed.py
 
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) build node_modules $(PAGE)

@@ -16,6 +16,7 @@ from relume.cli import (
     export,
     lab,
     models,
+    page,
     plot,
     serve,
     train,
@@ -54,6 +55,7 @@ app.command("enhance")(enhance.enhance)
 app.command("video")(video.video)
 app.command("watch")(watch.watch)
 app.command("serve")(serve.serve)
+app.command("page")(page.page)
 app.command("models")(models.models)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)

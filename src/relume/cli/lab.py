@@ -10,12 +10,34 @@ import typer
 from relume.cli.laboratory import data_roots, require_laboratory
 from relume.files import write_file
 
-app = typer.Typer(help="Measure the laboratory.", no_args_is_help=True, rich_markup_mode="rich")
+app = typer.Typer(
+    help="Measure the laboratory, and trace the steps.", no_args_is_help=True, rich_markup_mode="rich"
+)
 
 
 @app.callback()
 def _several() -> None:
-    """Measure the laboratory."""
+    """Measure the laboratory, and trace the steps."""
+
+
+@app.command()
+def graphs(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the graphs; those there are replaced.")
+    ],
+) -> None:
+    """Trace the steps around a network into ONNX graphs, which the page runs; takes minutes.
+
+    [bold]relume lab graphs -o src/relume/page/graphs[/bold], whenever a step changes what it computes.
+    """
+    require_laboratory("torch", "onnx", "onnxscript")
+    from relume.files import make_folder
+    from relume.lab.step_graphs import step_graphs
+
+    make_folder(out)
+    for name, graph in step_graphs().items():
+        write_file(out / f"{name}.onnx", graph)
+        typer.echo(f"wrote {out / name}.onnx, {len(graph):,} bytes", err=True)
 
 
 @app.command()

@@ -31,7 +31,7 @@ _FREE = torch.export.Dim.DYNAMIC
 
 @dataclass(frozen=True)
 class _Step:
-    """What becomes a graph: a module, examples of its inputs, names of its outputs, the axes of any length."""
+    """What becomes a graph: a module, examples of its inputs, names of its outputs, and its free axes."""
 
     module: nn.Module
     inputs: Mapping[str, Tensor]
@@ -59,11 +59,14 @@ def step_graphs() -> dict[str, bytes]:
 def _steps() -> Iterator[tuple[str, _Step]]:
     yield "cells", _cells()
     yield "overview", _overview()
-    yield "part", _Step(
-        _Part(),
-        {"image": _image(8, 10), "rows": torch.arange(6), "columns": torch.arange(7)},
-        ("part",),
-        {"image": {1: _FREE, 2: _FREE, 3: _FREE}, "rows": {0: _FREE}, "columns": {0: _FREE}},
+    yield (
+        "part",
+        _Step(
+            _Part(),
+            {"image": _image(8, 10), "rows": torch.arange(6), "columns": torch.arange(7)},
+            ("part",),
+            {"image": {1: _FREE, 2: _FREE, 3: _FREE}, "rows": {0: _FREE}, "columns": {0: _FREE}},
+        ),
     )
     for kind in ("auto", "exposure", "strength"):
         yield f"settle.{kind}", _settle(kind)
@@ -127,7 +130,8 @@ class _Settle(nn.Module):
         found = settle(controls, Change(before[0], after[0], local_gain[0]))
         # Every input is used, so that hosts call all three graphs alike.
         unused = 0 * (strength + exposure)
-        return found.strength + unused, found.gain_C, found.correction_C
+        correction: Any = found.correction_C
+        return found.strength + unused, found.gain_C, correction
 
 
 def _settle(given: str) -> _Step:
@@ -150,7 +154,11 @@ class _Prepare(nn.Module):
 
 
 def _prepare(factor: int) -> _Step:
-    inputs = {"pixels": _pixels(8 * factor, 10 * factor), "rows": torch.arange(8), "columns": torch.arange(10)}
+    inputs = {
+        "pixels": _pixels(8 * factor, 10 * factor),
+        "rows": torch.arange(8),
+        "columns": torch.arange(10),
+    }
     sides = [factor * torch.export.Dim(name, min=2) for name in ("height", "width")]
     pixels = dict(enumerate(sides)) if factor > 1 else {0: _FREE, 1: _FREE}
     sizes = {"pixels": pixels, "rows": {0: _FREE}, "columns": {0: _FREE}}
@@ -238,12 +246,15 @@ def _finish(factor: int) -> _Step:
     sizes |= {name: {0: _FREE} for name in ("seen_rows", "seen_columns") if reduced}
     inner = [torch.export.Dim(name, min=3) for name in ("inner_rows", "inner_columns")]
     sizes["pixels"] = {axis: factor * each if reduced else each for axis, each in enumerate(inner)}
-    sizes |= {name: {0: each + margin if margin else each} for name, each in zip(("rows", "columns"), inner, strict=True)}
+    sizes |= {
+        name: {0: each + margin if margin else each}
+        for name, each in zip(("rows", "columns"), inner, strict=True)
+    }
     return _Step(_FinishReduced(factor) if reduced else _Finish(), inputs, ("result",), sizes)
 
 
 def _part(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Rows and columns of ... x H x W by their numbers: a part of it, or more of it with its edges repeated."""
+    """Rows and columns of ... x H x W by their numbers: a part, or more with the edges repeated."""
     return image.index_select(-2, rows).index_select(-1, columns)
 
 

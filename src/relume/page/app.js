@@ -140,7 +140,7 @@ function showControls() {
     input.setAttribute('aria-valuetext', shown);
     if (auto) {
       auto.textContent = t('auto');
-      auto.setAttribute('aria-label', `${t(name)}: ${t('automatic')}`);
+      auto.setAttribute('aria-label', `${t('auto')}, ${t(name)}`);
       auto.setAttribute('aria-pressed', String(automatic));
     }
   }
@@ -333,7 +333,9 @@ function place() {
   const share = Number($('split').value) / 100;
   stage.style.setProperty('--split', `${share * 100}%`);
   stage.style.setProperty('--left', `${shown.left - box.left}px`);
+  stage.style.setProperty('--top', `${shown.top - box.top}px`);
   stage.style.setProperty('--width', `${shown.width}px`);
+  stage.style.setProperty('--height', `${shown.height}px`);
   stage.style.setProperty('--at', `${share * shown.width}px`);
   $('split').setAttribute('aria-valuetext', `${t('before')} ${Math.round(share * 100)} %`);
 }
@@ -498,7 +500,8 @@ function listen() {
     appear(dark);
   });
   $('model').addEventListener('change', () => state.current && show(state.current));
-  $('mode').addEventListener('change', () => {
+  $('mode').addEventListener('change', ({ target }) => {
+    stored('mode', target.value);
     speak();
     if (state.current) show(state.current);
   });
@@ -534,7 +537,8 @@ async function begin() {
   $('model').value = state.facts.model;
   if (state.facts.service) {
     state.service = new Service();
-    $('modes').hidden = false;
+    $('modes').hidden = !state.facts.private;
+    $('mode').value = state.facts.private ? (stored('mode') ?? 'service') : 'service';
   }
   makeControls();
   reset();

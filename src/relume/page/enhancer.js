@@ -3,7 +3,9 @@
 
 import { margins, overviewShape, range, repeated, tiles } from './geometry.js';
 
-const STEPS = ['cells', 'overview', 'part', 'settle.auto', 'settle.exposure', 'settle.strength'];
+/** The graphs that every photo needs with the settings that the page begins with. */
+export const STEPS = ['cells', 'overview', 'part', 'settle.auto', 'prepare.1', 'finish.1'];
+
 const REACH = 2; // pixels of the reduced photo that the guided filter reaches beyond a pixel's own
 
 /** Thrown where a photo is no longer wanted. */
@@ -24,8 +26,17 @@ export class Enhancer {
   }
 
   async session(name, provider = 'wasm') {
+    const network = name.endsWith('.local') || name.endsWith('.global');
     if (!this.sessions.has(name)) {
-      const options = { executionProviders: [provider], logSeverityLevel: 3, enableCpuMemArena: false };
+      const options = {
+        executionProviders: [provider],
+        logSeverityLevel: 3,
+        enableCpuMemArena: false,
+        // The steps are many small nodes, which take longer to be optimised than they gain.
+        graphOptimizationLevel: network ? 'all' : 'basic',
+        // Threads that wait by spinning take the processor from those that work.
+        extra: { session: { intra_op: { allow_spinning: '0' } } },
+      };
       const loading = this.read(name).then((graph) => this.ort.InferenceSession.create(graph, options));
       this.sessions.set(name, loading);
       loading.catch(() => this.sessions.delete(name));
@@ -229,5 +240,3 @@ export class Enhancer {
     return this.see(photo, decision, tile, 1);
   }
 }
-
-export { STEPS };

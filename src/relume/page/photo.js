@@ -28,7 +28,12 @@ export async function decode(file) {
     throw new Failure('undecodable');
   });
   if (bitmap.width * bitmap.height > MOST_PIXELS) throw tooLarge(bitmap.width, bitmap.height);
-  const photo = pixelsOf(bitmap);
+  let photo = pixelsOf(bitmap);
+  if (photo.transparent) {
+    const data = straight(bitmap);
+    if (data) photo = { ...photo, data };
+    else notes.push('noteAlpha');
+  }
   bitmap.close();
   if (about.icc && !kept) {
     delete about.icc;
@@ -58,6 +63,28 @@ function pixelsOf(bitmap) {
   }
   const [least, most] = opacities(data);
   return { data, width, height, transparent: least < 255, opaque: least === 255 || most === 0 };
+}
+
+/**
+ * The pixels of a bitmap as its file has them: a canvas of two dimensions multiplies colours by their opacity,
+ * and what lies in transparent places is lost. Nothing where there is no WebGL, or the photo is too large.
+ */
+function straight(bitmap) {
+  const { width, height } = bitmap;
+  const gl = new OffscreenCanvas(1, 1).getContext('webgl');
+  if (!gl || Math.max(width, height) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) return null;
+  gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, false);
+  gl.pixelStorei(gl.UNPACK_COLORSPACE_CONVERSION_WEBGL, gl.NONE);
+  gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
+  gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
+  gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, gl.getParameter(gl.TEXTURE_BINDING_2D), 0);
+  if (gl.checkFramebufferStatus(gl.FRAMEBUFFER) !== gl.FRAMEBUFFER_COMPLETE) return null;
+  const data = new Uint8ClampedArray(width * height * 4);
+  gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(data.buffer));
+  const failed = gl.getError() !== gl.NO_ERROR;
+  gl.getExtension('WEBGL_lose_context')?.loseContext();
+  return failed ? null : data;
 }
 
 function opacities(data) {

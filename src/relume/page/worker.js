@@ -1,6 +1,6 @@
 // The private mode: photos come in, results go out, and nothing else leaves this worker.
 
-import { Cancelled, Enhancer } from './enhancer.js';
+import { Cancelled, Enhancer, STEPS } from './enhancer.js';
 import { decode, encode, Failure, formatFor, shrunk } from './photo.js';
 
 const KEPT = 3; // photos whose previews are kept
@@ -13,7 +13,15 @@ let enhancer;
 let turn = Promise.resolve();
 let side = TILE;
 
-async function fetched(name) {
+const graphs = new Map();
+
+/** The bytes of a graph, fetched once. */
+function fetched(name) {
+  if (!graphs.has(name)) graphs.set(name, fetchGraph(name));
+  return graphs.get(name);
+}
+
+async function fetchGraph(name) {
   const response = await fetch(new URL(`graphs/${name}.onnx`, import.meta.url));
   if (!response.ok) throw new Failure('missingModel', { name });
   return new Uint8Array(await response.arrayBuffer());
@@ -53,13 +61,11 @@ async function start({ facts, provider }) {
     enhancer = new Enhancer(ort, fetched, facts, chosen);
   }
   if ((navigator.deviceMemory ?? 8) <= 4) side = SMALL_TILE;
-  // Fetched now, so that nothing is fetched later, and settings of all kinds work offline.
-  const names = facts.graphs.filter((name) => !name.includes('.local') && !name.includes('.global'));
-  await Promise.all(names.map((name) => enhancer.session(name)));
-  for (const model of Object.keys(facts.models)) {
-    await enhancer.session(`${model}.global`, chosen);
-    await enhancer.session(`${model}.local`, chosen);
-  }
+  // All is fetched now, so that nothing is fetched later; what a first photo needs is made ready.
+  const networks = Object.keys(facts.models).flatMap((model) => [`${model}.global`, `${model}.local`]);
+  await Promise.all([...facts.graphs, ...networks].map(fetched));
+  for (const name of STEPS) await enhancer.session(name);
+  for (const part of ['global', 'local']) await enhancer.session(`${facts.model}.${part}`, chosen);
   return { provider: chosen, threads: ort.env.wasm.numThreads };
 }
 
@@ -82,10 +88,11 @@ async function open({ key, file, model, preview }) {
   const small = shrunk(photo, preview);
   const decision = await enhancer.decide(photo, model);
   const view = await enhancer.whole(small, decision);
-  remember(key, { decision, view, small });
+  const reduced = small !== photo;
+  remember(key, { decision, view, small, photo: reduced ? null : photo });
   const { width, height, notes } = photo;
   const before = await createImageBitmap(new ImageData(small.data.slice(), small.width, small.height));
-  return { width, height, notes, before, format: formatFor(photo), reduced: small !== photo };
+  return { width, height, notes, before, format: formatFor(photo), reduced };
 }
 
 function remember(key, look) {
@@ -107,9 +114,10 @@ async function look({ key, controls }) {
   return { after, strength: adjustment ? adjustment.strength.data[0] : 0 };
 }
 
-async function render({ id, file, model, controls, format }) {
-  const photo = await decode(file);
-  const decision = await enhancer.decide(photo, model);
+async function render({ id, key, file, model, controls, format }) {
+  const known = looks.get(key)?.decision.model === model ? looks.get(key) : {};
+  const photo = known.photo ?? (await decode(file));
+  const decision = known.decision ?? (await enhancer.decide(photo, model));
   const adjustment = await enhancer.settle(decision, controls);
   const progress = (share) => {
     postMessage({ id, share });
@@ -120,7 +128,9 @@ async function render({ id, file, model, controls, format }) {
   if (!adjustment && wanted === photo.about.format && photo.about.format !== '') {
     return { blob: file, notes: [...notes, 'noteUntouched'], format: wanted };
   }
-  const data = adjustment ? await enhancer.render(photo, decision, adjustment, side, progress) : photo.data;
+  let { data } = photo;
+  if (adjustment && known.photo) data = Uint8ClampedArray.from((await enhancer.finish(known.view, adjustment)).data);
+  else if (adjustment) data = await enhancer.render(photo, decision, adjustment, side, progress);
   return { blob: await encode(photo, data, wanted), notes, format: wanted };
 }
 

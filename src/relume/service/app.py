@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from relume import site
 from relume.errors import ExitCode, RelumeError, as_failure
 from relume.models import describe_models
 from relume.photo.formats import HEAD_BYTES, sniff
@@ -218,6 +219,7 @@ def make_app(
     _add_errors(app, service)
     _describe(app)
     if (page / "index.html").is_file():
+        _add_site(app)
         app.mount("/", StaticFiles(directory=page, html=True))
     app.add_middleware(Gate, options=options, metrics=metrics, token=token, origins=origins)
     if origins:
@@ -264,6 +266,23 @@ def _add_facts(app: FastAPI, service: Service) -> None:
     @app.get("/metrics", **describe.METRICS)
     async def metrics() -> Response:
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_site(app: FastAPI) -> None:
+    """What the page needs beside its own files, so that it can also compute by itself."""
+    graphs = site.model_files()
+
+    @app.get(f"/{site.FACTS}", include_in_schema=False)
+    async def about() -> Response:
+        return JSONResponse(site.facts(service=True))
+
+    @app.get("/graphs/{file}", include_in_schema=False)
+    async def graph(file: str) -> Response:
+        found = graphs.get(f"graphs/{file}")
+        own = PAGE / "graphs" / Path(file).name
+        if found is None and not own.is_file():
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        return Response(found or own.read_bytes(), media_type="application/octet-stream")
 
 
 def _add_errors(app: FastAPI, service: Service) -> None:

@@ -1,0 +1,109 @@
+"""The page's modules, run by Node: they cut photos as the product does, and speak every language."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from page.conftest import NODE, ROOT, needs_node
+from relume.options import Controls
+from relume.site import PAGE
+from relume.steps.thumbnail import overview_shape
+from relume.steps.tiles import spans
+
+pytestmark = needs_node
+
+
+def node(module: str, code: str, *arguments: object) -> Any:
+    """What code returns that has a module of the page as `page` and its arguments as `given`."""
+    script = (
+        f"import * as page from '{(Path(str(PAGE)) / module).as_uri()}';"
+        f"const given = {json.dumps(arguments)};"
+        f"const found = await (async () => {{ {code} }})();"
+        "console.log(JSON.stringify(found));"
+    )
+    run = subprocess.run(
+        [str(NODE), "--input-type=module", "--no-warnings", "-e", script], capture_output=True, check=True
+    )
+    return json.loads(run.stdout)
+
+
+def test_photos_are_cut_as_the_product_cuts_them() -> None:
+    rng = np.random.default_rng(0)
+    lengths = [*range(1, 40), *rng.integers(40, 9000, 60).tolist()]
+    asked = [
+        (length, side, halo, 16) for length in lengths for side in (0, 640, 1024) for halo in (0, 128, 144)
+    ]
+    found = node("geometry.js", "return given[0].map((each) => page.spans(...each));", asked)
+    for each, theirs in zip(asked, found, strict=True):
+        ours = [
+            {name: [part.start, part.stop] for name, part in (("inner", one.inner), ("outer", one.outer))}
+            for one in spans(*each)
+        ]
+        assert theirs == ours, each
+
+
+def test_thumbnails_have_the_products_shape() -> None:
+    sizes = [(height, width) for height in range(1, 80, 3) for width in (1, 2, 33, 64, 600, 1023, 4032)]
+    found = node("geometry.js", "return given[0].map(([h, w]) => page.overviewShape(h, w, 128));", sizes)
+    assert [tuple(each) for each in found] == [overview_shape(*size, 128) for size in sizes]
+
+
+def test_every_language_has_every_word() -> None:
+    strings = node("strings.js", "return page.STRINGS;")
+    assert len(strings) >= 2
+    for language, table in strings.items():
+        assert table.keys() == strings["en"].keys(), language
+        assert all(table.values())
+        for key, words in table.items():
+            slots = [set(re.findall(r"\{\w+\}", each)) for each in (words, strings["en"][key])]
+            assert slots[0] == slots[1], (language, key)
+
+
+def test_every_word_that_the_page_shows_is_in_the_table() -> None:
+    known = node("strings.js", "return Object.keys(page.STRINGS.en);")
+    text = (PAGE / "index.html").read_text() + (PAGE / "app.js").read_text()
+    used = set(re.findall(r'data-(?:t|label|title)="(\w+)"|\b(?:t|say)\(\'(\w+)\'', text))
+    failures = set(re.findall(r"Failure\('(\w+)'", "".join((PAGE / name).read_text() for name in MODULES)))
+    named = {name for each in used for name in each if name} | failures
+    named |= {f"{name}{more}" for name in Controls.__dataclass_fields__ for more in ("", "Help")}
+    assert named <= set(known)
+    assert len(named) > 40
+
+
+MODULES = [path.name for path in Path(str(PAGE)).glob("*.js")]
+
+
+def test_the_language_is_the_one_asked_for() -> None:
+    code = "return given.map((each) => page.firstLanguage(...each));"
+    asked = ((None, ["de-AT"]), (None, ["fr", "en-US"]), ("de", ["en"]), (None, ["fr"]), ("xx", ["de"]))
+    assert node("strings.js", code, *asked) == ["de", "en", "de", "en", "de"]
+
+
+def test_archives_are_whole_and_names_in_them_differ(tmp_path: Path) -> None:
+    code = """
+      const files = [['nächt.jpg', 'one'], ['a.jpg', 'two'], ['A.jpg', ''], ['a.jpg', 'four']];
+      const made = files.map(([name, text]) => ({ name, blob: new Blob([text]) }));
+      return [...new Uint8Array(await (await page.zip(made)).arrayBuffer())];
+    """
+    target = tmp_path / "all.zip"
+    target.write_bytes(bytes(node("zip.js", code)))
+    with zipfile.ZipFile(target) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["nächt.jpg", "a.jpg", "A (2).jpg", "a (3).jpg"]
+        assert [archive.read(name) for name in archive.namelist()] == [b"one", b"two", b"", b"four"]
+
+
+def test_no_download_address_is_committed() -> None:
+    lock = (ROOT / "package-lock.json").read_text()
+    assert "resolved" not in lock
+    assert "://" not in lock
+    pinned = json.loads((ROOT / "package.json").read_text())
+    for version in (pinned["dependencies"] | pinned["devDependencies"]).values():
+        assert re.fullmatch(r"[0-9.]+", version)
