@@ -29,7 +29,9 @@ def pixels(height: int, width: int, seed: int = 0) -> np.ndarray:
 def change(height: int, width: int, seed: int = 0) -> Change:
     rng = np.random.default_rng(seed)
     before = rng.uniform(0, 0.3, (3, height, width)).astype(np.float32)
+    before[:, ::3, ::3] += np.float32([0.6, 0.4, 0.1])[:, None, None]  # lights, which are guarded
     after = np.clip(3 * before + rng.normal(0, 0.02, before.shape), 0, 1).astype(np.float32)
+    after[:, ::6] *= 0.4
     return Change(before, after, (0.3 * before[:1]).astype(np.float32))
 
 
@@ -114,7 +116,7 @@ def test_tiles_are_seen_as_they_are(factor: int) -> None:
 def test_pixels_are_finished_as_they_are() -> None:
     seen, photo_HW4 = change(30, 40), pixels(20, 21)
     rows, columns = np.arange(4, 24), np.arange(9, 30)
-    inputs = {"pixels": photo_HW4, **named(seen), "rows": rows, "columns": columns}
+    inputs = {"pixels": photo_HW4, **named(seen), "seen_rows": rows, "seen_columns": columns}
     (found,) = run("finish.1", **inputs, **settled(grey=False))
     part = Change(*(each[:, 4:24, 9:30].copy() for each in seen))
     close(found[..., :3], adjust(part, ADJUSTMENT))

@@ -166,30 +166,11 @@ def _prepare(factor: int) -> _Step:
 
 
 class _Finish(nn.Module):
-    """At full resolution."""
+    """At full resolution; `seen_rows` and `seen_columns` leave out what was repeated beyond the photo.
 
-    def forward(
-        self,
-        pixels: Tensor,
-        image: Tensor,
-        enhanced: Tensor,
-        local_gain: Tensor,
-        rows: Tensor,
-        columns: Tensor,
-        gain: Tensor,
-        correction: Tensor,
-        strength: Tensor,
-        denoise: Tensor,
-        highlight_guard: Tensor,
-        grey: Tensor,
-    ) -> Tensor:
-        adjustment = Adjustment(strength, denoise, highlight_guard, gain, correction)
-        part = Change(*(_part(each[0], rows, columns) for each in (image, enhanced, local_gain)))
-        return torch.cat([_to_pixels(adjust(part, adjustment), grey), pixels[..., 3:]], -1)
-
-
-class _FinishReduced(nn.Module):
-    """By the guided filter; `seen_rows` and `seen_columns` leave out what was repeated beyond the photo."""
+    A reduced photo takes the guided filter, for which more is seen than the part that `rows` and `columns` of
+    the linear model are for.
+    """
 
     def __init__(self, factor: int) -> None:
         super().__init__()
@@ -201,8 +182,6 @@ class _FinishReduced(nn.Module):
         image: Tensor,
         enhanced: Tensor,
         local_gain: Tensor,
-        rows: Tensor,
-        columns: Tensor,
         seen_rows: Tensor,
         seen_columns: Tensor,
         gain: Tensor,
@@ -211,46 +190,55 @@ class _FinishReduced(nn.Module):
         denoise: Tensor,
         highlight_guard: Tensor,
         grey: Tensor,
+        rows: Tensor | None = None,
+        columns: Tensor | None = None,
     ) -> Tensor:
         adjustment = Adjustment(strength, denoise, highlight_guard, gain, correction)
-        seen = (_part(each[0], seen_rows, seen_columns) for each in (image, enhanced, local_gain))
-        model_5HW = _part(model_of(Change(*seen), gain), rows, columns)
+        seen = Change(*(_part(each[0], seen_rows, seen_columns) for each in (image, enhanced, local_gain)))
+        if rows is None or columns is None:
+            result_HW3 = _to_pixels(adjust(seen, adjustment), grey)
+        else:
+            model_5HW = _part(model_of(seen, gain), rows, columns)
+            result_HW3 = self._full(pixels, model_5HW, adjustment, grey)
+        return torch.cat([result_HW3, pixels[..., 3:]], -1)
+
+    def _full(self, pixels: Tensor, model_5HW: Tensor, adjustment: Adjustment, grey: Tensor) -> Tensor:
         phases: list[Tensor] = []
         for down, right, there_5HW in interleaved(model_5HW, self.factor):
-            there = transfer(area_mean(pixels[down, right, :3], 1), there_5HW, gain)
+            before_3HW = area_mean(pixels[down, right, :3], 1)
+            there = transfer(before_3HW, there_5HW, adjustment.gain_C)
             phases.append(_to_pixels(adjust(there, adjustment), grey))
         height, width = (length - 2 for length in model_5HW.shape[1:])
         squares = torch.stack(phases).reshape(self.factor, self.factor, height, width, 3)
-        full_HW3 = squares.permute(2, 0, 3, 1, 4).reshape(self.factor * height, self.factor * width, 3)
-        return torch.cat([full_HW3, pixels[..., 3:]], -1)
+        return squares.permute(2, 0, 3, 1, 4).reshape(self.factor * height, self.factor * width, 3)
 
 
 def _finish(factor: int) -> _Step:
-    reduced = factor > 1
-    margin = 2 if reduced else 0  # the linear model has one pixel more on each side of a part
+    seen = (12, 14) if factor == 1 else (16, 18)
     inputs = {
         "pixels": _pixels(12 * factor, 14 * factor),
         "image": 0.2 * _image(20, 24),
         "enhanced": _image(20, 24),
         "local_gain": _image(20, 24)[:, :1],
-        "rows": torch.arange(12 + margin),
-        "columns": torch.arange(14 + margin),
+        "seen_rows": torch.arange(seen[0]),
+        "seen_columns": torch.arange(seen[1]),
+        "gain": torch.tensor([2.0, 3.0, 4.0]).double(),
+        "correction": torch.ones(3).double(),
     }
-    if reduced:
-        inputs |= {"seen_rows": torch.arange(1, 17), "seen_columns": torch.arange(1, 19)}
-    inputs |= {"gain": torch.tensor([2.0, 3.0, 4.0]).double(), "correction": torch.ones(3).double()}
     inputs |= {name: torch.tensor(0.5).double() for name in ("strength", "denoise", "highlight_guard")}
     inputs["grey"] = torch.zeros(())
-    sizes = dict.fromkeys(inputs)
+    sizes: dict[str, Any] = dict.fromkeys(inputs)
     sizes |= {name: {2: _FREE, 3: _FREE} for name in ("image", "enhanced", "local_gain")}
-    sizes |= {name: {0: _FREE} for name in ("seen_rows", "seen_columns") if reduced}
     inner = [torch.export.Dim(name, min=3) for name in ("inner_rows", "inner_columns")]
-    sizes["pixels"] = {axis: factor * each if reduced else each for axis, each in enumerate(inner)}
-    sizes |= {
-        name: {0: each + margin if margin else each}
-        for name, each in zip(("rows", "columns"), inner, strict=True)
-    }
-    return _Step(_FinishReduced(factor) if reduced else _Finish(), inputs, ("result",), sizes)
+    if factor == 1:
+        sizes |= {"seen_rows": {0: inner[0]}, "seen_columns": {0: inner[1]}, "pixels": dict(enumerate(inner))}
+        return _Step(_Finish(1), inputs, ("result",), sizes)
+    sizes |= {"seen_rows": {0: _FREE}, "seen_columns": {0: _FREE}}
+    sizes["pixels"] = {axis: factor * each for axis, each in enumerate(inner)}
+    # The linear model has one pixel more on each side of a part.
+    inputs |= {"rows": torch.arange(14), "columns": torch.arange(16)}
+    sizes |= {name: {0: each + 2} for name, each in zip(("rows", "columns"), inner, strict=True)}
+    return _Step(_Finish(factor), inputs, ("result",), sizes)
 
 
 def _part(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

@@ -166,7 +166,7 @@ export class Enhancer {
   /** Which rows or columns of what was seen become the inner ones. */
   taken([start, stop], [origin], before, length, factor) {
     const [first, last] = [start - origin, stop - origin];
-    if (factor === 1) return { part: range(before + first, before + last) };
+    if (factor === 1) return { seen: range(before + first, before + last) };
     const seen = [Math.max(0, first - REACH), Math.min(length, last + REACH)];
     return {
       seen: range(before + seen[0], before + seen[1]),
@@ -178,12 +178,10 @@ export class Enhancer {
   async finish(view, adjustment) {
     const { strength, gain, correction, denoise, highlight_guard } = adjustment;
     const [rows, columns] = view.taken;
-    const inputs = { pixels: view.pixels, ...view.change, rows: rows.part, columns: columns.part };
-    if (view.factor > 1) Object.assign(inputs, { seen_rows: rows.seen, seen_columns: columns.seen });
-    for (const name of ['rows', 'columns', 'seen_rows', 'seen_columns']) {
-      if (inputs[name]) inputs[name] = this.indices(inputs[name]);
-    }
-    Object.assign(inputs, { gain, correction, strength, denoise, highlight_guard, grey: view.grey });
+    const inputs = { pixels: view.pixels, ...view.change, gain, correction, strength, denoise, highlight_guard };
+    Object.assign(inputs, { seen_rows: this.indices(rows.seen), seen_columns: this.indices(columns.seen) });
+    if (view.factor > 1) Object.assign(inputs, { rows: this.indices(rows.part), columns: this.indices(columns.part) });
+    inputs.grey = view.grey;
     return (await this.run(`finish.${view.factor}`, inputs)).result;
   }
 
