@@ -61,11 +61,10 @@ def shown(visit: Visit, name: str) -> np.ndarray:
 
 def set_range(visit: Visit, name: str, value: int) -> None:
     """Move a slider, and wait until the picture is drawn anew."""
-    code = """([id, value]) => { const before = document.body.dataset.drawn;
-      const input = document.getElementById(id); input.value = value;
-      input.dispatchEvent(new Event('input', { bubbles: true })); return before; }"""
-    before = visit.page.evaluate(code, [name, value])
-    visit.page.wait_for_function("before => document.body.dataset.drawn !== before", arg=before)
+    code = """([id, value]) => { const input = document.getElementById(id); input.value = value;
+      input.dispatchEvent(new Event('input', { bubbles: true })); }"""
+    visit.page.evaluate(code, [name, value])
+    visit.page.wait_for_selector("body[data-drawing=false]")
 
 
 @pytest.mark.parametrize("name", ["real.jpg", "corner.png", "drawn.png", "grey.png", "hole.png"])

@@ -32,10 +32,10 @@ def graphs(
     """
     require_laboratory("torch", "onnx", "onnxscript")
     from relume.files import make_folder
-    from relume.lab.step_graphs import step_graphs
+    from relume.lab.page_graphs import page_graphs
 
     make_folder(out)
-    for name, graph in step_graphs().items():
+    for name, graph in page_graphs().items():
         write_file(out / f"{name}.onnx", graph)
         typer.echo(f"wrote {out / name}.onnx, {len(graph):,} bytes", err=True)
 

@@ -69,7 +69,7 @@ def step_graphs(side: int, multiple: int = 8) -> dict[str, bytes]:
         side: longer side of the thumbnail, the card's `thumbnail_size`.
         multiple: sides of the thumbnail are multiples of it.
     """
-    graphs = {"thumbnail": _thumbnail(side, multiple), **{step: _traced(step) for step in _TRACED}}
+    graphs = {"thumbnail": _thumbnail(side, multiple), **{step: traced_step(step) for step in _TRACED}}
     return {name: graph.SerializeToString() for name, graph in graphs.items()}
 
 
@@ -102,10 +102,10 @@ def whole_graph(
     told = whole.include("global", onnx.load_from_string(parts["global"]), {"thumbnail": small})
     local = onnx.load_from_string(parts["local"])
     preview = _changed(whole, local, small, told, margin, 0.0)
-    settled = whole.include("settle", _traced("settle"), {"before": small, **preview, **controls})
+    settled = whole.include("settle", traced_step("settle"), {"before": small, **preview, **controls})
     change = _changed(whole, local, image, told, margin, _STEP)
     kept = {name: controls[name] for name in ("denoise", "highlight_guard")}
-    result = whole.include("adjust", _traced("adjust"), {"before": image, **change, **kept, **settled})[
+    result = whole.include("adjust", traced_step("adjust"), {"before": image, **change, **kept, **settled})[
         "image"
     ]
     if integers:
@@ -235,8 +235,8 @@ def _thumbnail(side: int, multiple: int) -> onnx.ModelProto:
 
 
 @functools.cache
-def _traced(step: str) -> onnx.ModelProto:
-    """One of the steps but the thumbnail."""
+def traced_step(step: str) -> onnx.ModelProto:
+    """One of the steps but the thumbnail, see `step_graphs`."""
     change = dict(zip(("before", "after", "local_gain"), _change((70, 90)), strict=True))
     reduced = dict(zip(("reduced", "after", "local_gain"), _change((35, 45)), strict=True))
     controls = {name: torch.tensor(value) for name, value in default_controls().items()}

@@ -298,13 +298,13 @@ async function draw() {
     return;
   }
   state.drawing = true;
+  document.body.dataset.drawing = 'true';
   try {
     const controls = { ...state.controls };
     const found = await host().ask('look', { key: photo.key, model: photo.model, controls });
     if (photo === state.current) {
       paint($('after'), found.after);
       tell(photo, found.strength);
-      document.body.dataset.drawn = String(Number(document.body.dataset.drawn ?? 0) + 1);
     }
   } catch (failure) {
     if (failure.key === 'closed') show(photo);
@@ -314,6 +314,8 @@ async function draw() {
     if (state.again) {
       state.again = false;
       draw();
+    } else {
+      document.body.dataset.drawing = 'false';
     }
   }
 }

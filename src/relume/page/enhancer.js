@@ -4,7 +4,7 @@
 import { margins, overviewShape, range, repeated, tiles } from './geometry.js';
 
 /** The graphs that every photo needs with the settings that the page begins with. */
-export const STEPS = ['cells', 'overview', 'part', 'settle.auto', 'prepare.1', 'finish.1'];
+export const STEPS = ['cells', 'overview', 'part', 'settle', 'prepare.1', 'finish.1'];
 
 const REACH = 2; // pixels of the reduced photo that the guided filter reaches beyond a pixel's own
 
@@ -53,7 +53,7 @@ export class Enhancer {
   }
 
   number(value) {
-    return this.tensor('float64', Float64Array.of(value), []);
+    return this.tensor('float32', Float32Array.of(value), []);
   }
 
   indices(values) {
@@ -117,20 +117,19 @@ export class Enhancer {
   /** The controls, settled for a photo; null where it is left as it is. */
   async settle(decision, controls) {
     if (controls.strength === 0 || decision.black) return null;
-    const given = controls.exposure !== null ? 'exposure' : controls.strength === 'auto' ? 'auto' : 'strength';
     const shared = {
       denoise: this.number(controls.denoise),
       highlight_guard: this.number(controls.highlight_guard),
     };
-    const found = await this.run(`settle.${given}`, {
+    const found = await this.run('settle', {
       ...decision.preview,
       ...shared,
       colour_guard: this.number(controls.colour_guard),
-      strength: this.number(controls.strength === 'auto' ? 1 : controls.strength),
-      exposure: this.number(controls.exposure ?? 0),
+      strength: this.number(controls.strength === 'auto' ? -1 : controls.strength),
+      exposure: this.number(controls.exposure ?? -1),
     });
     if (found.share.data[0] === 0) return null;
-    return { strength: found.share, gain: found.gain, correction: found.correction, ...shared };
+    return { strength: found.share, gain: found.gains, correction: found.corrections, ...shared };
   }
 
   /** By how much the network sees a photo reduced. */

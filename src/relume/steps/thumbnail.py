@@ -63,11 +63,39 @@ def _of_integers(image: Array, shape: tuple[int, int], alpha: Array | None) -> A
 
         sums = _sums(xp, lambda rows: image[..., rows, :] * opacity(rows), bounds)
         weights = _sums(xp, opacity, bounds)
-        unseen = weights == 0
-        sums = xp.where(unseen, xp.sum(sums, axis=(-2, -1), keepdims=True), sums)
-        weights = xp.where(unseen, xp.sum(weights), weights)
+    return weighed_means(sums, weights, top)
+
+
+def weighed_means(sums: Array, weights: Array, top: int) -> Array:
+    """The thumbnail from the sums of its cells, float32; cells of weight 0 get the mean of the others.
+
+    Args:
+        sums: of weighed whole numbers, ... x rows x columns.
+        weights: sums of the weights, rows x columns, not all 0.
+        top: the whole number that stands for 1.
+    """
+    xp = namespace(sums)
+    unseen = weights == 0
+    sums = xp.where(unseen, xp.sum(sums, axis=(-2, -1), keepdims=True), sums)
+    weights = xp.where(unseen, xp.sum(weights), weights)
     means = xp.astype(sums, xp.float64) / xp.astype(weights * top, xp.float64)
     return xp.astype(means, xp.float32)
+
+
+def row_of_cells(rows_3HW: Array, opacity_HW: Array, index_T: Array) -> tuple[Array, Array]:
+    """Sums for one row of the cells that `thumbnail` has of integers, for hosts that keep photos by rows.
+
+    Args:
+        rows_3HW: the photo's rows that lie in these cells, whole numbers as float64.
+        opacity_HW: their opacity as whole numbers, 1 everywhere for photos without.
+        index_T: 0, 1, 2 and so on, int64; as many as the thumbnail has columns.
+
+    Returns:
+        Sums of the values, each times its opacity, 3 x T; and of the opacity. All are exact.
+    """
+    xp = namespace(rows_3HW)
+    member_WT = xp.matrix_transpose(_membership(rows_3HW, -1, index_T))
+    return xp.sum(rows_3HW * opacity_HW, axis=-2) @ member_WT, xp.sum(opacity_HW, axis=-2) @ member_WT
 
 
 def averaged(image: Array, rows_S: Array, columns_T: Array) -> Array:

@@ -1,7 +1,7 @@
-"""The steps around a network as ONNX graphs, for hosts without Python: the page's private mode in a browser.
+"""The steps around a network as the page's private mode runs them: on tiles of pixels of 8 bits.
 
-They are traced from the one source, `relume.steps`, and hold no weights: what a model is comes as inputs. A
-host cuts a photo into tiles and hands them on; everything that is computed on pixels is in a graph. The
+As `relume.lab.graphs`, but a photo is never held as floats: it comes and goes in integers, row by row of the
+thumbnail and tile by tile. The page cuts and joins; everything that is computed on pixels is in a graph. The
 glue here stands for `relume.look.render` and does what that does.
 """
 
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from relume.colour import luma
-from relume.lab.export import traced
-from relume.steps.controls import Adjustment, Change, Inputs, adjust, settle
+from relume.lab.graphs import traced_step
+from relume.lab.tracing import trace
+from relume.steps.controls import Adjustment, Change, adjust
 from relume.steps.guided_filter import area_mean, interleaved, model_of, transfer
 from relume.steps.thumbnail import row_of_cells, weighed_means
 
@@ -39,20 +40,19 @@ class _Step:
     sizes: Mapping[str, Any]
 
 
-def step_graphs() -> dict[str, bytes]:
+def page_graphs() -> dict[str, bytes]:
     """The serialised graphs by name.
 
     - `cells`: rows of pixels to the sums of one row of the thumbnail's cells.
     - `overview`: those sums to the thumbnail that the global pass sees.
     - `part`: rows and columns of an image by their numbers, which may repeat.
-    - `settle.auto`, `settle.exposure`, `settle.strength`: the controls, settled on what the network makes of
-      the thumbnail; which of them depends on what the user gave.
+    - `settle`: that of `relume.lab.graphs`.
     - `prepare.1`, `prepare.2`: pixels of a tile to what the local pass sees of it, reduced by the factor.
     - `finish.1`, `finish.2`: what the local pass returned to pixels of full resolution.
     """
+    graphs = {name: trace(step.module, step.inputs, step.outputs, step.sizes) for name, step in _steps()}
     return {
-        name: traced(step.module.eval(), dict(step.inputs), list(step.outputs), dict(step.sizes))
-        for name, step in _steps()
+        name: graph.SerializeToString() for name, graph in {**graphs, "settle": traced_step("settle")}.items()
     }
 
 
@@ -68,8 +68,6 @@ def _steps() -> Iterator[tuple[str, _Step]]:
             {"image": {1: _FREE, 2: _FREE, 3: _FREE}, "rows": {0: _FREE}, "columns": {0: _FREE}},
         ),
     )
-    for kind in ("auto", "exposure", "strength"):
-        yield f"settle.{kind}", _settle(kind)
     for factor in FACTORS:
         yield f"prepare.{factor}", _prepare(factor)
         yield f"finish.{factor}", _finish(factor)
@@ -102,46 +100,6 @@ def _overview() -> _Step:
 class _Part(nn.Module):
     def forward(self, image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         return _part(image, rows, columns)
-
-
-class _Settle(nn.Module):
-    def __init__(self, given: str) -> None:
-        super().__init__()
-        self.given = given
-
-    def forward(
-        self,
-        before: Tensor,
-        after: Tensor,
-        local_gain: Tensor,
-        denoise: Tensor,
-        highlight_guard: Tensor,
-        colour_guard: Tensor,
-        strength: Tensor,
-        exposure: Tensor,
-    ) -> tuple[Tensor, ...]:
-        controls = Inputs(
-            denoise,
-            highlight_guard,
-            colour_guard,
-            "auto" if self.given == "auto" else strength,
-            exposure if self.given == "exposure" else None,
-        )
-        found = settle(controls, Change(before[0], after[0], local_gain[0]))
-        # Every input is used, so that hosts call all three graphs alike.
-        unused = 0 * (strength + exposure)
-        correction: Any = found.correction_C
-        return found.strength + unused, found.gain_C, correction
-
-
-def _settle(given: str) -> _Step:
-    images = {"before": _image(48, 40) * 0.2, "after": _image(48, 40), "local_gain": _image(48, 40)[:, :1]}
-    numbers = {name: torch.tensor(0.5).double() for name in _NUMBERS}
-    sizes = {name: {2: _FREE, 3: _FREE} for name in images} | dict.fromkeys(numbers)
-    return _Step(_Settle(given), images | numbers, ("share", "gain", "correction"), sizes)
-
-
-_NUMBERS = ("denoise", "highlight_guard", "colour_guard", "strength", "exposure")
 
 
 class _Prepare(nn.Module):
@@ -225,7 +183,8 @@ def _finish(factor: int) -> _Step:
         "gain": torch.tensor([2.0, 3.0, 4.0]).double(),
         "correction": torch.ones(3).double(),
     }
-    inputs |= {name: torch.tensor(0.5).double() for name in ("strength", "denoise", "highlight_guard")}
+    inputs |= {"strength": torch.tensor(0.5).double()}
+    inputs |= {name: torch.tensor(0.5) for name in ("denoise", "highlight_guard")}
     inputs["grey"] = torch.zeros(())
     sizes: dict[str, Any] = dict.fromkeys(inputs)
     sizes |= {name: {2: _FREE, 3: _FREE} for name in ("image", "enhanced", "local_gain")}

@@ -65,20 +65,18 @@ def test_thumbnails_are_exact(size: tuple[int, int], opaque: bool) -> None:
     ids=str,
 )
 def test_controls_settle_as_they_do(controls: Controls) -> None:
-    kind = "exposure" if controls.exposure is not None else "strength"
-    kind = "auto" if controls.strength == "auto" and controls.exposure is None else kind
     seen = change(40, 56)
     wanted = settle(controls, seen)
     share, gain, correction = run(
-        f"settle.{kind}",
+        "settle",
         before=seen.before[None],
         after=seen.after[None],
         local_gain=seen.local_gain[None],
-        denoise=np.float64(controls.denoise),
-        highlight_guard=np.float64(controls.highlight_guard),
-        colour_guard=np.float64(controls.colour_guard),
-        strength=np.float64(1 if controls.strength == "auto" else controls.strength),
-        exposure=np.float64(controls.exposure or 0),
+        denoise=np.float32(controls.denoise),
+        highlight_guard=np.float32(controls.highlight_guard),
+        colour_guard=np.float32(controls.colour_guard),
+        strength=np.float32(-1 if controls.strength == "auto" else controls.strength),
+        exposure=np.float32(-1 if controls.exposure is None else controls.exposure),
     )
     np.testing.assert_allclose(share, wanted.strength, rtol=1e-5, err_msg=AGAIN)
     np.testing.assert_allclose(gain, wanted.gain_C, rtol=1e-4, err_msg=AGAIN)
@@ -94,8 +92,8 @@ def settled(grey: bool) -> dict[str, Any]:
         "gain": ADJUSTMENT.gain_C,
         "correction": ADJUSTMENT.correction_C,
         "strength": np.float64(ADJUSTMENT.strength),
-        "denoise": np.float64(ADJUSTMENT.denoise),
-        "highlight_guard": np.float64(ADJUSTMENT.highlight_guard),
+        "denoise": np.float32(ADJUSTMENT.denoise),
+        "highlight_guard": np.float32(ADJUSTMENT.highlight_guard),
         "grey": np.float32(grey),
     }
 
