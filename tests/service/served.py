@@ -70,4 +70,4 @@ def serving(*options: object, env: dict[str, str] | None = None, stopped: int = 
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
-    assert (process.returncode, said) == (stopped, "")
+    assert (process.returncode, said) == (stopped, ""), f"{process.returncode}: {said[-3000:]}"

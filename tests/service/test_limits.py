@@ -19,7 +19,9 @@ import pytest
 from PIL import Image
 
 from relume.errors import ExitCode, UsageError
+from relume.service.body import Account, Ledger
 from relume.service.options import LEAST, OWN, ServiceOptions, is_loopback
+from relume.service.problems import Problem
 from service.served import SMALL, Served, serving
 from service.test_service import Night, assert_problem
 
@@ -241,6 +243,8 @@ def test_other_sites_ask_only_where_they_are_named(night: Night) -> None:
             answer = client.post("/enhance", content=night(), headers=headers)
             assert answer.status_code == (200 if allowed else 403)
             assert (answer.headers.get("access-control-allow-origin") == site) is allowed
+            asked = {"origin": site, "access-control-request-method": "POST"}
+            assert client.options("/enhance", headers=asked).status_code == (200 if allowed else 400)
 
 
 def refused(*arguments: str) -> tuple[int, str]:
@@ -272,6 +276,22 @@ def test_options_are_checked() -> None:
     assert is_loopback("::1")
     assert not is_loopback("192.168.1.2")
     assert not is_loopback("example.org")
+
+
+def test_bytes_on_their_way_have_a_limit_together() -> None:
+    ledger = Ledger(100)
+    first, second = Account(ledger), Account(ledger)
+    first.add(60)
+    second.add(40)
+    with pytest.raises(Problem) as refused:
+        second.add(1)
+    assert refused.value.status == 429
+    assert int(refused.value.headers["Retry-After"]) >= 1
+    first.release()
+    second.add(60)
+    second.release()
+    second.release()
+    assert ledger.held == 0
 
 
 # Nothing stays
