@@ -35,6 +35,7 @@ class Outcome:
         notes: what reading or writing had to change.
         error: why it failed.
         frames: pictures of a clip; None of a photo.
+        left_alone: the photo's own file is the result.
     """
 
     job: Job
@@ -46,11 +47,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     error: RelumeError | None = None
     frames: int | None = None
-
-    @property
-    def left_alone(self) -> bool:
-        """Whether the photo's own file is the result."""
-        return any(note.startswith(_LEFT_ALONE) for note in self.notes)
+    left_alone: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """One flat, JSON-ready record."""
@@ -105,7 +102,7 @@ class Result:
             OutputUnwritable: what `write_photo` refuses; in place, a file that holds more than relume writes.
         """
         output = self.output
-        if self._stays(target, format):
+        if self.stays(target, format):
             if not output.in_place:
                 make_folder(target.parent)
                 copy_photo(self.source, target)
@@ -131,7 +128,7 @@ class Result:
     def encode(self) -> tuple[bytes, tuple[str, ...]]:
         """The bytes of an image file, and notes as for `write`."""
         output = self.output
-        if self._stays(None, output.format):
+        if self.stays(None, output.format):
             own = self.source if isinstance(self.source, bytes) else self.source.read_bytes()
             return own, (_LEFT_ALONE,)
         encoded, notes = encode_photo(
@@ -139,7 +136,7 @@ class Result:
         )
         return encoded, self._noted(notes)
 
-    def _stays(self, target: Path | None, format: str) -> bool:  # noqa: A002
+    def stays(self, target: Path | None, format: str) -> bool:  # noqa: A002
         """Whether the photo's own file is the result."""
         if self.enhanced is not self.photo or self.output.strip or self.output.quality is not None:
             return False
@@ -165,6 +162,7 @@ class Done:
     bits: int
     notes: tuple[str, ...]
     frames: int | None = None
+    left_alone: bool = False
 
 
 def run_batch(jobs: Sequence[Job], output: Output, enhance: Callable[[Photo], Photo]) -> Generator[Outcome]:
@@ -211,6 +209,7 @@ def run_jobs(
                 done.bits,
                 done.notes,
                 frames=done.frames,
+                left_alone=done.left_alone,
             )
 
 
@@ -221,12 +220,14 @@ def _run(job: Job, output: Output, enhance: Callable[[Photo], Photo]) -> Done:
     photo = read_photo(job.source, max_pixels=output.max_pixels)
     done_before = output.in_place and not output.again and is_stamped(photo)
     if done_before and (not output.strip or is_bare(photo)):
-        return Done(photo.width, photo.height, photo.bits, (_DONE_BEFORE,))
+        return Done(photo.width, photo.height, photo.bits, (_DONE_BEFORE,), left_alone=True)
     enhanced = photo if done_before else enhance(photo)
     by_source = output.in_place or job.target.suffix.lower() not in WRITABLE_SUFFIXES
     format_name = output.format or (photo.format if by_source else "")
-    notes = Result(photo, enhanced, job.source, output).write(job.target, format_name)
-    return Done(enhanced.width, enhanced.height, enhanced.bits, notes)
+    result = Result(photo, enhanced, job.source, output)
+    notes = result.write(job.target, format_name)
+    left_alone = result.stays(job.target, format_name)
+    return Done(enhanced.width, enhanced.height, enhanced.bits, notes, left_alone=left_alone)
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:

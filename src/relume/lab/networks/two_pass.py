@@ -42,9 +42,7 @@ TARGET_MEAN = 0.45
 MEAN_FLOOR = 1 / 510
 """Half a step of 8 bits: below this a thumbnail's mean says nothing."""
 
-_OVERVIEW_STEP = 16
-
-STRIDE = 8
+_STRIDE = 8
 """Pixels of the overview along each side of a cell of the grid."""
 
 STEEPEST = math.log(5.0)
@@ -104,7 +102,7 @@ class GlobalPass(nn.Module):
         """Decide for whole photos.
 
         Args:
-            overview_BCST: area average of each photo, in [0, 1]; sides are multiples of `STRIDE`.
+            overview_BCST: area average of each photo, in [0, 1]; sides are multiples of 8.
         """
         mean_B111 = overview_BCST.mean((1, 2, 3), keepdim=True).clamp_min(MEAN_FLOOR)
         fine_BFGG = self.fine(torch.log1p(overview_BCST / mean_B111))
@@ -351,8 +349,8 @@ class TwoPass(Network):
         dropout: Share = 0.1,
     ) -> None:
         super().__init__()
-        if overview_size % _OVERVIEW_STEP:
-            raise ValueError(f"an overview of {overview_size} pixels is no multiple of {_OVERVIEW_STEP}")
+        if overview_size % (2 * _STRIDE):
+            raise ValueError(f"an overview of {overview_size} pixels is not a multiple of {2 * _STRIDE}")
         self.overview_size = overview_size
         self.global_pass = GlobalPass(condition, global_width, dropout, knots)
         self.local_pass = LocalPass(tuple(widths), tuple(depths), condition, modulated_from)
