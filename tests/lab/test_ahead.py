@@ -13,10 +13,10 @@ import torch
 from relume.errors import DataError
 from relume.lab.data.paired import PairedCrops, load_pairs, training_and_validation
 from relume.lab.recipe import Data, Phase, Recipe
+from relume.lab.run import Run
 from relume.lab.training import timing
 from relume.lab.training.ahead import Ahead, pick_workers
 from relume.lab.training.loop import train
-from relume.lab.training.tracker import read_metrics
 
 needs_fork = pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods(), reason="workers are forked"
@@ -73,7 +73,7 @@ def test_a_run_with_workers_learns_the_same(tiny_root: Path, tiny_recipe: Recipe
     recipe = replace(tiny_recipe, precision="float32")
     for name, workers in (("thread", 0), ("workers", 2)):
         train(recipe, tiny_root, tmp_path / name, device="cpu", quiet=True, workers=workers)
-    one, other = (read_metrics(tmp_path / name)[-1] for name in ("thread", "workers"))
+    one, other = (Run(tmp_path / name).metrics()[-1] for name in ("thread", "workers"))
     assert one["psnr"] == pytest.approx(other["psnr"], abs=0.1)
 
 

@@ -27,10 +27,9 @@ from relume.lab.methods.unsupervised import Unsupervised, quartered, quarters
 from relume.lab.networks import build
 from relume.lab.recipe import Phase, Recipe
 from relume.lab.recipes import get_recipe
-from relume.lab.run import load_run
+from relume.lab.run import Run, load_run
 from relume.lab.training.checkpoint import load_checkpoint
 from relume.lab.training.loop import train
-from relume.lab.training.tracker import read_metrics
 
 STUDENT = {"width": 16, "groups": [1, 1, 1], "blocks": 1}
 TEACHERS: dict[str, Any] = {
@@ -250,7 +249,7 @@ def test_a_run_without_targets(tiny_root: Path, tiny_recipe: Recipe, tmp_path: P
         phases=(Phase(2, 32, 2),),
     )
     train(recipe, tiny_root, tmp_path, device="cpu", quiet=True)
-    rows = [row for row in read_metrics(tmp_path) if row["kind"] == "train"]
+    rows = [row for row in Run(tmp_path).metrics() if row["kind"] == "train"]
     assert {"imitation", "exposures", "quarters"} <= set(rows[0])
     assert not any("teacher" in name for name in load_checkpoint(tmp_path)["method"])
 

@@ -19,13 +19,12 @@ from relume.lab.bench import as_csv, measure, table
 from relume.lab.networks import build
 from relume.lab.recipe import Optimizer, Phase, Recipe
 from relume.lab.recipes import find_recipe
-from relume.lab.run import keep_small
+from relume.lab.run import Run
 from relume.lab.training import loop, scores
 from relume.lab.training.checkpoint import load_checkpoint
 from relume.lab.training.learner import Learner
 from relume.lab.training.loop import train
 from relume.lab.training.timing import Timings, fitted
-from relume.lab.training.tracker import read_metrics
 
 
 @pytest.mark.parametrize("size", [(24, 31), (64, 48)])
@@ -133,7 +132,7 @@ def test_a_run_of_given_minutes_is_repeated_by_its_recipe(
     train(tiny_recipe, tiny_root, tmp_path / "timed", device="cpu", quiet=True, minutes=1.0)
     resolved = find_recipe(str(tmp_path / "timed" / "recipe.json"))
     assert 8 < resolved.steps < 20
-    rows = [row for row in read_metrics(tmp_path / "timed") if row["kind"] == "train"]
+    rows = [row for row in Run(tmp_path / "timed").metrics() if row["kind"] == "train"]
     assert rows[-1]["step"] == resolved.steps
     assert rows[-1]["crop"] == 32
     assert rows[-1]["lr"] < resolved.optimizer.lr / 20
@@ -146,7 +145,7 @@ def test_files_are_split_at_a_limit(tiny_root: Path, tiny_recipe: Recipe, tmp_pa
     train(replace(tiny_recipe, phases=(Phase(1, 16, 1),)), tiny_root, tmp_path, device="cpu", quiet=True)
     whole = (tmp_path / "weights.safetensors").read_bytes()
     limit = len(whole) * 2 // 3
-    keep_small(tmp_path, limit)
+    Run(tmp_path).keep_small(limit)
     assert max(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) <= limit
     assert not (tmp_path / "weights.safetensors").exists()
     pieces = sorted(tmp_path.glob("weights.safetensors.*"))

@@ -23,8 +23,8 @@ from relume.lab.networks import build
 from relume.lab.networks.autoencoder import CBAM, Autoencoder
 from relume.lab.networks.cost import count_macs, count_parameters
 from relume.lab.recipe import Phase, Recipe
+from relume.lab.run import Run
 from relume.lab.training.loop import train
-from relume.lab.training.tracker import read_metrics
 from shared import Result
 
 NARROW = {"widths": [8, 16, 16, 24, 24], "head": 8}
@@ -287,7 +287,7 @@ def test_a_short_run_of_the_recipe(tiny_root: Path, tmp_path: Path, relume: Call
     assert done.code == 0, done.err
     assert sum(value.numel() for value in load_file(run / "weights.safetensors").values()) > 9.6e6
     terms = {"mse", "ssim", *(f"mirror_{scale}" for scale in range(1, 5))}
-    assert terms <= set(read_metrics(run)[0])
+    assert terms <= set(Run(run).metrics()[0])
 
 
 def test_crops_that_the_levels_do_not_divide_are_refused() -> None:
@@ -409,7 +409,7 @@ def test_a_run_tells_its_method_how_far_it_is(tiny_root: Path, tiny_recipe: Reci
     steady = replace(recipe, method_options={**recipe.method_options, "fade": False})
     train(steady, tiny_root, tmp_path / "steady", device="cpu", quiet=True)
     fading, steady_rows = (
-        [row["mirror_1"] for row in read_metrics(tmp_path / name) if row["kind"] == "train"]
+        [row["mirror_1"] for row in Run(tmp_path / name).metrics() if row["kind"] == "train"]
         for name in ("fading", "steady")
     )
     shares = [ours / theirs for ours, theirs in zip(fading, steady_rows, strict=True)]

@@ -24,12 +24,11 @@ from relume.lab.methods.pooled import SIDE, PooledFeatures
 from relume.lab.networks import build
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe, Source, override
 from relume.lab.recipes import get_recipe
-from relume.lab.run import load_run
+from relume.lab.run import Run, load_run
 from relume.lab.teachers import NetworkTeacher, load_teacher
 from relume.lab.training import loop
 from relume.lab.training.loop import Trainer, train
 from relume.lab.training.schedule import LearningRate
-from relume.lab.training.tracker import read_metrics
 
 STUDENT = {"width": 16, "groups": [1, 1, 1], "blocks": 1}
 SEVEN = {
@@ -97,7 +96,7 @@ def test_all_seven_terms_both_teachers_and_the_discriminator(
     recipe: Recipe, tiny_root: Path, tmp_path: Path
 ) -> None:
     train(recipe, tiny_root, tmp_path / "run", device="cpu", quiet=True)
-    rows = [row for row in read_metrics(tmp_path / "run") if row["kind"] == "train"]
+    rows = [row for row in Run(tmp_path / "run").metrics() if row["kind"] == "train"]
     assert set(SEVEN) | {"imitation-illumination", "discriminator", "lr_discriminator"} <= set(rows[0])
     terms = [*SEVEN, "imitation-illumination"]
     assert rows[0]["loss"] == pytest.approx(sum(rows[0][term] for term in terms))
@@ -222,7 +221,7 @@ def test_resume_in_the_middle_of_a_phase_restores_both_players(
     assert all(torch.equal(first["method"][name], second["method"][name]) for name in first["method"])
     assert (first["rate"], first["adversary"]["rate"]) == (second["rate"], second["adversary"]["rate"])
     rates = [
-        [row["lr"] for row in read_metrics(run) if row["kind"] == "train"]
+        [row["lr"] for row in Run(run).metrics() if row["kind"] == "train"]
         for run in (tmp_path / "whole", halved)
     ]
     assert rates[0] == rates[1]

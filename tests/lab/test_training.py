@@ -21,11 +21,11 @@ from relume.lab.data.paired import LoadedPair, PairedCrops, load_pairs, training
 from relume.lab.methods import build_method
 from relume.lab.plots import plot_runs
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe, override
+from relume.lab.run import Run
 from relume.lab.training import loop
 from relume.lab.training.checkpoint import load_checkpoint, save_checkpoint
 from relume.lab.training.learner import Learner
 from relume.lab.training.loop import train
-from relume.lab.training.tracker import read_metrics
 from relume.lab.training.validation import validate
 from relume.lab.weights import load_weights
 
@@ -44,7 +44,7 @@ def test_a_run_folder_holds_all_that_a_run_is(tiny_root: Path, tiny_recipe: Reci
     assert {"recipe.json", "environment.json", "metrics.jsonl", "samples", "weights.safetensors"} <= {
         path.name for path in run.iterdir()
     }
-    rows = read_metrics(run)
+    rows = Run(run).metrics()
     training = [row for row in rows if row["kind"] == "train"]
     validation = [row for row in rows if row["kind"] == "validation"]
     assert [row["step"] for row in training] == [2, 4, 6, 8]
@@ -79,8 +79,8 @@ def test_resume_ends_in_the_same_weights(
     train(tiny_recipe, tiny_root, broken, device="cpu", quiet=True, resume=started)
     expected, resumed = weights_of(whole), weights_of(broken)
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)
-    strip = [{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(whole)]
-    assert [{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(broken)] == strip
+    strip = [{k: v for k, v in row.items() if k != "seconds"} for row in Run(whole).metrics()]
+    assert [{k: v for k, v in row.items() if k != "seconds"} for row in Run(broken).metrics()] == strip
 
 
 def test_a_run_is_never_overwritten_or_resumed_differently(
@@ -97,12 +97,12 @@ def test_a_cut_off_row_of_metrics_does_not_stop_a_resume(
     tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
     train(tiny_recipe, tiny_root, tmp_path, device="cpu", quiet=True)
-    rows = read_metrics(tmp_path)
+    rows = Run(tmp_path).metrics()
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_text(metrics.read_text()[:-20])
-    assert read_metrics(tmp_path) == rows[:-1]
+    assert Run(tmp_path).metrics() == rows[:-1]
     train(tiny_recipe, tiny_root, tmp_path, device="cpu", quiet=True, resume=True)
-    assert read_metrics(tmp_path) == rows[:-1]
+    assert Run(tmp_path).metrics() == rows[:-1]
 
 
 def test_float16_scales_its_gradients(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_wrong_options_and_folders_are_named(tiny_root: Path, tiny_recipe: Recip
 def test_training_learns(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
     recipe = replace(tiny_recipe, phases=(Phase(60, 32, 4),), log_every=10, validate_every=60, average=0.9)
     train(recipe, tiny_root, tmp_path, device="cpu", quiet=True)
-    losses = [row["loss"] for row in read_metrics(tmp_path) if row["kind"] == "train"]
+    losses = [row["loss"] for row in Run(tmp_path).metrics() if row["kind"] == "train"]
     assert losses[-1] < 0.8 * losses[0]
 
 
@@ -332,7 +332,7 @@ def test_the_loss_of_validation_is_logged_and_lowers_the_rate(
     plateau = Optimizer(warmup=0, schedule="plateau", plateau_patience=0, plateau_threshold=1.0)
     recipe = replace(tiny_recipe, optimizer=plateau, validate_every=2, log_every=1)
     train(recipe, tiny_root, tmp_path, device="cpu", quiet=True)
-    rows = read_metrics(tmp_path)
+    rows = Run(tmp_path).metrics()
     assert all(row["loss"] > 0 for row in rows if row["kind"] == "validation")
     rates = [row["lr"] / plateau.lr for row in rows if row["kind"] == "train"]
     assert rates == pytest.approx([1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25])

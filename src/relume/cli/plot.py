@@ -23,10 +23,10 @@ def plot(
     require_laboratory()
     lend_folder_to_matplotlib()
     from relume.lab.plots import plot_runs
-    from relume.lab.run import load_recipe
+    from relume.lab.run import Run
 
     for run in runs:
-        load_recipe(run)  # so that a run that is missing is told, and not its picture's folder
+        Run(run).recipe()  # so that a run that is missing is told, and not its picture's folder
     target = out or runs[0] / "curves.png"
     check_target(target, [])
     write_file(target, plot_runs(runs, target.suffix))

@@ -75,12 +75,12 @@ def train(
         typer.echo(to_json(chosen), nl=False)
         return
     require_laboratory()
-    from relume.lab.run import keep_small, recipe_to_resume
+    from relume.lab.run import Run
     from relume.lab.training.loop import train as run_training
 
     folder = out or Path("runs") / chosen.name
     if resume and not changes:
-        chosen = recipe_to_resume(folder, chosen)
+        chosen = Run(folder).recipe_to_resume(chosen)
     if allow_download:
         fetch_classifiers([chosen])
     prepare()
@@ -95,5 +95,5 @@ def train(
         workers=workers,
     )
     if max_file_mib:
-        keep_small(folder, max_file_mib << 20)
+        Run(folder).keep_small(max_file_mib << 20)
     report(f"wrote {weights}", quiet=quiet)

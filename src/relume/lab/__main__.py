@@ -15,7 +15,7 @@ from relume.errors import ExitCode, RelumeError
 from relume.files import write_file
 from relume.lab.bench import as_csv, measure, table
 from relume.lab.recipes import RECIPES, find_recipe
-from relume.lab.run import keep_small
+from relume.lab.run import Run
 from relume.lab.training.loop import train
 
 
@@ -59,7 +59,7 @@ def _train(given: argparse.Namespace) -> None:
     how = {"device": given.device, "resume": given.resume, "quiet": given.quiet, "minutes": given.minutes}
     train(recipe, given.data, run, workers=given.workers, **how)
     if given.max_file_mib:
-        keep_small(run, given.max_file_mib << 20)
+        Run(run).keep_small(given.max_file_mib << 20)
 
 
 def _bench(given: argparse.Namespace) -> None:

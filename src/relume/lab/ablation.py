@@ -20,12 +20,9 @@ from relume.evaluate.report import markdown_table
 from relume.files import write_file
 from relume.lab.data.paired import load_pairs, training_and_validation
 from relume.lab.recipe import Recipe, override
-from relume.lab.run import CHECKPOINT, ENVIRONMENT, WEIGHTS, check_recipe, load_run
+from relume.lab.run import Run
 from relume.lab.training.loop import train
-from relume.lab.training.tracker import read_metrics
 from relume.lab.training.validation import SCORES, validate
-
-RESULT = "result.json"
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ def run_grid(
     diverged: list[TrainingDiverged] = []
     for seed in seeds:
         for cell in grid.cells:
-            run = run_folder(folder, cell, seed)
+            run = Run(run_folder(folder, cell, seed))
             try:
                 result = _run(grid.cell(cell, seed, changes), cell, root, run, device, quiet)
             except TrainingDiverged as error:
@@ -134,19 +131,19 @@ def run_grid(
         raise diverged[0]
 
 
-def _run(recipe: Recipe, cell: str, root: Path, run: Path, device: str, quiet: bool) -> Result:
-    check_recipe(run, recipe)
-    path = run / RESULT
+def _run(recipe: Recipe, cell: str, root: Path, run: Run, device: str, quiet: bool) -> Result:
+    run.check_recipe(recipe)
+    path = run.result_file
     if not path.exists():
-        if not (run / WEIGHTS).exists():
-            train(recipe, root, run, device=device, resume=(run / CHECKPOINT).exists(), quiet=quiet)
+        if not run.is_finished:
+            train(recipe, root, run.folder, device=device, resume=run.is_begun, quiet=quiet)
         write_file(path, json.dumps(asdict(_score(recipe, cell, root, run)), indent=2) + "\n")
     return _read_result(path)
 
 
 def finished(grid: Grid, folder: Path) -> list[Result]:
     """Every result that a grid has left in a folder so far, by seed and cell."""
-    results = [_read_result(path) for path in folder.glob(f"*/{RESULT}")]
+    results = [_read_result(path) for path in folder.glob(f"*/{Run(folder).result_file.name}")]
     order = {cell: place for place, cell in enumerate(grid.cells)}
     own = [result for result in results if result.cell in order]
     return sorted(own, key=lambda result: (result.seed, order[result.cell]))
@@ -175,16 +172,16 @@ def _read_result(path: Path) -> Result:
     return Result(**json.loads(path.read_text()))
 
 
-def _score(recipe: Recipe, cell: str, root: Path, run: Path) -> Result:
-    _, network = load_run(run)
+def _score(recipe: Recipe, cell: str, root: Path, run: Run) -> Result:
+    network = run.network()
     pairs = load_pairs(training_and_validation(root, recipe.data)[1])
     scores = validate(network, pairs, torch.device("cpu"))
-    environment = json.loads((run / ENVIRONMENT).read_text())
+    environment = run.environment()
     return Result(
         cell,
         recipe.seed,
         recipe.steps,
-        read_metrics(run)[-1]["seconds"],
+        run.metrics()[-1]["seconds"],
         images=len(pairs),
         **{name: scores[name] for name in SCORES},
         **{key: environment[key] for key in ("processor", "threads", "torch")},

@@ -13,7 +13,7 @@ from relume.evaluate.candidates import Candidate
 from relume.evaluate.protocol import to_8_bits
 from relume.lab.networks import build
 from relume.lab.networks.cost import count_parameters
-from relume.lab.run import RECIPE, WEIGHTS, load_run
+from relume.lab.run import Run, load_run
 from relume.lab.training.validation import enhance_array
 from relume.lab.weights import load_weights
 
@@ -25,7 +25,7 @@ def of_run(run: Path) -> Candidate:
         ModelError, UsageError: as `load_run`.
     """
     recipe, network = load_run(run)
-    candidate = _of_network(run.resolve().name, network, (run / RECIPE, run / WEIGHTS))
+    candidate = _of_network(run.resolve().name, network, (Run(run).recipe_file, Run(run).weights_file))
     return replace(candidate, trained_on=tuple(trained_on(asdict(recipe))))
 
 

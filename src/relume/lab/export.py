@@ -19,7 +19,7 @@ from relume.errors import DataError, ModelError, UsageError
 from relume.files import make_folder, write_file
 from relume.lab.networks.cost import count_macs, count_parameters
 from relume.lab.networks.two_pass import Decision, TwoPass, place, step
-from relume.lab.run import ENVIRONMENT, RECIPE, load_run
+from relume.lab.run import Run, load_run
 from relume.lab.tracing import SIZES, trace
 from relume.models import Card, graph_names
 from relume.models.engines import OnnxEngine
@@ -76,8 +76,8 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
                 "largest_difference": round(difference, 6),
             }
         ],
-        recipe=json.loads((run / RECIPE).read_text()),
-        environment=json.loads((run / ENVIRONMENT).read_text()),
+        recipe=json.loads(Run(run).recipe_file.read_text()),
+        environment=Run(run).environment(),
         **{"summary": "", **{key: about[key] for key in told if key in about}},
     )
     make_folder(folder)

@@ -23,7 +23,7 @@ from relume.lab.losses.mirror import standardise
 from relume.lab.methods import build_method
 from relume.lab.methods.mirror import Mirror
 from relume.lab.networks import build
-from relume.lab.run import load_recipe
+from relume.lab.run import Run
 from relume.lab.training.checkpoint import load_checkpoint
 
 SIZE_RULE = 32
@@ -45,7 +45,7 @@ def load_mirror(run: Path) -> Mirror:
     Raises:
         ModelError: the folder holds no run, no checkpoint, or a run of another method.
     """
-    recipe = load_recipe(run)
+    recipe = Run(run).recipe()
     network = build(recipe.network, recipe.network_options)
     method = build_method(recipe.method, network, recipe.losses, recipe.method_options)
     if not isinstance(method, Mirror):
@@ -170,7 +170,7 @@ def statistics_of_run(run: Path, root: Path) -> list[MapStatistics]:
         ModelError: as for `load_mirror`.
         DataError: data is missing.
     """
-    held_out = load_pairs(training_and_validation(root, load_recipe(run).data)[1])
+    held_out = load_pairs(training_and_validation(root, Run(run).recipe().data)[1])
     return map_statistics(load_mirror(run), [(pair.low_HWC, pair.high_HWC) for pair in held_out])
 
 

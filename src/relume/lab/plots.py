@@ -13,8 +13,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from relume.errors import DataError, UsageError
-from relume.lab.run import load_recipe
-from relume.lab.training.tracker import METRICS, read_metrics
+from relume.lab.run import Run
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
@@ -116,7 +115,7 @@ def plot_runs(runs: Sequence[Path], suffix: str) -> bytes:
     if form not in formats:
         raise UsageError(f"cannot draw a '{suffix}' file", f"Choose one of {', '.join(sorted(formats))}.")
     metrics = {name: _metrics(run) for name, run in _named(runs).items()}
-    changes = {step for run in runs for step in load_recipe(run).resolution_changes}
+    changes = {step for run in runs for step in Run(run).recipe().resolution_changes}
     panels = [panel for panel in PANELS if any(list(_series(panel, rows)) for rows in metrics.values())]
     columns = 2 if len(panels) < 7 else 3
     height = -(-len(panels) // columns)
@@ -145,9 +144,10 @@ def _named(runs: Sequence[Path]) -> dict[str, Path]:
 
 
 def _metrics(run: Path) -> Rows:
-    rows = read_metrics(run)
+    rows = Run(run).metrics()
     if not rows:
-        raise DataError("holds no metrics", "Name the folder of a training run.", path=run / METRICS)
+        remedy = "Name the folder of a training run."
+        raise DataError("holds no metrics", remedy, path=Run(run).metrics_file)
     return rows
 
 

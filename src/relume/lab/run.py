@@ -1,119 +1,196 @@
-"""A run folder: how its files are called, the recipe in it, and the network that a finished run leaves."""
+"""A run folder: what lies in it and where, the recipe in it, and the network that a finished run leaves."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save
 from torch import nn
 
 from relume.errors import ModelError, UsageError
-from relume.files import write_file
+from relume.files import make_folder, write_file
 from relume.lab.networks import build
-from relume.lab.recipe import Recipe, from_json
+from relume.lab.recipe import Recipe, from_json, to_json
 from relume.lab.weights import load_weights
 
-RECIPE = "recipe.json"
-"""What decides the result."""
 
-ENVIRONMENT = "environment.json"
-"""What it ran on."""
+@dataclass(frozen=True)
+class Run:
+    """A run folder; nothing need be in it yet.
 
-CHECKPOINT = "checkpoint.pt"
-"""What a resume needs."""
+    Attributes:
+        folder: where it is.
+    """
 
-WEIGHTS = "weights.safetensors"
-"""The network, when finished."""
+    folder: Path
 
-HALF = "weights-half.safetensors"
-"""The same in half precision, where files have to be small."""
+    @property
+    def recipe_file(self) -> Path:
+        """What decides the result."""
+        return self.folder / "recipe.json"
+
+    @property
+    def environment_file(self) -> Path:
+        """What it ran on."""
+        return self.folder / "environment.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """A row for each entry of the log and each validation."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def events(self) -> Path:
+        """The same for TensorBoard."""
+        return self.folder / "tensorboard"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """What a resume needs."""
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def weights_file(self) -> Path:
+        """The network, when finished."""
+        return self.folder / "weights.safetensors"
+
+    @property
+    def half_file(self) -> Path:
+        """The same in half precision, where files have to be small."""
+        return self.folder / "weights-half.safetensors"
+
+    @property
+    def result_file(self) -> Path:
+        """What a cell of an ablation scored."""
+        return self.folder / "result.json"
+
+    def sample_file(self, step: int) -> Path:
+        """Input, output and target of one held-out image, at a step."""
+        return self.folder / "samples" / f"{step:07d}.jpg"
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it holds what a training run has learnt, finished or not."""
+        return self.checkpoint_file.exists() or self.is_finished
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it holds the trained network."""
+        return self.weights_file.exists()
+
+    def begin(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
+        """Make the folder, and write down what decides the result and what it runs on.
+
+        Raises:
+            OutputUnwritable: no permission, no space.
+        """
+        make_folder(self.folder)
+        write_file(self.recipe_file, to_json(recipe))
+        write_file(self.environment_file, json.dumps(environment, indent=2) + "\n")
+
+    def recipe(self) -> Recipe:
+        """The recipe of a run, finished or not.
+
+        Raises:
+            ModelError: the folder holds no run.
+            UsageError: its recipe is damaged, or of a version with other values.
+        """
+        if not self.recipe_file.exists():
+            reason = "holds no run" if self.folder.is_dir() else "there is no such run"
+            raise ModelError(reason, "Name the folder of a training run.", path=self.folder)
+        return from_json(self.recipe_file.read_text())
+
+    def environment(self) -> dict[str, Any]:
+        """What it ran on."""
+        return json.loads(self.environment_file.read_text())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All rows of its metrics, but for a last one that was cut off; none where there is no file yet."""
+        text = self.metrics_file.read_text() if self.metrics_file.exists() else ""
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+    def recipe_to_resume(self, recipe: Recipe) -> Recipe:
+        """The recipe that the run was started with, changes and all, if it is the same by its name.
+
+        Raises:
+            UsageError: it is damaged.
+        """
+        if not self.is_begun:
+            return recipe
+        kept = self.recipe()
+        return kept if kept.name == recipe.name else recipe
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Make sure that the run, if it is begun, is of this recipe.
+
+        Raises:
+            UsageError: it is of another, or its recipe is damaged.
+        """
+        if self.is_begun and self.recipe() != recipe:
+            raise UsageError(
+                "the run in this folder was started with another recipe",
+                "Make the same changes as then, or name another --out.",
+                path=self.recipe_file,
+            )
+
+    def network(self) -> nn.Module:
+        """The trained network of a finished run.
+
+        Raises:
+            ModelError: the folder holds no finished run, or weights that are damaged or not its network's.
+            UsageError: its recipe is damaged, or of a version with other values.
+        """
+        if not self.folder.is_dir():
+            raise ModelError(
+                "there is no such run", "Train it first, or name another folder.", path=self.folder
+            )
+        if not self.is_finished:
+            remedy = "Train to the end first, or resume with --resume."
+            raise ModelError("holds no finished run", remedy, path=self.folder)
+        recipe = self.recipe()
+        network = build(recipe.network, recipe.network_options).eval()
+        load_weights(self.weights_file, network)
+        return network
+
+    def keep_small(self, limit: int) -> None:
+        """Add weights in half precision to a finished run, and split all files larger than a limit.
+
+        `weights.safetensors` of three pieces becomes `weights.safetensors.000` to `.002`; one after another
+        they are the file again (`cat weights.safetensors.0* > weights.safetensors`).
+
+        Args:
+            limit: bytes of a file, at most.
+
+        Raises:
+            OutputUnwritable: no permission, no space.
+        """
+        state = load_file(self.weights_file)
+        half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+        write_file(self.half_file, save(half))
+        for file in [
+            path for path in self.folder.rglob("*") if path.is_file() and path.stat().st_size > limit
+        ]:
+            with file.open("rb") as content:
+                for number, piece in enumerate(iter(lambda: content.read(limit), b"")):
+                    write_file(file.with_name(f"{file.name}.{number:03d}"), piece)
+            file.unlink()
 
 
 def weights_of(path: Path) -> Path:
     """The file of weights that a run folder or the file itself stands for."""
-    return path / WEIGHTS if path.is_dir() else path
+    return Run(path).weights_file if path.is_dir() else path
 
 
-def load_recipe(run: Path) -> Recipe:
-    """The recipe of a run, finished or not.
-
-    Raises:
-        ModelError: the folder holds no run.
-        UsageError: its recipe is damaged, or of a version with other values.
-    """
-    path = run / RECIPE
-    if not path.exists():
-        reason = "holds no run" if run.is_dir() else "there is no such run"
-        raise ModelError(reason, "Name the folder of a training run.", path=run)
-    return from_json(path.read_text())
-
-
-def holds_run(run: Path) -> bool:
-    """Whether a folder holds what a training run has learnt, finished or not."""
-    return any((run / name).exists() for name in (CHECKPOINT, WEIGHTS))
-
-
-def recipe_to_resume(run: Path, recipe: Recipe) -> Recipe:
-    """The recipe that a run in a folder was started with, changes and all, if it is the same by its name.
-
-    Raises:
-        UsageError: it is damaged.
-    """
-    if not holds_run(run):
-        return recipe
-    kept = load_recipe(run)
-    return kept if kept.name == recipe.name else recipe
-
-
-def check_recipe(run: Path, recipe: Recipe) -> None:
-    """Make sure that a folder's run, if it holds one, is of this recipe.
-
-    Raises:
-        UsageError: it is of another, or its recipe is damaged.
-    """
-    if holds_run(run) and load_recipe(run) != recipe:
-        raise UsageError(
-            "the run in this folder was started with another recipe",
-            "Make the same changes as then, or name another --out.",
-            path=run / RECIPE,
-        )
-
-
-def keep_small(run: Path, limit: int) -> None:
-    """Add weights in half precision to a finished run, and split all files larger than a limit.
-
-    `weights.safetensors` of three pieces becomes `weights.safetensors.000` to `.002`; one after another they
-    are the file again (`cat weights.safetensors.0* > weights.safetensors`).
-
-    Args:
-        run: folder.
-        limit: bytes of a file, at most.
-
-    Raises:
-        OutputUnwritable: no permission, no space.
-    """
-    state = load_file(run / WEIGHTS)
-    half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-    write_file(run / HALF, save(half))
-    for file in [path for path in run.rglob("*") if path.is_file() and path.stat().st_size > limit]:
-        with file.open("rb") as content:
-            for number, piece in enumerate(iter(lambda: content.read(limit), b"")):
-                write_file(file.with_name(f"{file.name}.{number:03d}"), piece)
-        file.unlink()
-
-
-def load_run(run: Path) -> tuple[Recipe, nn.Module]:
+def load_run(folder: Path) -> tuple[Recipe, nn.Module]:
     """The recipe and the trained network of a finished run.
 
     Raises:
-        ModelError: the folder holds no finished run, or weights that are damaged or not its network's.
-        UsageError: its recipe is damaged, or of a version with other values.
+        ModelError, UsageError: as `Run.network`.
     """
-    if not run.is_dir():
-        raise ModelError("there is no such run", "Train it first, or name another folder.", path=run)
-    if not (run / WEIGHTS).exists():
-        raise ModelError("holds no finished run", "Train to the end first, or go on with --resume.", path=run)
-    recipe = load_recipe(run)
-    network = build(recipe.network, recipe.network_options).eval()
-    load_weights(run / WEIGHTS, network)
-    return recipe, network
+    run = Run(folder)
+    network = run.network()
+    return run.recipe(), network

@@ -15,7 +15,7 @@ from relume.errors import ModelError, UsageError
 from relume.lab.capabilities import capabilities
 from relume.lab.data.paired import Batch
 from relume.lab.networks import build
-from relume.lab.run import load_run
+from relume.lab.run import Run
 from relume.lab.weights import load_weights
 
 RANDOM = "random"
@@ -161,7 +161,7 @@ def load_teacher(description: Mapping[str, Any]) -> Teacher:
 
 def _of_run(run: Path) -> nn.Module:
     try:
-        return load_run(run)[1]
+        return Run(run).network()
     except ModelError as error:
         raise ModelError(
             f"the recipe's teacher is this run: {error.reason}",

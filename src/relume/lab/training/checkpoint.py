@@ -10,7 +10,7 @@ import torch
 
 from relume.errors import ModelError
 from relume.files import replacing
-from relume.lab.run import CHECKPOINT
+from relume.lab.run import Run
 
 
 def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
@@ -19,7 +19,7 @@ def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
     Raises:
         OutputUnwritable: no such folder, no permission or space.
     """
-    with replacing(run / CHECKPOINT, durable=True) as file:
+    with replacing(Run(run).checkpoint_file, durable=True) as file:
         try:
             torch.save(dict(state), file)
         except RuntimeError as error:
@@ -35,7 +35,7 @@ def load_checkpoint(run: Path) -> dict[str, Any]:
     Raises:
         ModelError: none there, or damaged.
     """
-    path = run / CHECKPOINT
+    path = Run(run).checkpoint_file
     if not path.exists():
         raise ModelError("there is no checkpoint to resume from", "Start without --resume.", path=path)
     try:

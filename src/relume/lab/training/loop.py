@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import platform
 import time
 from collections.abc import Callable
@@ -24,8 +23,8 @@ from relume.lab.data.packed import Roots
 from relume.lab.data.paired import LoadedPair, PairedCrops, load_training_and_validation
 from relume.lab.methods import build_method
 from relume.lab.networks import build
-from relume.lab.recipe import Phase, Recipe, to_json
-from relume.lab.run import ENVIRONMENT, RECIPE, WEIGHTS, check_recipe, holds_run, weights_of
+from relume.lab.recipe import Phase, Recipe
+from relume.lab.run import Run, weights_of
 from relume.lab.training.ahead import Ahead, pick_workers
 from relume.lab.training.checkpoint import load_checkpoint, save_checkpoint
 from relume.lab.training.device import (
@@ -261,9 +260,7 @@ def train(
         recipe = fitted(timings, recipe, began + 60 * minutes - time.monotonic())
         trainer = Trainer(recipe, trainer.device)
         trainer.method.prepare(data)
-    make_folder(run)
-    write_file(run / RECIPE, to_json(recipe))
-    write_file(run / ENVIRONMENT, json.dumps(_environment(trainer.device), indent=2) + "\n")
+    Run(run).begin(recipe, _environment(trainer.device))
     tracker = Tracker(run, recipe.steps, trainer.step, quiet=quiet)
     try:
         with Interruptions() as interruptions:
@@ -271,8 +268,9 @@ def train(
     finally:
         tracker.close()
         ahead.close()
-    save_weights(run / WEIGHTS, trainer.average.network)
-    return run / WEIGHTS
+    weights = Run(run).weights_file
+    save_weights(weights, trainer.average.network)
+    return weights
 
 
 def _loop(
@@ -313,8 +311,8 @@ def _validates(recipe: Recipe, step: int) -> bool:
 def _check_folder(run: Path, recipe: Recipe, resume: bool) -> None:
     """Refuse to replace a run, or to go on with one of another recipe."""
     if resume:
-        check_recipe(run, recipe)
-    elif holds_run(run):
+        Run(run).check_recipe(recipe)
+    elif Run(run).is_begun:
         raise OutputExists("holds a run already", "Add --resume to go on, or name another --out.", path=run)
 
 
@@ -337,7 +335,8 @@ def _environment(device: torch.device) -> dict[str, Any]:
 def _save_sample(trainer: Trainer, pair: LoadedPair, run: Path) -> None:
     """Input, output and target of one held-out image in one picture, by step."""
     output = enhance_array(trainer.average.network, pair.low_HWC, trainer.device)
-    make_folder(run / "samples")
+    target = Run(run).sample_file(trainer.step)
+    make_folder(target.parent)
     strip, file = np.concatenate([pair.low_HWC, output, pair.high_HWC], axis=1), io.BytesIO()
     Image.fromarray(strip).save(file, "JPEG", quality=90)
-    write_file(run / "samples" / f"{trainer.step:07d}.jpg", file.getvalue())
+    write_file(target, file.getvalue())

@@ -11,16 +11,8 @@ from typing import Any
 
 from relume.errors import TrainingDiverged
 from relume.files import write_file
+from relume.lab.run import Run
 from relume.progress import bar
-
-METRICS = "metrics.jsonl"
-
-
-def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """All rows of a run's metrics, but for a last one that was cut off; none where there is no file yet."""
-    path = run / METRICS
-    text = path.read_text() if path.exists() else ""
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
 class Tracker:
@@ -36,9 +28,10 @@ class Tracker:
 
     def __init__(self, run: Path, steps: int, start: int = 0, *, quiet: bool = False) -> None:
         self._run = run
-        kept = [row for row in read_metrics(run) if row["step"] <= start]
-        write_file(run / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
-        self._file = (run / METRICS).open("a", encoding="utf-8")
+        files = Run(run)
+        kept = [row for row in files.metrics() if row["step"] <= start]
+        write_file(files.metrics_file, "".join(json.dumps(row) + "\n" for row in kept))
+        self._file = files.metrics_file.open("a", encoding="utf-8")
         self._events = _events(run, start)
         self._started = time.monotonic() - (kept[-1]["seconds"] if kept else 0)
         self._progress = bar(quiet=quiet)
@@ -91,4 +84,4 @@ def _events(run: Path, start: int) -> Any:
         return None
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    return SummaryWriter(run / "tensorboard", purge_step=start + 1)
+    return SummaryWriter(Run(run).events, purge_step=start + 1)

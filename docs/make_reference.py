@@ -1,0 +1,102 @@
+"""Write the tables of docs/reference.md that the code itself knows.
+
+    python docs/make_reference.py [--check]
+
+They stand between `<!-- NAME, by make_reference.py -->` and `<!-- end -->`. With `--check` nothing is written, and
+1 is returned where a table is not as the code has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+from relume.cli.app import app
+from relume.evaluate.report import markdown_table
+from relume.options import Controls, EnhanceOptions
+
+REFERENCE = Path(__file__).parent / "reference.md"
+_TABLE = re.compile(r"(<!-- (\w+), by make_reference\.py -->\n\n).*?(\n<!-- end -->)", re.DOTALL)
+
+
+def attributes(owner: type) -> dict[str, str]:
+    """What a docstring says of each attribute, as one line."""
+    _, _, rest = (owner.__doc__ or "").partition("Attributes:\n")
+    found: dict[str, str] = {}
+    for name, text in re.findall(r"(?ms)^ {8}(\w+): (.*?)(?=^ {8}\w|^ {0,4}\w|\Z)", rest):
+        found[name] = " ".join(text.split())
+    return found
+
+
+def options(command: str) -> dict[str, Any]:
+    """The options of a command by their first name."""
+    commands: Mapping[str, Any] = getattr(get_command(app), "commands")  # noqa: B009 - a group's
+    return {each.opts[0]: each for each in commands[command].params if each.param_type_name == "option"}
+
+
+def table(owner: type, names: Iterable[str]) -> str:
+    """Options that are fields of a dataclass, told by its docstring."""
+    said, shown = attributes(owner), options("enhance")
+    defaults = {each.name: each.metadata["told"].default or each.default for each in fields(owner)}
+    rows = [["option", "values", "default", "what it does"]]
+    for name in names:
+        option = shown[f"--{name.replace('_', '-')}"]
+        values = (option.metavar or _kind(defaults[name])).replace("|", ", ").replace("..", " to ")
+        default = f"`{defaults[name]}`" if isinstance(defaults[name], str) else f"{defaults[name]:g}"
+        if " " in default:
+            default = default.strip("`")
+        rows.append([f"`{option.opts[0]}`", values, default, said[name][0].upper() + said[name][1:]])
+    return _left(rows)
+
+
+def files() -> str:
+    """All other options of `relume enhance`, told by its help."""
+    own = {f"--{each.name.replace('_', '-')}" for each in fields(EnhanceOptions)}
+    rows = [["option", "what it does"]]
+    for name, option in options("enhance").items():
+        if name not in own:
+            rows.append([", ".join(f"`{each}`" for each in sorted(option.opts, key=len)), option.help])
+    return _left(rows)
+
+
+def _kind(default: object) -> str:
+    return "0 to 1" if isinstance(default, float) or default is None else "a number"
+
+
+def _left(rows: list[list[str]]) -> str:
+    """A table whose columns are all flush left."""
+    return markdown_table(rows).replace("---:", "---")
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "controls": lambda: table(Controls, [each.name for each in fields(Controls)]),
+    "computing": lambda: table(EnhanceOptions, ["model", "device", "threads", "tile", "downsample"]),
+    "files": files,
+}
+
+
+def made(text: str) -> str:
+    """The page with its tables as the code has them."""
+    return _TABLE.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true")
+    text = REFERENCE.read_text()
+    new = made(text)
+    if not parser.parse_args().check:
+        REFERENCE.write_text(new)
+    elif new != text:
+        sys.exit("docs/reference.md: run python docs/make_reference.py")
+
+
+if __name__ == "__main__":
+    main()
