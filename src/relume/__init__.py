@@ -3,6 +3,7 @@
 >>> import relume
 >>> photo = relume.enhance("night.jpg")
 >>> relume.write_photo(photo, "night.relume.jpg")
+()
 
 Names load on first use, so that importing relume costs nothing.
 """

@@ -44,8 +44,9 @@ class Enhancer:
 
     It pickles by its options: a worker process that gets one loads the model anew.
 
-    >>> enhancer = Enhancer()
-    >>> write_photo(enhancer.enhance("night.jpg"), "night.relume.jpg")
+    >>> from relume import Enhancer, write_photo
+    >>> enhancer = Enhancer(threads=2)
+    >>> notes = write_photo(enhancer.enhance("night.jpg"), "night.relume.jpg")
 
     Args:
         model: name of a shipped model, or the card (a `.json` file) of an exported one.
@@ -178,7 +179,10 @@ def enhance(image: Image, **options: Unpack[EnhanceKeywords]) -> Image: ...
 def enhance(image: Any, **options: Unpack[EnhanceKeywords]) -> Any:
     """Enhance one image; for many, keep an `Enhancer`.
 
+    >>> import relume
     >>> photo = relume.enhance("night.jpg", strength=0.8)
+    >>> photo.width, photo.height, photo.bits, photo.format
+    (32, 24, 8, 'jpeg')
 
     Args:
         image: as for `Enhancer.enhance`.

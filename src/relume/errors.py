@@ -49,6 +49,13 @@ class ExitCode(IntEnum):
 class RelumeError(Exception):
     """Base of every error that relume raises on purpose.
 
+    >>> import relume
+    >>> try:
+    ...     relume.read_photo("missing.jpg")
+    ... except relume.RelumeError as error:
+    ...     print(int(error.exit_code), error)
+    3 missing.jpg: there is no such file. Check the name and the folder.
+
     Args:
         reason: what is wrong, without a full stop at its end.
         remedy: what the user can do about it, a whole sentence.

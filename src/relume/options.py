@@ -142,6 +142,10 @@ MOST_THREADS = 1024
 class EnhanceOptions(Controls):
     """How a photo is enhanced: the `Controls`, and how they are computed.
 
+    >>> from relume import EnhanceOptions
+    >>> EnhanceOptions(strength=0.6, threads=2).controls.strength
+    0.6
+
     Attributes:
         model: name of a shipped model (`relume models` lists them), or the card (a `.json` file) of an
             exported one.

@@ -37,6 +37,9 @@ def find_pairs(low: Path, high: Path) -> list[Pair]:
     Hidden files, subfolders and files that are no images by their suffix are passed over. Two single files
     are one pair whatever their names are; it is called after the dark one.
 
+    >>> [pair.name for pair in find_pairs(Path("low"), Path("high"))]
+    ['1', '2']
+
     Args:
         low: folder of dark photos (or of results), or one file.
         high: folder of targets, or one file.

@@ -34,6 +34,10 @@ def psnr(prediction_HWC: Image, target_HWC: Image) -> float:
 
     PSNR = 10 log10(1 / MSE), with the mean squared error over every value of the image and data range 1.
 
+    >>> target = np.full((16, 16, 3), 0.5)
+    >>> round(psnr(target + 0.1, target), 6)
+    20.0
+
     Args:
         prediction_HWC: H x W x C, floats in [0, 1] or unsigned integers.
         target_HWC: the same size.
@@ -50,6 +54,10 @@ def psnr(prediction_HWC: Image, target_HWC: Image) -> float:
 def psnr_gt_mean(prediction_HWC: Image, target_HWC: Image) -> float:
     """PSNR after `gt_mean`: what `psnr(gt_mean(prediction, target), target)` gives, strip by strip.
 
+    >>> target = np.full((16, 16, 3), 0.5)
+    >>> psnr_gt_mean(target / 2, target)
+    100.0
+
     Raises:
         DataError: the sizes differ, or the images have not three channels.
     """
@@ -60,6 +68,10 @@ def psnr_gt_mean(prediction_HWC: Image, target_HWC: Image) -> float:
 
 def ssim(prediction_HWC: Image, target_HWC: Image, *, window: Window = "gaussian") -> float:
     """Structural similarity, computed on each channel and averaged.
+
+    >>> image = np.random.default_rng(0).random((16, 16, 3))
+    >>> round(ssim(image, image), 6)
+    1.0
 
     SSIM = (2 mu_x mu_y + C1)(2 s_xy + C2) / ((mu_x^2 + mu_y^2 + C1)(s_x^2 + s_y^2 + C2)), where mu, s^2 and
     s_xy are local means, variances and covariance under the window, C1 = 0.01^2, C2 = 0.03^2 and the data
@@ -117,6 +129,10 @@ def gt_mean(prediction_HWC: Image, target_HWC: Image) -> Plane:
     Both means are taken of Rec. 601 luma, 0.299 R + 0.587 G + 0.114 B, over the whole image. Clipping comes
     after scaling, so a prediction with highlights may end a little darker than the target. A wholly black
     prediction has no scale and is returned as it is.
+
+    >>> bright = gt_mean(np.full((2, 2, 3), 0.1), np.full((2, 2, 3), 0.4))
+    >>> round(float(bright.max()), 6)
+    0.4
 
     Args:
         prediction_HWC: H x W x 3, floats in [0, 1] or unsigned integers.

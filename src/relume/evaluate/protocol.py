@@ -118,6 +118,11 @@ def score(
 
     Both are brought to 8 bits first: floats are clipped to [0, 1] and rounded, 16 bits are rounded.
 
+    >>> image = np.random.default_rng(0).random((16, 16, 3))
+    >>> scores = score(image, image)
+    >>> scores.psnr, round(scores.ssim, 6)
+    (100.0, 1.0)
+
     Args:
         prediction_HWC: sRGB, H x W x 3; uint8, uint16, or floats in [0, 1].
         target_HWC: the same size.
@@ -152,6 +157,14 @@ def evaluate_pairs(
     read_target: Callable[[Path], Pixels] | None = None,
 ) -> Report:
     """Score a model on pairs.
+
+    >>> from pathlib import Path
+    >>> from relume import read_photo
+    >>> from relume.evaluate import find_pairs
+    >>> pairs = find_pairs(Path("low"), Path("high"))
+    >>> report = evaluate_pairs(pairs, lambda pair: read_photo(pair.low).rgb_HWC)
+    >>> report.n, report.mean.psnr < 20
+    (2, True)
 
     Args:
         pairs: what to compare, see `find_pairs`.

@@ -337,7 +337,10 @@ def from_json(text: str) -> Recipe:
 def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     """Change values by `dotted.path=value`; lists by index, values as JSON or plain text.
 
-    >>> override(recipe, ["optimizer.lr=1e-4", "phases.0.crop=64", "losses.ssim=0.8"])
+    >>> from relume.lab.recipes import get_recipe
+    >>> recipe = override(get_recipe("lol"), ["optimizer.lr=1e-4", "phases.0.crop=64", "losses.ssim=0.8"])
+    >>> recipe.optimizer.lr, recipe.phases[0].crop, recipe.losses["ssim"]
+    (0.0001, 64, 0.8)
 
     Raises:
         UsageError: no `=`, an unknown path, or a value of the wrong type.

@@ -65,6 +65,12 @@ class Photo:
     instead of 576 MB, and a value that nothing changes comes back bit for bit. Each tile becomes
     float32 only on its way through the network.
 
+    >>> import numpy as np
+    >>> from relume import Photo
+    >>> photo = Photo(np.zeros((20, 30, 3), np.uint16))
+    >>> photo.width, photo.height, photo.bits
+    (30, 20, 16)
+
     Attributes:
         rgb_HWC: sRGB-encoded pixels, uint8 or uint16 over their whole range, H x W x 3. A grey photo
             holds its one channel three times (`grey` is set). The primaries are those of the profile in

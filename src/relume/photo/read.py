@@ -21,6 +21,11 @@ def read_photo(source: Source, *, max_pixels: int = DEFAULT_MAX_PIXELS, max_byte
     The formats (`relume.photo.formats.READABLE`) are told apart by their content, never by their name.
     The limits are checked on the header, before any pixel is decoded.
 
+    >>> from relume import read_photo
+    >>> photo = read_photo("night.jpg")
+    >>> photo.rgb_HWC.shape, photo.rgb_HWC.dtype, photo.notes
+    ((24, 32, 3), dtype('uint8'), ())
+
     Args:
         source: a file, or the bytes of one.
         max_pixels: most pixels (width x height) to accept.

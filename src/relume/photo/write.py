@@ -71,6 +71,10 @@ def write_photo(
     The file grows without a name (or under a temporary one, where the system has no nameless files) and
     takes the place of `target` at the end, replacing a file that is there. The folder must exist.
 
+    >>> from relume import read_photo, write_photo
+    >>> write_photo(read_photo("night.jpg"), "night.avif", quality=70)
+    ()
+
     Args:
         format: a name in `FORMATS` or a suffix; "" goes by the suffix of `target`, and by the format
             that the photo was read from where `target` has none.
