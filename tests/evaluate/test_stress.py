@@ -147,7 +147,7 @@ def test_the_command(relume: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         *("-o", out[1], "-o", out[2]),
     )  # fmt: skip
     assert result.code == 0, result.err
-    rows = list(csv.DictReader(out[0].open()))
+    rows = list(csv.DictReader(out[0].read_text().splitlines()))
     assert [row["method"] for row in rows] == ["input"] * len(few) + ["gamma"] * len(few)
     assert all(row["failed"] == "0" and math.isfinite(float(row["psnr"])) for row in rows)
     content = json.loads(out[1].read_text())

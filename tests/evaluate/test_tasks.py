@@ -329,7 +329,7 @@ def test_the_command_writes_table_json_and_picture(
     result = relume("evaluate", "--task", "ocr", *options, "-o", out[0], "-o", out[1], "-o", out[2])
     assert result.code == 0, result.err
     assert "light 1/64" in result.out.decode()
-    rows = list(csv.DictReader(out[0].open()))
+    rows = list(csv.DictReader(out[0].read_text().splitlines()))
     assert [row["method"] for row in rows] == ["clean", *["input", "gamma", "matched"] * 2]
     assert {row["light"] for row in rows} == {"1", "1/4", "1/64"}
     content = json.loads(out[1].read_text())
