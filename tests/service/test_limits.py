@@ -226,12 +226,19 @@ def test_a_token_guards_all_but_the_page_and_the_probes(night: Night) -> None:
         assert client.get("/health").status_code == client.get("/ready").status_code == 200
         for path in ("/models", "/metrics", "/openapi.json"):
             assert_problem(client.get(path), 401, ExitCode.USAGE, "token")
-        for shown in ({}, {"authorization": "Bearer other"}, {"authorization": "secret"}):
+        for shown in (
+            {},
+            {"authorization": "Bearer other"},
+            {"authorization": "secret"},
+            {"authorization": "Basic %"},
+        ):
             answer = client.post("/enhance", content=night(), headers=shown)
             assert_problem(answer, 401, ExitCode.USAGE, "token")
-            assert answer.headers["www-authenticate"] == "Bearer"
+            assert answer.headers["www-authenticate"].startswith("Basic ")  # so that a browser asks
+        assert client.post("/enhance", content=night(), auth=("anyone", "other")).status_code == 401
         right = client.post("/enhance", content=night(), headers={"authorization": "Bearer secret"})
         assert right.status_code == 200
+        assert client.post("/enhance", content=night(), auth=("", "secret")).status_code == 200
         for worker in served.workers():
             assert b"secret" not in Path(f"/proc/{worker}/environ").read_bytes()
 

@@ -159,9 +159,12 @@ def completed(schema: dict[str, Any]) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = _PROBLEM
-    parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    parts["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer"},
+        "password": {"type": "http", "scheme": "basic"},
+    }
     for path, methods in schema["paths"].items():
         if path not in ("/health", "/ready"):
             for one in methods.values():
-                one["security"] = [{"token": []}, {}]
+                one["security"] = [{"token": []}, {"password": []}, {}]
     return schema

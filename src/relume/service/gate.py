@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hmac
 import re
 from collections.abc import Sequence
@@ -133,17 +134,27 @@ class Gate:
         if headers.get("sec-fetch-site") == "cross-site" and headers.get("origin") not in self._origins:
             remedy = "Ask from the service's own page; who runs the service can allow others by --origin."
             return Problem(HTTPStatus.FORBIDDEN, ExitCode.USAGE, "another site may not ask here", remedy)
-        if self._token and not hmac.compare_digest(
-            headers.get("authorization", "").encode(), f"Bearer {self._token}".encode()
-        ):
+        if self._token and not hmac.compare_digest(_shown(headers), self._token.encode()):
             return Problem(
                 HTTPStatus.UNAUTHORIZED,
                 ExitCode.USAGE,
                 "the request shows no valid token",
-                "Send the header 'Authorization: Bearer TOKEN' with the token of the service.",
-                headers={"WWW-Authenticate": "Bearer"},
+                "Send the header 'Authorization: Bearer TOKEN' with the token of the service, or the token "
+                "as the password of any user.",
+                headers={"WWW-Authenticate": 'Basic realm="relume", charset="UTF-8"'},
             )
         return None
+
+
+def _shown(headers: Headers) -> bytes:
+    """The token that a request shows: by itself, or as a password, for which browsers ask by themselves."""
+    scheme, _, shown = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return shown.strip().encode()
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            return base64.b64decode(shown, validate=True).partition(b":")[2]
+    return b""
 
 
 class _Body:
