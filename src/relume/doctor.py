@@ -25,6 +25,7 @@ EXTRAS = {
     "metrics": {"lpips": "relume.lab.losses.lpips", "safetensors": "safetensors", "torch": "torch"},
     "tasks": {"dlib-bin": "dlib", "rapidocr": "rapidocr"},
     "video": {"av": "av"},
+    "study": {"choix": "choix"},
     "serve": {
         "fastapi": "fastapi",
         "prometheus-client": "prometheus_client",

@@ -316,7 +316,7 @@ def test_it_works_without_a_network(visit: Visit, photos: Path) -> None:
 def test_it_works_where_nothing_can_be_kept(open_page: Open, host: Host, photos: Path) -> None:
     visit = open_page(host.address, service_workers="block")
     assert not visit.page.evaluate("crossOriginIsolated")
-    assert "1 threads" in visit.page.inner_text("#runs")
+    assert "threads: 1" in visit.page.inner_text("#runs")
     visit.add(photos / "hole.png")
 
 

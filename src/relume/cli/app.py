@@ -19,6 +19,7 @@ from relume.cli import (
     page,
     plot,
     serve,
+    study,
     train,
     video,
     watch,
@@ -56,6 +57,7 @@ app.command("video")(video.video)
 app.command("watch")(watch.watch)
 app.command("serve")(serve.serve)
 app.command("page")(page.page)
+app.command("study")(study.study)
 app.command("models")(models.models)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)

@@ -210,7 +210,7 @@ function showQueue() {
   );
   if (focused) document.querySelector(`[data-film="${focused}"]`)?.focus();
   const good = state.photos.filter((photo) => photo.status !== 'failed').length;
-  $('downloadAll').hidden = state.photos.length < 2;
+  $('downloadAll').hidden = good < 2;
   $('downloadAll').textContent = t('downloadAll', { count: good });
   const idle = !state.work;
   $('downloadAll').disabled = !idle || !good;
@@ -242,6 +242,7 @@ async function show(photo) {
   const chosen = () => state.current === photo;
   showQueue();
   if (photo.status === 'failed') {
+    document.body.dataset.state = 'failed';
     blank();
     complain(photo.failure, photo.name);
     return;

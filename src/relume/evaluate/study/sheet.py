@@ -1,0 +1,170 @@
+"""A study: a static page that asks which of two results is better, and the key that says what they were."""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+from dataclasses import dataclass, field
+from importlib import resources
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from relume.errors import DataError, OutputExists
+from relume.files import make_folder, write_file
+from relume.photo import Photo, read_photo, vips, write_photo
+
+REFERENCE = "input"
+"""A folder of this name holds the dark photos: they are shown above the results, and not compared."""
+
+_PAGE = resources.files("relume.evaluate.study") / "page"
+_LONGEST = 1600
+_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was made.
+
+    Attributes:
+        key: the file that says which picture is whose; it stands beside the page's folder, not in it.
+        pairs: comparisons to draw from.
+        checks: further ones, of which one side is spoilt.
+    """
+
+    key: Path
+    pairs: int
+    checks: int
+
+
+def make_study(sheet: Path, folder: Path, *, asked: int, checks: int, seed: int = 0) -> Study:
+    """Write the page, its pictures under names that say nothing, and beside its folder the key.
+
+    Args:
+        sheet: a folder with one folder of results a method, with the same names of files in each.
+        folder: for the page; new or empty.
+        asked: comparisons for each visitor.
+        checks: further ones, which every visitor gets, of which one side is spoilt: who does not look at the
+            pictures is found by them.
+        seed: decides which results are spoilt.
+
+    Raises:
+        DataError: fewer than two methods, or no photo that all of them have.
+        OutputExists: the folder holds something, or there is a key already.
+        RelumeError: what reading and writing refuse.
+    """
+    methods, names, has_reference = _methods(sheet)
+    key = folder.with_name(f"{folder.name}.key.json")
+    for there in (folder, key):
+        if there.is_file() or (there.is_dir() and any(there.iterdir())):
+            raise OutputExists("is there already", "Name a new folder for the study.", path=there)
+    made = _Made(sheet, folder, [*methods, *([REFERENCE] if has_reference else [])])
+    make_folder(folder / "pictures")
+    for name in names:
+        made.compare(name, methods)
+    ordinary = list(made.pairs)
+    draw = random.Random(seed)  # noqa: S311 - nothing is secret
+    for name in draw.sample(names, min(checks, len(names))):
+        made.check(name, draw.choice(methods))
+    # Every visitor gets the checks, and as many others with them, so that nothing tells them apart.
+    always = [*made.checks, *draw.sample(ordinary, min(len(made.checks), len(ordinary)))]
+    draw.shuffle(always)
+    study = _token()
+    pairs = dict(sorted(made.pairs.items()))
+    told = {"study": study, "asked": asked + len(made.checks), "always": always, "pairs": pairs}
+    for file in _PAGE.iterdir():
+        write_file(folder / file.name, file.read_bytes())
+    write_file(folder / "study.json", json.dumps(told))
+    kept = {"study": study, "methods": methods, "pictures": made.pictures, "checks": made.checks}
+    write_file(key, json.dumps(kept, indent=1))
+    return Study(key, len(ordinary), len(made.checks))
+
+
+def _methods(sheet: Path) -> tuple[list[str], list[str], bool]:
+    """Names of the methods, of the photos that all have, and whether there are dark photos."""
+    if not sheet.is_dir():
+        raise DataError("there is no such folder", "Name a folder of folders of results.", path=sheet)
+    folders = sorted(entry.name for entry in sheet.iterdir() if entry.is_dir())
+    methods = [name for name in folders if name != REFERENCE]
+    if len(methods) < 2:
+        raise DataError("this has not two folders of results", "Put one folder a method into it.", path=sheet)
+    files = [{file.name for file in (sheet / name).iterdir() if file.is_file()} for name in folders]
+    names = sorted(files[0].intersection(*files[1:]))
+    if not names:
+        remedy = "Give the results of one photo the same name in every folder."
+        raise DataError("no photo is in all of its folders", remedy, path=sheet)
+    return methods, names, REFERENCE in folders
+
+
+@dataclass
+class _Made:
+    """Pictures and comparisons of a study, as they come.
+
+    Attributes:
+        sheet, folder: as for `make_study`.
+        columns: folders of the sheet that are shown.
+        pictures: photo and method of each picture by its name in the page.
+        pairs: pictures of each comparison by its name: two results and, if there is one, the dark photo.
+        checks: comparisons of which one side is spoilt, with the other one.
+    """
+
+    sheet: Path
+    folder: Path
+    columns: list[str]
+    pictures: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    pairs: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    checks: dict[str, str] = field(default_factory=dict[str, str])
+    _known: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+
+    def compare(self, name: str, methods: list[str]) -> None:
+        """Every method against every other one on a photo."""
+        for sides in combinations(methods, 2):
+            self._pair(name, *(self._picture(name, method) for method in sides))
+
+    def check(self, name: str, method: str) -> None:
+        """A result against itself, spoilt."""
+        good = self._picture(name, method)
+        bad = self._store(_spoilt(read_photo(self.sheet / method / name)), name, "spoilt")
+        self.checks[self._pair(name, good, bad)] = good
+
+    def _pair(self, name: str, *pictures: str) -> str:
+        shown = [self._picture(name, REFERENCE)] if REFERENCE in self.columns else []
+        pair = _token()
+        self.pairs[pair] = [*sorted(pictures), *shown]
+        return pair
+
+    def _picture(self, name: str, method: str) -> str:
+        if (name, method) not in self._known:
+            photo = read_photo(self.sheet / method / name)
+            self._known[name, method] = self._store(photo, name, method)
+        return self._known[name, method]
+
+    def _store(self, photo: Photo, name: str, method: str) -> str:
+        """Write a picture, shrunk to a screen and without metadata; returns its name."""
+        token = _token()
+        write_photo(_small(photo), self.folder / "pictures" / f"{token}.jpg", quality=_QUALITY, strip=True)
+        self.pictures[token] = {"photo": name, "method": method}
+        return token
+
+
+def _token() -> str:
+    return secrets.token_hex(6)
+
+
+def _small(photo: Photo) -> Photo:
+    if max(photo.height, photo.width) <= _LONGEST:
+        return photo
+    small: Any = vips.wrap(photo.rgb_HWC).thumbnail_image(_LONGEST, height=_LONGEST)
+    return Photo(np.asarray(small.numpy()), metadata=photo.metadata)
+
+
+def _spoilt(photo: Photo) -> Photo:
+    """What nobody prefers who looks: the picture in coarse squares, at a third of its values."""
+    rgb = photo.rgb_HWC
+    side = max(4, max(rgb.shape[:2]) // 24)
+    rows, columns = (np.arange(length) // side * side for length in (photo.height, photo.width))
+    spoilt: Any = rgb[rows][:, columns] // 3
+    return photo.with_pixels(spoilt)
