@@ -2,8 +2,8 @@
 
     python docs/make_reference.py [--check]
 
-They stand between `<!-- NAME, by make_reference.py -->` and `<!-- end -->`. With `--check` nothing is written, and
-1 is returned where a table is not as the code has it.
+They stand between `<!-- NAME, by make_reference.py -->` and `<!-- end -->`. With `--check` nothing
+is written, and 1 is returned where a table is not as the code has it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from relume.evaluate.report import markdown_table
 from relume.options import Controls, EnhanceOptions
 
 REFERENCE = Path(__file__).parent / "reference.md"
-_TABLE = re.compile(r"(<!-- (\w+), by make_reference\.py -->\n\n).*?(\n<!-- end -->)", re.DOTALL)
+_VALUES = {"model": "name or card", "device": "name", "threads": "0 to 1024", "tile": "pixels"}
+_TABLE = re.compile(r"(<!-- (\w+), by make_reference\.py -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def attributes(owner: type) -> dict[str, str]:
@@ -48,7 +49,7 @@ def table(owner: type, names: Iterable[str]) -> str:
     rows = [["option", "values", "default", "what it does"]]
     for name in names:
         option = shown[f"--{name.replace('_', '-')}"]
-        values = (option.metavar or _kind(defaults[name])).replace("|", ", ").replace("..", " to ")
+        values = (option.metavar or _VALUES.get(name, "0 to 1")).replace("|", ", ").replace("..", " to ")
         default = f"`{defaults[name]}`" if isinstance(defaults[name], str) else f"{defaults[name]:g}"
         if " " in default:
             default = default.strip("`")
@@ -62,12 +63,15 @@ def files() -> str:
     rows = [["option", "what it does"]]
     for name, option in options("enhance").items():
         if name not in own:
-            rows.append([", ".join(f"`{each}`" for each in sorted(option.opts, key=len)), option.help])
+            words = ", ".join(f"`{each}`" for each in sorted(option.opts, key=len))
+            rows.append(
+                [words, option.help + ("" if option.is_flag or option.default is None else _default(option))]
+            )
     return _left(rows)
 
 
-def _kind(default: object) -> str:
-    return "0 to 1" if isinstance(default, float) or default is None else "a number"
+def _default(option: Any) -> str:
+    return f" Default: {option.default}."
 
 
 def _left(rows: list[list[str]]) -> str:
@@ -84,7 +88,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 def made(text: str) -> str:
     """The page with its tables as the code has them."""
-    return _TABLE.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
+    return _TABLE.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n{found[3]}", text)
 
 
 def main() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,3 +91,10 @@ def test_no_text_installs_a_package_that_is_not_ours() -> None:
     """The name is open to anyone on the index until relume is published."""
     for path in [*DOCUMENTS, *(ROOT / "src").rglob("*.py")]:
         assert not re.search(r"pip install ['\"]?relume\b", path.read_text()), path
+
+
+def test_the_reference_is_as_the_code_has_it() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs" / "make_reference.py", "--check"], capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()

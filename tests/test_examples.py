@@ -25,6 +25,7 @@ PAGES = ("README.md", "docs/how-to.md", "docs/tutorial.md")
 LEFT_OUT = {
     "train": "takes minutes; tests/lab trains",
     "--run": "needs a trained run; tests/lab evaluates some",
+    "watch": "waits for photos; tests/cli has some come",
     "night.mp4": "takes long; tests/video enhances clips",
 }
 """Words of commands that are not run here, and why."""

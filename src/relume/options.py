@@ -55,8 +55,8 @@ class Controls:
             is kept: 1 all; 0 nothing, the photo is brightened alone, by one gain per channel and by the gains
             of each place, to the mean that the network gives it.
         exposure: mean brightness of the result at strength 1, from 0 to 1 (Rec. 601 luma of sRGB values),
-            met up to a few hundredths; None leaves it to the network. Out of reach are means that would need
-            clipping.
+            met within 0.03 by one more gain for all channels, unless a highlight guard keeps a bright photo
+            from getting darker; None leaves it to the network.
         highlight_guard: how much room stays above what becomes bright for what was brighter, from 0 (none)
             to 1. At 1 what had 5 of 255 levels becomes at most 187, 76 at most 200, 204 at most 228; the
             limit rises with a pixel's own brightness. No channel falls below what a gain of 0.7 times the
