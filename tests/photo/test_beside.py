@@ -112,6 +112,14 @@ def test_the_second_block_of_xmp_stays_in_a_jpeg() -> None:
     assert read_photo(elsewhere).metadata.xmp == xmp(b"")
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_map_of_depth_does_not_stay_with_a_photo_that_is_turned(orientation: int) -> None:
+    second = segment(0xE1, EXTENDED_XMP_NAME + b"0" * 40 + b"<x GDepth:Data='AAAA")
+    photo = read_photo(jpeg_with(segment(0xE1, samples.exif(orientation)), second, second))
+    assert photo.dropped == (() if orientation == 1 else ("extended XMP dropped",))
+    assert encode_photo(photo)[0].count(second) == (2 if orientation == 1 else 0)
+
+
 def pixels_twice_as_wide(form: str) -> bytes:
     if form == "png":
         return png_with(chunk(b"pHYs", struct.pack(">IIB", 1, 2, 0)))
@@ -376,14 +384,16 @@ def test_every_tag_of_exif_comes_along_into_a_tiff(form: str) -> None:
 
 def test_layers_and_pointers_are_dropped_with_notes() -> None:
     stream = io.BytesIO()
-    Image.fromarray(samples.ramp()).save(stream, "TIFF", tiffinfo={37724: b"layers", 50002: b"\0\0\0\0"})
+    tags = {37724: b"layers", 33424: 8, 50002: b"\0\0\0\0"}
+    Image.fromarray(samples.ramp()).save(stream, "TIFF", tiffinfo=tags)
     data = bytearray(stream.getvalue())
     at = data.index(struct.pack("<H", 50002))
     struct.pack_into("<HI", data, at + 2, 13, 1)  # a directory
     notes = read_photo(data).dropped
-    assert len(notes) == 2
+    assert len(notes) == 3
     assert notes[0].startswith("Photoshop layers")
-    assert notes[1].startswith("TIFF tag 50002")
+    assert notes[1].startswith("TIFF tag 33424")
+    assert notes[2].startswith("TIFF tag 50002")
 
 
 @pytest.mark.parametrize("size", [60 << 20, 80 << 20])

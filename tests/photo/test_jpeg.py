@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -144,6 +145,27 @@ def test_scans_out_of_order_are_read_with_a_note(options: dict[str, object], ord
             read_photo(data[:at] + b"\xff\x33\x12\xff\0\0" * 4 + data[at + 24 :])
         with pytest.raises(InputInvalid):
             read_photo(data[:at])
+
+
+def test_what_is_mended_is_mended_beside_other_threads_failures() -> None:
+    """libvips has one text of what goes wrong, and other threads clear it, or add to it."""
+    head, listed, end = scans(file(progressive=True))
+    sound = [
+        head + b"".join((listed[1], listed[0], *listed[2:])) + end,
+        odd_scan(file()),
+        without_end(file()),
+    ]
+    broken = [file()[:2000], samples.pillow_file(noise(96, 120), "PNG")[:5000], file()[:-600] + end]
+
+    def read(number: int) -> bool:
+        if number % 2:
+            return read_photo(sound[number // 2 % len(sound)]).width == 120
+        with pytest.raises(InputInvalid):
+            read_photo(broken[number // 2 % len(broken)])
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read, range(300)))
 
 
 @pytest.mark.parametrize("lost", range(6))

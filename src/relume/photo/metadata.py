@@ -39,6 +39,8 @@ _PLACES = (33550, 33922, 34264)
 # Photoshop's layers, which show the photo as it was.
 _LAYERS = 37724
 _RESOURCES = 34377
+# Offsets of other makers' directories (fax, Kodak, Hasselblad), in a type that does not say so.
+_DIRECTORIES = (400, 33424, 46275, 65024)
 _MOST_TIFF_BYTES = 64 << 20
 _KIND_OF_PICTURE, _SUB_DIRECTORIES = 254, 330
 _MOST_PICTURES = 100
@@ -60,6 +62,7 @@ _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)([1-8])(
 # where there is such a thing, and the names of all that it says of it.
 GAIN_MAP, VIDEO = "gain map dropped", "video of the motion photo dropped"
 _EXTENDED = "extended XMP dropped"
+_MAPS_OF_PIXELS = (b"GDepth:", b"GImage:")
 OTHER_PICTURE = "depth map or other picture dropped"
 _XMP_CLAIMS = {
     GAIN_MAP: (rb"hdrgm:Version", rb"hdrgm:Version"),
@@ -203,6 +206,16 @@ def clean_xmp(xmp: bytes, parts: Sequence[Part] = ()) -> tuple[bytes, list[str]]
     return xmp, list(notes)
 
 
+def upright_parts(parts: Sequence[Part], orientation: int) -> tuple[list[Part], list[str]]:
+    """Parts that hold for pixels that are turned upright, and notes: second blocks of XMP with a map of each
+    pixel's depth, as Google's cameras wrote, do not.
+    """
+    seconds = [part for part in parts if part.content.startswith(EXTENDED_XMP_NAME)]
+    if orientation == 1 or not any(sign in part.content for part in seconds for sign in _MAPS_OF_PIXELS):
+        return list(parts), []
+    return [part for part in parts if part not in seconds], [_EXTENDED]
+
+
 def cleaned(exif: bytes | None, xmp: bytes | None) -> tuple[bytes | None, bytes | None, list[str]]:
     """EXIF and XMP for pixels that a decoder has turned upright already, and what is dropped."""
     dropped: list[str] = []
@@ -314,11 +327,16 @@ def beside_tiff(directory: Directory) -> tuple[dict[int, Value], list[str]]:
         notes.append("Photoshop layers dropped: they show the photo as it was")
     if directory.number(ifd.ORIENTATION, 1) != 1 and any(found.pop(tag, None) for tag in _PLACES):
         notes.append("place on Earth dropped: the photo is turned upright")
-    lost = [tag for tag, value in found.items() if value.type in ifd.POINTER_TYPES]
+    lost = [tag for tag, value in found.items() if _points(tag, value)]
     notes += [f"TIFF tag {tag} dropped: it points to another place in the file" for tag in lost]
     if directory.lost:
         notes.append("damaged or very large TIFF tags dropped")
     return {tag: value for tag, value in found.items() if tag not in lost}, notes
+
+
+def _points(tag: int, value: Value) -> bool:
+    """Whether a tag's value is a place in the file, or of a type that a classic file cannot hold."""
+    return value.type in ifd.POINTER_TYPES or tag in _DIRECTORIES
 
 
 def further_pictures(read_at: ReadAt, directory: Directory) -> int:
@@ -353,7 +371,7 @@ def _directory(about: Metadata) -> tuple[Directory, list[str]]:
             directory = ifd.read(_reader(about.exif), order, first, without=own)
         except ValueError:
             notes.append("damaged EXIF dropped")
-        unfit = [tag for tag, value in directory.tags.items() if value.type in ifd.POINTER_TYPES]
+        unfit = [tag for tag, value in directory.tags.items() if _points(tag, value)]
         for tag in unfit:
             del directory.tags[tag]
         if directory.lost or unfit:

@@ -81,19 +81,93 @@ def calls(failed: Callable[[str], BaseException] = Failed) -> Generator[None]:
             "photos cannot be read or written in a process that was forked after relume has done so",
             "Start processes by the method 'spawn' or 'forkserver', or use relume first after the fork.",
         )
-    pyvips.vips_lib.vips_error_clear()
-    try:
-        with _listening:
-            yield
-    except Failed as error:  # of a block inside this one
-        raise failed(str(error)) from error
-    except (pyvips.Error, UnicodeDecodeError) as error:
-        detail = error.detail if isinstance(error, pyvips.Error) else _left_text()
-        if lacking := scarce(str(detail)):
-            raise lacking from error
-        raise failed(short_reason(str(detail))) from error
-    finally:
+    with _turns.shared():
         pyvips.vips_lib.vips_error_clear()
+        try:
+            with _listening:
+                yield
+        except Failed as error:  # of a block inside this one
+            raise failed(str(error)) from error
+        except (pyvips.Error, UnicodeDecodeError) as error:
+            detail = error.detail if isinstance(error, pyvips.Error) else _left_text()
+            if lacking := scarce(str(detail)):
+                raise lacking from error
+            raise failed(short_reason(str(detail))) from error
+        finally:
+            pyvips.vips_lib.vips_error_clear()
+
+
+@contextmanager
+def alone() -> Generator[None]:
+    """A block in which no other thread is in one of `calls`, for the text of what goes wrong is everybody's.
+
+    What follows from the text, and not only stands in a message, must be found out in such a block.
+    """
+    with _turns.alone():
+        yield
+
+
+class _Turns:
+    """Lets threads work side by side, or one alone while the others wait."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._waiting = 0
+        self._taken = False
+        self._mine = threading.local()
+
+    @contextmanager
+    def shared(self) -> Generator[None]:
+        """Work beside others; a block inside another one goes on at once."""
+        depth: int = getattr(self._mine, "depth", 0)
+        if not depth:
+            self._enter()
+        self._mine.depth = depth + 1
+        try:
+            yield
+        finally:
+            self._mine.depth = depth
+            if not depth:
+                self._leave()
+
+    @contextmanager
+    def alone(self) -> Generator[None]:
+        """Work while no other thread does, also inside a block beside others."""
+        depth: int = getattr(self._mine, "depth", 0)
+        with self._changed:
+            self._inside -= depth > 0
+            self._waiting += 1
+            self._changed.notify_all()
+            try:
+                self._changed.wait_for(lambda: not self._taken and not self._inside)
+                self._taken = True
+            finally:
+                self._waiting -= 1
+                if not self._taken:
+                    self._inside += depth > 0
+        self._mine.depth = depth + 1  # blocks inside this one go on
+        try:
+            yield
+        finally:
+            self._mine.depth = depth
+            with self._changed:
+                self._taken = False
+                self._inside += depth > 0
+                self._changed.notify_all()
+
+    def _enter(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken and not self._waiting)
+            self._inside += 1
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify_all()
+
+
+_turns = _Turns()
 
 
 class _Listening:

@@ -136,9 +136,12 @@ class Reader:
         xmp = beside.xmp or vips.blob(image, "xmp-data")
         if xmp is not None:
             orientation = orientation or metadata.xmp_orientation(xmp)
-            xmp, lost = metadata.clean_xmp(xmp, beside.parts)
-            dropped += [note for note in lost if note not in dropped]
         turn = orientation if orientation is not None and 1 <= orientation <= 8 else 1
+        parts, lost = metadata.upright_parts(beside.parts, turn)
+        if xmp is not None:
+            xmp, gone = metadata.clean_xmp(xmp, parts)
+            lost += gone
+        dropped += [note for note in dict.fromkeys(lost) if note not in dropped]
         about = Metadata(
             exif=exif,
             xmp=xmp,
@@ -148,7 +151,7 @@ class Reader:
             dpi=_dpi(image, stated=self.states_dpi(image, beside), turned=turn >= 5),
             comments=tuple(beside.comments),
             texts=tuple(beside.texts),
-            parts=tuple(beside.parts),
+            parts=tuple(parts),
         )
         return about, 1 if self.turns else turn, dropped
 

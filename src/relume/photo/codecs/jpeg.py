@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from contextlib import suppress
 from typing import Any, BinaryIO, Literal
 
 import numpy.typing as npt
@@ -75,15 +76,18 @@ class _Jpeg(Reader):
             notes.append(progression.NOTE)
             return pixels(file, "truncated")
 
-        try:
-            return strictly(self.opened), notes
-        except vips.Failed as failed:
-            first = str(failed)
-        try:
-            found, mended = segments.decoded(self.opened.whole(), lambda data: strictly(in_memory(data)))
-            return found, [*mended, *notes]
-        except vips.Failed as failed:
-            raise self._damaged(first if is_cut_off(first) else str(failed)) from failed
+        with suppress(vips.Failed):
+            return pixels(self.opened, "warning"), []
+        with vips.alone():  # what is mended depends on what libjpeg says
+            try:
+                return strictly(self.opened), notes
+            except vips.Failed as failed:
+                first = str(failed)
+            try:
+                found, mended = segments.decoded(self.opened.whole(), lambda data: strictly(in_memory(data)))
+                return found, [*mended, *notes]
+            except vips.Failed as failed:
+                raise self._damaged(first if is_cut_off(first) else str(failed)) from failed
 
 
 def read(opened: Opened, max_pixels: int) -> Photo:
