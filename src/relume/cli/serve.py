@@ -10,7 +10,7 @@ import typer
 from relume.cli.options import Expand, QuietOption, expanded
 from relume.errors import MissingExtra, UsageError, install
 from relume.options import EnhanceOptions
-from relume.service.options import PLACE, ServiceOptions
+from relume.service.options import OF_THE_MACHINE, PLACE, ServiceOptions
 
 TOKEN_VARIABLE = "RELUME_TOKEN"  # noqa: S105 - a name
 
@@ -45,9 +45,7 @@ def serve(
     anyone: Annotated[
         bool, typer.Option("--anyone", help="Serve other machines without a token.", rich_help_panel=PLACE)
     ] = False,
-    options: Annotated[
-        EnhanceOptions, Expand(("model", "device", "threads", "tile"), help={"threads": _THREADS})
-    ] = EnhanceOptions(  # noqa: B008 - frozen
+    options: Annotated[EnhanceOptions, Expand(OF_THE_MACHINE, help={"threads": _THREADS})] = EnhanceOptions(  # noqa: B008 - frozen
         tile=_TILE
     ),
     quiet: QuietOption = False,

@@ -7,10 +7,16 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from relume.errors import UsageError
-from relume.options import Told
+from relume.options import Controls, EnhanceOptions, Told
 from relume.threads import available
 
 PLACE, LIMITS = "Place", "Limits"
+
+OF_A_PHOTO = (*(each.name for each in fields(Controls)), "model", "downsample")
+"""Options of an enhancement that a stranger may choose."""
+
+OF_THE_MACHINE = ("model", *(each.name for each in fields(EnhanceOptions) if each.name not in OF_A_PHOTO))
+"""Those that the operator chooses: how it computes, and the model that is taken where none is named."""
 
 MEGA = 1_000_000
 OWN = 250 * MEGA
@@ -65,7 +71,7 @@ class ServiceOptions:
     max_bytes: int = field(default=32 * MEGA, metadata=_told("Largest body of a request.", LIMITS))
     max_pixels: int = field(default=50 * MEGA, metadata=_told("Refuse photos with more pixels.", LIMITS))
     seconds: float = field(
-        default=60.0, metadata=_told("Longest time for a photo, and for its wait before that.", LIMITS)
+        default=120.0, metadata=_told("Longest time for a photo, and for its wait before that.", LIMITS)
     )
     transfer_seconds: float = field(
         default=120.0, metadata=_told("Longest time for a body to arrive.", LIMITS)

@@ -11,16 +11,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from relume.models import list_models
-from relume.options import Controls, EnhanceOptions, Saving, Told
+from relume.options import EnhanceOptions, Saving, Told
 from relume.photo.formats import FORMATS
+from relume.service.options import OF_A_PHOTO
 
 _SHARE = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _FORMATS = tuple(
     dict.fromkeys(name.lstrip(".") for one in FORMATS.values() for name in (one.name, *one.suffixes))
 )
-_OF_A_PHOTO = (*(each.name for each in fields(Controls)), "model", "downsample")
-"""Options that a stranger may choose; how a machine computes (device, threads, tiles) is not among them."""
-
 
 _RANGES: dict[str, Any] = {
     "model": Literal[tuple(list_models())],
@@ -49,7 +47,7 @@ def _asked() -> type[BaseModel]:
     for options in (EnhanceOptions, Saving):
         types = get_type_hints(options)
         for each in fields(options):
-            if options is EnhanceOptions and each.name not in _OF_A_PHOTO:
+            if options is EnhanceOptions and each.name not in OF_A_PHOTO:
                 continue
             about: Told = each.metadata["told"]
             kind = _schema(each.name, types[each.name])
@@ -81,7 +79,7 @@ class Order:
         Raises:
             UsageError: a value out of range.
         """
-        chosen = {name: value for name, value in asked.items() if name in _OF_A_PHOTO}
+        chosen = {name: value for name, value in asked.items() if name in OF_A_PHOTO}
         EnhanceOptions(**chosen)
         saving = Saving(**{name: value for name, value in asked.items() if name not in chosen})
         return Order(chosen, None if look_only else saving)
