@@ -23,7 +23,14 @@ from relume.evaluate.report import markdown_table
 from relume.options import Controls, EnhanceOptions
 
 REFERENCE = Path(__file__).parent / "reference.md"
-_VALUES = {"model": "name or card", "device": "name", "threads": "0 to 1024", "tile": "pixels"}
+_VALUES = {
+    "model": "name or card",
+    "engine": "name",
+    "precision": "name",
+    "device": "name",
+    "threads": "0 to 1024",
+    "tile": "pixels",
+}
 _TABLE = re.compile(r"(<!-- (\w+), by make_reference\.py -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -81,7 +88,9 @@ def _left(rows: list[list[str]]) -> str:
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "controls": lambda: table(Controls, [each.name for each in fields(Controls)]),
-    "computing": lambda: table(EnhanceOptions, ["model", "device", "threads", "tile", "downsample"]),
+    "computing": lambda: table(
+        EnhanceOptions, ["model", "engine", "precision", "device", "threads", "tile", "downsample"]
+    ),
     "files": files,
 }
 

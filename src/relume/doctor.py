@@ -23,6 +23,7 @@ EXTRAS = {
     "raw": {"rawpy": "rawpy"},
     # Of the package itself only files are read: its code needs torchvision, which need not be there.
     "metrics": {"lpips": "relume.lab.losses.lpips", "safetensors": "safetensors", "torch": "torch"},
+    "openvino": {"openvino": "openvino"},
     "tasks": {"dlib-bin": "dlib", "rapidocr": "rapidocr"},
     "video": {"av": "av"},
     "study": {"choix": "choix"},

@@ -18,7 +18,8 @@ from relume.look.model import Model
 from relume.look.render import render
 from relume.look.trial import try_model
 from relume.models import Card, is_shipped, load_card, load_graph
-from relume.models.engines import OnnxEngine
+from relume.models.card import graphs_for, has_precision
+from relume.models.engines import Engine, available_devices, is_fast_at_int8, load_engine
 from relume.options import (
     DEFAULT_MODEL,
     DEFAULT_TILE,
@@ -50,11 +51,13 @@ class Enhancer:
 
     Args:
         model: name of a shipped model, or the card (a `.json` file) of an exported one.
-        device, threads, tile, downsample: see `EnhanceOptions`.
+        engine, precision, device, threads, tile, downsample: see `EnhanceOptions`.
 
     Raises:
-        ModelError: no such model, or its files are damaged, or its graphs do not end or return what they must
-            not; those of a card from elsewhere run once on a tiny image to find out.
+        MissingExtra: the engine is not installed.
+        ModelError: no such model, or none of this precision, or its files are damaged, or its graphs do not
+            end or return what they must not; those of a card from elsewhere run once on a tiny image to find
+            out.
         OutOfResources: too little memory, or no more threads, to load it.
         UsageError: no such device, or a value out of range.
     """
@@ -63,26 +66,44 @@ class Enhancer:
         self,
         model: str | os.PathLike[str] = DEFAULT_MODEL,
         *,
+        engine: str = "onnxruntime",
+        precision: str = "auto",
         device: str = "auto",
         threads: int = 0,
         tile: int = DEFAULT_TILE,
         downsample: Downsample = "auto",
     ) -> None:
         self.options = EnhanceOptions(
-            model=os.fspath(model), device=device, threads=threads, tile=tile, downsample=downsample
+            model=os.fspath(model),
+            engine=engine,
+            precision=precision,
+            device=device,
+            threads=threads,
+            tile=tile,
+            downsample=downsample,
         )
         self.card: Card = load_card(self.options.model)
-        first = self.card.global_graph
-        engines = [self._load(name) for name in (first, self.card.local_graph) if name]
-        self._model = Model(self.card, engines[0] if first else None, engines[-1])
+        self.precision = self._precision()
+        graphs = graphs_for(self.card, self.precision)
+        engines = [self._load(graphs[part]) for part in ("global", "local", "image") if part in graphs]
+        self._model = Model(self.card, engines[0] if len(engines) > 1 else None, engines[-1])
         if not is_shipped(self.options.model):
             try_model(self._model, engines)
         self._pool = ThreadPoolExecutor(self.options.threads or available())
         self._process = os.getpid()
 
-    def _load(self, file_name: str) -> OnnxEngine:
+    def _precision(self) -> str:
+        """The one that is computed in."""
+        if self.options.precision != "auto":
+            return self.options.precision
+        on_processor = self.options.device == "cpu" or "cuda" not in available_devices()
+        fast = on_processor and has_precision(self.card, "int8") and is_fast_at_int8()
+        return "int8" if fast else "float32"
+
+    def _load(self, file_name: str) -> Engine:
         graph = load_graph(self.options.model, self.card, file_name)
-        return OnnxEngine(graph, device=self.options.device, threads=self.options.threads)
+        chosen = self.options
+        return load_engine(chosen.engine, graph, device=chosen.device, threads=chosen.threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         model = self.options.model
@@ -163,6 +184,8 @@ def load_enhancer(options: EnhanceOptions) -> Enhancer:
     """
     return Enhancer(
         options.model,
+        engine=options.engine,
+        precision=options.precision,
         device=options.device,
         threads=options.threads,
         tile=options.tile,

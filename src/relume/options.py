@@ -135,6 +135,9 @@ MODEL_ALONE = Controls(strength=1.0, highlight_guard=0.0, colour_guard=0.0)
 DEFAULT_MAX_PIXELS = 200_000_000
 """Most pixels of a photo, since a small file can claim any size."""
 
+ENGINES = ("onnxruntime", "openvino")
+"""That run the networks."""
+
 MOST_THREADS = 1024
 
 
@@ -149,6 +152,9 @@ class EnhanceOptions(Controls):
     Attributes:
         model: name of a shipped model (`relume models` lists them), or the card (a `.json` file) of an
             exported one.
+        engine: what runs the networks, `onnxruntime` or, with the extra, `openvino`, on the CPU.
+        precision: of the networks: `float32`, or another that the model's card has, such as `int8`. `auto`
+            takes `int8` where the card has it and the processor is made for it, as far as is known.
         device: `auto`, `cpu`, `cuda`, `coreml` or `directml`, as far as ONNX Runtime has it.
         threads: CPU threads, at most 1024; 0 takes as many as the process may use: its affinity, and the
             quota of a container.
@@ -164,6 +170,11 @@ class EnhanceOptions(Controls):
 
     model: str = field(
         default=DEFAULT_MODEL, metadata=_told("Model to use; `relume models` lists them.", LOOK)
+    )
+    engine: str = field(default="onnxruntime", metadata=_told("onnxruntime, or openvino (an extra).", SPEED))
+    precision: str = field(
+        default="auto",
+        metadata=_told("auto, float32 or int8; auto: int8 where model and processor have it.", SPEED),
     )
     device: str = field(default="auto", metadata=_told("auto, cpu, cuda, coreml or directml.", SPEED))
     threads: int = field(
@@ -188,6 +199,8 @@ class EnhanceOptions(Controls):
             raise UsageError(
                 f"threads is {self.threads!r}", f"Give 1 to {MOST_THREADS} threads, or 0 for all."
             )
+        if self.engine not in ENGINES:
+            raise UsageError(f"engine is {self.engine!r}", f"Give {' or '.join(ENGINES)}.")
         if not _is_count(self.tile):
             raise UsageError(f"tile is {self.tile!r}", "Give a side in pixels, or 0 for the whole photo.")
         if self.downsample not in ("auto", 1, 2, 3, 4) or isinstance(self.downsample, bool | float):
@@ -229,6 +242,8 @@ class EnhanceKeywords(ControlKeywords, total=False):
     """The fields of `EnhanceOptions` as keywords of functions."""
 
     model: str | os.PathLike[str]
+    engine: str
+    precision: str
     device: str
     threads: int
     tile: int

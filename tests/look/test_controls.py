@@ -44,7 +44,7 @@ CONTROLS = st.builds(
 
 @pytest.fixture(scope="module")
 def enhancer(kept_enhancer: Load) -> Enhancer:
-    return kept_enhancer(tile=64)
+    return kept_enhancer(tile=64, precision="float32")
 
 
 def scene(height: int = 120, width: int = 160) -> np.ndarray:

@@ -53,5 +53,29 @@ def _among(names: Iterable[str], incomplete: str) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
 
 
-OF_FIELDS = {"model": models, "device": devices, "format": formats}
+def engines(incomplete: str) -> list[str]:
+    """Engines that run the networks."""
+    from relume.options import ENGINES
+
+    return _among(ENGINES, incomplete)
+
+
+def export_formats(incomplete: str) -> list[str]:
+    """Formats of other programs that models are exported in."""
+    names = ("fp16", "int8", "steps", "whole", "whole-8bit")
+    return _among(("onnx", *(f"onnx-{name}" for name in names), "openvino", "pt2"), incomplete)
+
+
+def precisions(incomplete: str) -> list[str]:
+    """Precisions of the networks."""
+    return _among(("auto", "float32", "int8"), incomplete)
+
+
+OF_FIELDS = {
+    "engine": engines,
+    "precision": precisions,
+    "model": models,
+    "device": devices,
+    "format": formats,
+}
 """Of fields of `EnhanceOptions` and `Saving`."""

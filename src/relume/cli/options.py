@@ -70,7 +70,7 @@ class Expand:
     help: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-_OF_A_MODEL = (*(each.name for each in fields(Controls)), "downsample")
+_OF_A_MODEL = (*(each.name for each in fields(Controls)), "downsample", "precision")
 Enhancing = Annotated[EnhanceOptions, Expand()]
 """All options of an enhancement."""
 
@@ -78,7 +78,9 @@ Measuring = Annotated[EnhanceOptions, Expand(_OF_A_MODEL)]
 """Those that change what a model is measured as."""
 
 MEASURED = EnhanceOptions(
-    **{each.name: getattr(MODEL_ALONE, each.name) for each in fields(Controls)}, downsample=1
+    **{each.name: getattr(MODEL_ALONE, each.name) for each in fields(Controls)},
+    downsample=1,
+    precision="float32",
 )
 """The model alone, at full resolution."""
 

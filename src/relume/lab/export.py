@@ -153,27 +153,44 @@ def _difference(network: nn.Module, graphs: Mapping[str, bytes], size: tuple[int
 
 
 def _graphs(network: nn.Module) -> dict[str, bytes]:
+    return {part: _halved(trace(*told)) for part, told in _traceable(network).items()}
+
+
+def traced_programs(network: TwoPass) -> dict[str, torch.export.ExportedProgram]:
+    """Both passes as programs of `torch.export`, `global` and `local`, with the inputs of the graphs."""
+    return {
+        part.removeprefix("."): torch.export.export(
+            module.eval(), tuple(inputs.values()), dynamic_shapes=tuple(sizes[name] for name in inputs)
+        )
+        for part, (module, inputs, _, sizes) in _traceable(network.eval().cpu()).items()
+    }
+
+
+Traceable = tuple[nn.Module, dict[str, torch.Tensor], list[str], dict[str, Any]]
+
+
+def _traceable(network: nn.Module) -> dict[str, Traceable]:
+    """What `trace` takes of each pass, by what its file's name adds to the model's."""
     network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     image = torch.rand(1, 3, 70, 90)
     if not isinstance(network, TwoPass):
-        return {"": _halved(trace(network, {"image": image}, ["enhanced"], {"image": SIZES}))}
+        return {"": (network, {"image": image}, ["enhanced"], {"image": SIZES})}
     overview = torch.rand(1, 3, *overview_shape(70, 90, network.overview_size))
-    global_pass, local_pass = _GlobalGraph(network).eval(), _LocalGraph(network).eval()
     decision = network.global_pass.both_ways(overview)
-    told = {name.partition("_")[0]: array for name, array in decision._asdict().items()}
+    told = {name.partition("_")[0]: array.detach() for name, array in decision._asdict().items()}
     has_cells = SIZES if decision.grid_BKGG.shape[-1] > 1 else None
     alone = dict.fromkeys(("gain", "condition", "place", "step"))
     where = {"place": place(image, None), "step": step(image)}
-    graphs = {
-        ".global": trace(global_pass, {"thumbnail": overview}, [*told], {"thumbnail": SIZES}),
-        ".local": trace(
-            local_pass,
+    sizes = {"image": SIZES, "grid": has_cells, **alone}
+    return {
+        ".global": (_GlobalGraph(network), {"thumbnail": overview}, [*told], {"thumbnail": SIZES}),
+        ".local": (
+            _LocalGraph(network),
             {"image": image, **told, **where},
             ["enhanced", "local_gain"],
-            {"image": SIZES, "grid": has_cells, **alone},
+            sizes,
         ),
     }
-    return {part: _halved(graph) for part, graph in graphs.items()}
 
 
 class _GlobalGraph(nn.Module):

@@ -11,7 +11,7 @@ import numpy as np
 from relume.arrays import Floats
 from relume.errors import ModelError, naming_exhaustion
 from relume.look.model import Model
-from relume.models.engines import OnnxEngine
+from relume.models.engines import Engine
 
 _SIDE = 64
 """Of the tiny image in pixels: small enough for a second, and what `relume export` checks with, too."""
@@ -23,7 +23,7 @@ _PULSE = 0.05
 """Seconds between two looks at it; not every system wakes a longer wait for a signal."""
 
 
-def try_model(model: Model, engines: Sequence[OnnxEngine]) -> None:
+def try_model(model: Model, engines: Sequence[Engine]) -> None:
     """Run a model once on a tiny grey image, in a thread of its own, so that signals arrive meanwhile.
 
     Args:

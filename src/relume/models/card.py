@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
+from relume.errors import ModelError
+
 SCHEMA = 2
 """Of cards that are written. Cards without a number are of schema 1, whose graphs are named by the model."""
 
@@ -103,6 +105,33 @@ class Card:
     def local_graph(self) -> str:
         """File name of the local pass, which makes `enhanced` of an `image`; or of the only graph."""
         return self.graphs["image" if self.thumbnail_size is None else "local"]
+
+
+def graphs_for(card: Card, precision: str) -> Mapping[str, str]:
+    """File name of each graph by its part, of the variant of this precision.
+
+    Raises:
+        ModelError: the card has no such variant.
+    """
+    for variant in card.variants:
+        graphs = variant.get("graphs")
+        if _precision(variant) == precision and isinstance(graphs, Mapping):
+            named = cast("Mapping[str, str]", graphs)
+            if set(named) == set(card.graphs) and all(isinstance(file, str) for file in _items(named)):
+                return named
+    if precision == "float32":  # earlier cards say nothing of it
+        return card.graphs
+    raise ModelError(f"model '{card.name}' has no graphs of {precision}", "Choose auto or float32.")
+
+
+def has_precision(card: Card, precision: str) -> bool:
+    """Whether the card has a variant of it."""
+    return any(_precision(variant) == precision for variant in card.variants)
+
+
+def _precision(variant: Mapping[str, Any]) -> str:
+    """The word by which it is chosen; what follows a comma is for people."""
+    return str(variant.get("precision", "")).partition(",")[0]
 
 
 def graph_names(name: str, two_passes: bool) -> dict[str, str]:

@@ -11,6 +11,7 @@ import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 
 from relume.arrays import Floats
 from relume.errors import InputTooLarge, ModelError, UsageError, scarce
+from relume.models.engines.base import one_line
 from relume.threads import available
 
 _PROVIDERS = {
@@ -90,7 +91,7 @@ class OnnxEngine:
         except Exception as error:
             if lacking := scarce(str(error), memory=True):
                 raise lacking from error
-            raise ModelError(f"ONNX Runtime cannot load the model ({_one_line(error)})", _REMEDY) from error
+            raise ModelError(f"ONNX Runtime cannot load the model ({one_line(error)})", _REMEDY) from error
         self._outputs = [output.name for output in self._session.get_outputs()]
         # DirectML allows one thread at a time to run a session.
         self._turn = Lock() if chosen == "directml" else nullcontext()
@@ -113,13 +114,9 @@ class OnnxEngine:
             if scarce(str(error), memory=True):
                 reason, remedy = "there is not enough memory for the photo", "Take smaller tiles."
                 raise InputTooLarge(reason, remedy) from error
-            raise ModelError(f"ONNX Runtime cannot run the model ({_one_line(error)})", _REMEDY) from error
+            raise ModelError(f"ONNX Runtime cannot run the model ({one_line(error)})", _REMEDY) from error
         return dict(zip(self._outputs, outputs, strict=True))
 
     def stop(self) -> None:
         """End what it runs, between two nodes of the graph, and refuse to run again."""
         self._run_options.terminate = True
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
