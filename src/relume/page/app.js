@@ -505,6 +505,7 @@ function listen() {
   $('model').addEventListener('change', () => state.current && show(state.current));
   $('mode').addEventListener('change', ({ target }) => {
     stored('mode', target.value);
+    for (const photo of state.photos) photo.status = 'new'; // what one cannot read the other may
     speak();
     if (state.current) show(state.current);
   });

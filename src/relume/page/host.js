@@ -98,6 +98,7 @@ async function enhance(body, { model, controls, format = 'same', signal }) {
 /** What the service says of a request that it refuses: problem+json. */
 async function refusal(response) {
   const problem = await response.json().catch(() => ({}));
-  const said = [problem.detail ?? problem.title ?? `${response.status}`, problem.remedy].filter(Boolean).join(' ');
+  const reason = problem.detail ?? problem.title ?? `${response.status}`;
+  const said = `${reason[0].toUpperCase()}${reason.slice(1)}. ${problem.remedy ?? ''}`;
   return new Failure('refused', { said });
 }
