@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from photo import samples
 from relume.errors import RelumeError
 from relume.photo import FORMATS, Metadata, Part, Photo, encode_photo, read_photo, write_photo
-from relume.photo.metadata import PHOTOSHOP
+from relume.photo.metadata import EXTENDED_XMP_NAME, PHOTOSHOP
 
 MOST_MEMORY = 1536 << 20
 BATCH = 1000
@@ -75,10 +75,19 @@ def jpeg(**options: object) -> bytes:
             (0xED, PHOTOSHOP + b"8BIM\x04\x04\0\0\0\0\0\x0c" + samples.IPTC[:12]),
             (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + samples.XMP % 6),
             (0xE1, b"FLIR\0" + bytes(60)),
+            (0xE1, EXTENDED_XMP_NAME + b"0" * 40 + samples.XMP % 1),
             (0xEB, b"JP\0\1jumb" + bytes(20)),
         )
     )
     return data[:2] + extra + data[2:] + b"\0\0\0\x18ftypmp42" + bytes(range(64))
+
+
+def jpeg_out_of_order() -> bytes:
+    """A progressive JPEG file whose scans contradict one another."""
+    from photo.test_jpeg import scans
+
+    head, (first, second, *others), end = scans(jpeg(progressive=True))
+    return b"".join((head, second, first, *others, end))
 
 
 def png(mode: str = "RGB") -> bytes:
@@ -99,6 +108,13 @@ def tiff(**options: object) -> bytes:
     tags = {270: "night", 271: "Maker", 33550: (1.0, 1.0, 0.0), 50001: b"\1\2\3", 700: samples.XMP % 6}
     Image.fromarray(samples.ramp(8, 16, 24)).save(stream, "TIFF", tiffinfo=tags, **options)
     return stream.getvalue()
+
+
+def tiff_of_several() -> bytes:
+    """A TIFF file with a picture in a directory below its first one."""
+    from photo.test_beside import with_further_directory
+
+    return with_further_directory(tiff(), 0)
 
 
 def swapped_tiff() -> bytes:
@@ -139,10 +155,26 @@ def raw() -> bytes:
 
 PART = (Part("png", "chunk vpAg", b"vpAg", b"whatever"),)
 SEEDS: dict[str, tuple[Callable[[], bytes], ...]] = {
-    "jpeg": (jpeg, lambda: jpeg(progressive=True), lambda: jpeg(pictures=True), lambda: own("jpeg")),
+    "jpeg": (
+        jpeg,
+        lambda: jpeg(progressive=True),
+        lambda: jpeg(pictures=True),
+        lambda: own("jpeg"),
+        jpeg_out_of_order,
+    ),
     "png": (png, lambda: png("P"), lambda: png("RGBA"), lambda: own("png", 16, alpha=True, parts=PART)),
-    "webp": (lambda: own("webp"), lambda: own("webp", alpha=True), pillow("WEBP", lossless=True)),
-    "tiff": (tiff, lambda: tiff(big_tiff=True), lambda: own("tiff", 16, alpha=True), swapped_tiff),
+    "webp": (
+        lambda: own("webp") + b"PK\3\4 a trailer",
+        lambda: own("webp", alpha=True),
+        pillow("WEBP", lossless=True),
+    ),
+    "tiff": (
+        tiff,
+        lambda: tiff(big_tiff=True),
+        lambda: own("tiff", 16, alpha=True),
+        swapped_tiff,
+        tiff_of_several,
+    ),
     "avif": (lambda: own("avif"), lambda: own("avif", 16, alpha=True)),
     "heif": (heic,),
     "jxl": (jxl,),
