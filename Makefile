@@ -47,6 +47,15 @@ lint: $(VENV)/dev
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+LOWEST := build/lowest
+lowest: ## try the lowest versions of dependencies that pyproject.toml allows
+	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) -c 'import tomllib; table = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+		print(*(each.replace(">=", "==") for each in table["dependencies"]), sep="\n")' > $(LOWEST)/needed.txt
+	$(LOWEST)/bin/python -m pip install --quiet --requirement $(LOWEST)/needed.txt pytest hypothesis
+	PYTHONPATH=src $(LOWEST)/bin/python -m pytest -W ignore::DeprecationWarning tests/look/test_look.py tests/models/test_engine.py \
+		tests/test_api.py tests/photo/test_write.py tests/cli/test_enhance_one.py
+
 bench: $(VENV)/dev ## measure speed and memory side by side with Zero-DCE's network
 	$(BIN)/python benchmarks/speed.py
 
