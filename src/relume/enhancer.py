@@ -126,8 +126,8 @@ class Enhancer:
                 itself is returned.
 
         Raises:
-            UsageError: an option out of range, something that is no image, or a process that was forked after
-                this was loaded.
+            UsageError: an option out of range, something that is not an image, or a process that was forked
+                after this was loaded.
             InputTooLarge: more than memory holds.
             OutOfResources: no more threads can be started.
             RelumeError: what `read_photo` refuses.

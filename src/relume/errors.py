@@ -88,7 +88,7 @@ class InputUnreadable(RelumeError):
 
 
 class InputInvalid(RelumeError):
-    """An input that is no image of a supported format, is truncated or damaged."""
+    """An input that is not an image of a supported format, is truncated or damaged."""
 
     exit_code = ExitCode.INPUT_INVALID
 

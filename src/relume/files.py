@@ -37,7 +37,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise InputUnreadable(f"cannot be read ({error.strerror})", "Check the name.", path=path) from error
     except ValueError as error:
-        raise InputInvalid("this is no text", "Name a text file.", path=path) from error
+        raise InputInvalid("this is not text", "Name a text file.", path=path) from error
 
 
 def read_json(path: Path) -> Any:
@@ -50,11 +50,11 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
     except ValueError as error:
-        raise InputInvalid(f"this is no JSON ({error})", "Name a JSON file.", path=path) from error
+        raise InputInvalid(f"this is not JSON ({error})", "Name a JSON file.", path=path) from error
 
 
 def write_file(target: Path, content: str | bytes) -> None:
-    """Write a file, completely or not at all; text as UTF-8, with bytes of names that are no text escaped.
+    """Write a file, completely or not at all; text as UTF-8, with bytes of names that are not text escaped.
 
     Raises:
         OutputUnwritable: no such folder, no permission or space.

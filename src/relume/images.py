@@ -42,7 +42,7 @@ def as_photo(image: object) -> tuple[Photo, Back]:
     if pillow is not None and isinstance(image, pillow.Image):
         return _from_pillow(image, pillow)
     raise UsageError(
-        f"a {type(image).__name__} is no photo",
+        f"a {type(image).__name__} is not a photo",
         "Give a path, a Photo, a NumPy array or a Pillow image.",
     )
 
@@ -51,7 +51,7 @@ def _from_array(array: Array) -> tuple[Photo, Back]:
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 3, 4) or array.size == 0:
         raise UsageError(
-            f"an array of shape {array.shape} is no image",
+            f"an array of shape {array.shape} is not an image",
             "Give height x width x 3, x 4 with alpha, or height x width for grey.",
         )
     pixels_HWC = _to_integers(array).reshape(*array.shape[:2], channels)

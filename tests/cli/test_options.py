@@ -112,3 +112,9 @@ def test_a_word_is_spelled_and_used_alike_in_all_commands() -> None:
                     used.setdefault(word, {})[long, option.is_flag, option.metavar] = name
     assert {word: uses for word, uses in used.items() if len(uses) > 1} == {}
     assert {"--json", "--out", "--only", "--set", "--split"} <= used.keys()
+
+
+def test_paragraphs_of_help_are_wrapped_by_the_terminal_alone() -> None:
+    for name, command in _commands(typer.main.get_command(app)):
+        assert command.help, name
+        assert "\n" not in command.help.replace("\n\n", ""), name

@@ -216,7 +216,7 @@ def _avif_of_size(width: int, height: int) -> bytes:
 
 
 def _other_formats() -> dict[str, bytes]:
-    """Things that are no photo in one of the formats, some under a photo's name."""
+    """Things that are not a photo in one of the formats, some under a photo's name."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("photo.jpg", sound("jpeg"))
@@ -229,7 +229,7 @@ def _other_formats() -> dict[str, bytes]:
     return {
         "empty.jpg": b"",
         "one-byte.png": b"\x89",
-        "text.jpg": b"This is no photo.\n",
+        "text.jpg": b"This is not a photo.\n",
         "utf-16.png": "no photo".encode("utf-16"),
         "page.jpg": b"<!doctype html><html><body>404 Not Found</body></html>",
         "data.json": b'{"photo": null}',

@@ -52,10 +52,10 @@ def test_10_and_12_bits_fill_16(bits: int, alpha: bool, monkeypatch: pytest.Monk
     pixels[8:] = 65535
     photo = read_photo(heic(pixels, "RGBA;16" if alpha else "RGB;16"))
     assert photo.bits == 16
-    assert photo.notes == (f"{bits} bits a channel scaled to 16",)
+    assert photo.notes == (f"{bits} bits per channel scaled to 16",)
     np.testing.assert_array_equal(photo.rgb_HWC, pixels[..., :3])
     assert (photo.alpha_HW is not None) == alpha
-    assert encode_photo(photo)[1][-1] == "16 bits a channel reduced to 8"
+    assert encode_photo(photo)[1][-1] == "16 bits per channel reduced to 8"
 
 
 def test_alpha_and_grey() -> None:

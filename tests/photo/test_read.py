@@ -412,7 +412,7 @@ def test_palette_and_one_bit_are_expanded() -> None:
         stream = io.BytesIO()
         Image.fromarray(samples.ramp()[..., 0] > 100).save(stream, form)
         photo = read_photo(stream.getvalue())
-        assert photo.notes == ("1 bits a channel expanded to 8",)
+        assert photo.notes == ("1 bits per channel expanded to 8",)
         assert set(np.unique(photo.rgb_HWC)) == {0, 255}
     stream = io.BytesIO()
     Image.fromarray(samples.ramp()).quantize(16).save(stream, "TIFF")
@@ -439,10 +439,10 @@ def test_avif_of_10_and_12_bits_fills_16(bits: int) -> None:
     image = pyvips.Image.new_from_array(pixels).copy(interpretation="rgb16")
     data = image.heifsave_buffer(compression="av1", bitdepth=bits, lossless=True)
     photo = read_photo(data)
-    assert photo.notes == (f"{bits} bits a channel scaled to 16",)
+    assert photo.notes == (f"{bits} bits per channel scaled to 16",)
     np.testing.assert_array_equal(photo.rgb_HWC, pixels)
     again, notes = encode_photo(photo)
-    assert notes == ("16 bits a channel reduced to 12",)
+    assert notes == ("16 bits per channel reduced to 12",)
     assert read_photo(again).bits == 16
 
 
@@ -717,7 +717,7 @@ def test_limits_on_pixels_and_bytes(name: str) -> None:
 
 @pytest.mark.parametrize("stray", [17, None, np.zeros((500, 500), np.uint8), [b"x" * 9999]])
 def test_neither_path_nor_bytes_is_a_short_message(stray: object) -> None:
-    with pytest.raises(UsageError, match="is no photo") as caught:
+    with pytest.raises(UsageError, match="is not a photo") as caught:
         read_photo(stray)  # type: ignore[arg-type]
     assert len(str(caught.value)) < 120
 

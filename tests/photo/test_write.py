@@ -207,7 +207,7 @@ def test_16_bits_are_rounded_to_8_correctly() -> None:
     expected = np.round(values / 257.0).astype(np.uint8)
     np.testing.assert_array_equal(image.numpy()[..., 0], expected)
     np.testing.assert_array_equal(image.numpy()[..., 1], expected)
-    assert notes == ["16 bits a channel reduced to 8"]
+    assert notes == ["16 bits per channel reduced to 8"]
 
 
 @pytest.mark.parametrize("bits", [8, 16])

@@ -1,4 +1,4 @@
-"""The command line: one file a command, no work inside, heavy imports only when a command runs."""
+"""The command line: one file per command, no work inside, heavy imports only when a command runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main() -> NoReturn:
     _hold_streams()
     stdout: Any = sys.stdout
     if isinstance(stdout, io.TextIOWrapper):
-        stdout.reconfigure(errors="backslashreplace")  # as stderr does, for names that are no text
+        stdout.reconfigure(errors="backslashreplace")  # as stderr does, for names that are not text
     for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background of a script
             signal.signal(number, interrupt)

@@ -29,7 +29,7 @@ def ablate(
         Path | None, typer.Option("--out", "-o", help="Folder of the runs; runs/ablate-GRID otherwise.")
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option(help="Results, one line a run; OUT/results.csv otherwise.")
+        Path | None, typer.Option(help="Results, one line per run; OUT/results.csv otherwise.")
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0,1,2",
     changes: Annotated[
@@ -43,7 +43,7 @@ def ablate(
         typer.Option(
             "--maps",
             metavar="CSV",
-            help="Of grids of the mirror method: how much of each map depends on the image, a line a map.",
+            help="Of grids of the mirror method: how much of each map depends on the image, a line per map.",
         ),
     ] = None,
     show: Annotated[
@@ -57,7 +57,7 @@ def ablate(
 ) -> None:
     """Train every cell of a grid with every seed, and print one table.
 
-    What is finished is kept: the same command goes on after an interruption, and other seeds join the table.
+    What is finished is kept: the same command resumes after an interruption, and other seeds join the table.
 
     [bold]relume ablate iaml --data ~/data[/bold]
 
@@ -108,4 +108,4 @@ def _seeds(text: str) -> list[int]:
     try:
         return [int(seed) for seed in text.split(",")]
     except ValueError as error:
-        raise UsageError(f"'{text}' are no seeds", "Write whole numbers with commas: 0,1,2.") from error
+        raise UsageError(f"'{text}' are not seeds", "Write whole numbers with commas: 0,1,2.") from error

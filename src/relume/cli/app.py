@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Annotated
 
 import typer
@@ -68,3 +69,16 @@ app.command("ablate", rich_help_panel="Laboratory")(ablate.ablate)
 app.add_typer(lab.app, name="lab", rich_help_panel="Laboratory")
 app.command("plot", rich_help_panel="Laboratory")(plot.plot)
 app.command("export", rich_help_panel="Laboratory")(export.export)
+
+
+def _unwrap(group: typer.Typer) -> None:
+    """Let the terminal wrap the paragraphs of help, where docstrings are wrapped already."""
+    for command in group.registered_commands:
+        said = inspect.getdoc(command.callback) or ""
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in said.split("\n\n"))
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            _unwrap(inner.typer_instance)
+
+
+_unwrap(app)

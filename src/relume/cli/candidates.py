@@ -83,7 +83,7 @@ def _of_the_laboratory(networks: Sequence[str], runs: Sequence[Path]) -> Iterato
     named = [assignment.partition("=") for assignment in networks]
     for name, separator, _ in named:
         if not separator:
-            raise UsageError(f"'{name}' is no network with weights", "Write --network NAME=FILE.")
+            raise UsageError(f"'{name}' is not a network with weights", "Write --network NAME=FILE.")
     require_laboratory()
     from relume.lab.candidates import of_network, of_run
 

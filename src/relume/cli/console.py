@@ -43,7 +43,7 @@ def stdout_failed(error: OSError) -> OutputUnwritable:
 def say(message: str) -> None:
     """Print a message on stderr, as one line whatever names it holds.
 
-    Where nobody can read it, it is lost and the work goes on.
+    Where nobody can read it, it is lost and the work continues.
     """
     line = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], message)
     try:
@@ -73,7 +73,7 @@ def _discard(stream: TextIO) -> None:
 
 @contextmanager
 def progress(total: int, label: str = "photos", *, quiet: bool = False) -> Generator[Callable[[], None]]:
-    """A bar with the time left; yields what to call after each step. Silent where stderr is no terminal."""
+    """A bar with the time left; yields what to call after each step. Silent without a terminal."""
     with bar(quiet=quiet or not stderr().is_terminal) as shown:
         task = shown.add_task(label, total=total)
         yield lambda: shown.advance(task)

@@ -117,7 +117,7 @@ def unpack(
 ) -> None:
     """Turn JPEG XL copies into PNG files, in the same folders; other files are copied.
 
-    Files that exist are skipped, so an interrupted run goes on where it stopped.
+    Files that exist are skipped, so an interrupted run resumes where it stopped.
     """
     from relume.lab.data.unpack import unpack as unpack_folder
 
@@ -343,5 +343,5 @@ def _check_out(out: Path | None, suffix: str) -> None:
     if out is None:
         return
     if out.suffix.lower() != suffix:
-        raise UsageError(f"'{out}' is no {suffix} file", f"Give --out a name that ends in {suffix}.")
+        raise UsageError(f"'{out}' is not a {suffix} file", f"Give --out a name that ends in {suffix}.")
     check_target(out, [])

@@ -71,7 +71,7 @@ def evaluate(
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
     as_json: JsonOption = False,
     out: ResultsOption = None,
-    images: Annotated[bool, typer.Option("--images", help="Print a row an image as well.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="Print a row per image as well.")] = False,
     task: TaskOption = None,
     stress: StressOption = False,
     darkness: DarknessOption = LIGHTS,

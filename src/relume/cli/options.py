@@ -52,7 +52,7 @@ WorkersOption = Annotated[
 ExplainOption = Annotated[
     bool, typer.Option("--explain", help="Say what was decided for each photo, and why it looks so.")
 ]
-JsonLinesOption = Annotated[bool, typer.Option("--json", help="One JSON line a photo on stdout.")]
+JsonLinesOption = Annotated[bool, typer.Option("--json", help="One JSON line per photo on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show where in the program an input failed.")]
 

@@ -27,7 +27,7 @@ USUAL_PICTURES = 4
 
 
 def evaluate_stress(folder: Path | None, found: Sequence[Candidate], outputs: Outputs, *, limit: int) -> None:
-    """Darken pictures in ever worse ways, enhance them, and print a table a model.
+    """Darken pictures in ever worse ways, enhance them, and print a table per model.
 
     Args:
         folder: of well-lit photographs; drawn pictures without it.

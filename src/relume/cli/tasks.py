@@ -99,7 +99,7 @@ def parse_lights(text: str) -> list[float]:
     except (ValueError, ZeroDivisionError):
         shares = []
     if not shares or not all(0 < share <= 1 for share in shares):
-        raise UsageError(f"'{text}' are no shares of light", f"Write for example {LIGHTS}.")
+        raise UsageError(f"'{text}' are not shares of light", f"Write for example {LIGHTS}.")
     return shares
 
 

@@ -46,7 +46,7 @@ def train(
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on from the last checkpoint, by the recipe in the run folder."),
+        typer.Option("--resume", help="Resume from the last checkpoint, by the recipe in the run folder."),
     ] = False,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda or mps.", autocompletion=completion.training_devices)
@@ -55,7 +55,7 @@ def train(
     show: Annotated[bool, typer.Option("--show", help="Print the recipe as JSON and stop.")] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train a network by a recipe. An interrupted run goes on with --resume, to the same result.
+    """Train a network by a recipe. An interrupted run resumes with --resume, to the same result.
 
     [bold]relume train lol --data ~/data[/bold]
 

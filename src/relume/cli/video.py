@@ -213,7 +213,7 @@ class _Batch:
 
 @contextmanager
 def _speed(name: str, quiet: bool) -> Generator[Callable[[int, int | None], None]]:
-    """A bar with the time left and pictures per second; silent where stderr is no terminal."""
+    """A bar with the time left and pictures per second; silent where stderr is not a terminal."""
     from relume.cli.console import stderr
     from relume.progress import bar
 

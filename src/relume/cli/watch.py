@@ -65,7 +65,7 @@ def watch(
     require_watchfiles()
     set_up(options, verbose)
     if not is_folder(folder):
-        raise InputUnreadable("this is no folder", "Name the folder that photos come into.", path=folder)
+        raise InputUnreadable("this is not a folder", "Name the folder that photos come into.", path=folder)
     if identity(folder) == identity(output):
         raise UsageError("results cannot go into the same folder", "Name another one with -o.", path=output)
     place = Output(**asdict(saving), path=output, folder=True, max_pixels=max_pixels)

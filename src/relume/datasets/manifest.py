@@ -106,7 +106,7 @@ def read_manifest(name: str) -> Manifest:
     """A committed manifest by name, or one from a file whose name ends in `.json`.
 
     Raises:
-        DataError: there is none, or the file is no manifest.
+        DataError: there is none, or the file is not a manifest.
     """
     file = Path(name) if name.endswith(".json") else _FOLDER / f"{name}.json"
     if not file.is_file():
@@ -118,7 +118,9 @@ def read_manifest(name: str) -> Manifest:
         content = json.loads(file.read_text(encoding="utf-8"))
         return Manifest(**{key: content[key] for key in Manifest.__dataclass_fields__})
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError("this is no manifest", "`relume data describe` makes one.", path=str(file)) from error
+        raise DataError(
+            "this is not a manifest", "`relume data describe` makes one.", path=str(file)
+        ) from error
 
 
 def checksum(path: Path) -> str:

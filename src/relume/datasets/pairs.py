@@ -34,7 +34,7 @@ def find_pairs(low: Path, high: Path) -> list[Pair]:
     """Pairs of two folders, or of two single files.
 
     In folders, files of the same name belong together; their suffixes may differ (`22.jxl` and `22.png`).
-    Hidden files, subfolders and files that are no images by their suffix are passed over. Two single files
+    Hidden files, subfolders and files that are not images by their suffix are passed over. Two single files
     are one pair whatever their names are; it is called after the dark one.
 
     >>> [pair.name for pair in find_pairs(Path("low"), Path("high"))]

@@ -42,7 +42,7 @@ def line_mask(text: str, size: int, *, bold: bool = False, max_width: int | None
 
 
 def printable(text: str) -> str:
-    """The text in one line, with a question mark for each byte of a file name that is no character."""
+    """The text in one line, with a question mark for each byte of a file name that is not a character."""
     return " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
 
 

@@ -46,7 +46,7 @@ def psnr(prediction_HWC: Image, target_HWC: Image) -> float:
         Decibels, at most `PSNR_CAP`: identical images give 100, not infinity.
 
     Raises:
-        DataError: the sizes differ, or the arrays are no images.
+        DataError: the sizes differ, or the arrays are not images.
     """
     return _decibels(_mean_squared_error(prediction_HWC, target_HWC))
 

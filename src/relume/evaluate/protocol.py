@@ -210,7 +210,7 @@ def mean_scores(scores: Sequence[Scores]) -> Scores:
 
 
 def to_8_bits(pixels: Pixels) -> npt.NDArray[np.uint8]:
-    """Pixels as 8 bits a channel: uint8 as it is, uint16 rounded, floats clipped to [0, 1] and rounded.
+    """Pixels as 8 bits per channel: uint8 as it is, uint16 rounded, floats clipped to [0, 1] and rounded.
 
     Raises:
         DataError: a value is not a number, or the type has no range.

@@ -21,7 +21,7 @@ Column: TypeAlias = tuple[str, Callable[[Report, Scores], str]]
 
 
 def format_table(reports: Mapping[str, Report]) -> str:
-    """A Markdown table with one row a model; plain scores first, GT-mean and LPIPS in columns of their own.
+    """A Markdown table with one row per model; plain scores first, GT-mean and LPIPS in columns of their own.
 
     Args:
         reports: the reports by the name of the model.
@@ -39,7 +39,7 @@ def text_table(reports: Mapping[str, Report]) -> str:
 
 
 def images_table(report: Report) -> str:
-    """One row an image and a last row of means, in aligned columns of plain text."""
+    """One row per image and a last row of means, in aligned columns of plain text."""
     columns = _columns([report])
     named = [*((row.name, row.scores) for row in report.rows), ("mean", report.mean)]
     rows = [[name, *(text(report, scores) for _, text in columns)] for name, scores in named]
@@ -47,7 +47,7 @@ def images_table(report: Report) -> str:
 
 
 def format_csv(reports: Mapping[str, Report]) -> str:
-    """One line an image and model, without means; a score that was not measured is an empty field.
+    """One line per image and model, without means; a score that was not measured is an empty field.
 
     Args:
         reports: the reports by the name of the model.
@@ -99,7 +99,7 @@ def changes_images_table(changes: Changes) -> str:
 
 
 def changes_csv(changes: Mapping[str, Changes]) -> str:
-    """One line a photo and model; each statistic in two fields, `before_NAME` and `after_NAME`."""
+    """One line per photo and model; each statistic in two fields, `before_NAME` and `after_NAME`."""
     names = [name for name, _, _, _ in _STATISTICS]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""How far a method goes before it fails: trials that get worse step by step, one table a method.
+"""How far a method goes before it fails: trials that get worse step by step, one table per method.
 
 Every trial turns well-lit pictures into dark ones. A result is compared with the target (PSNR, SSIM) and
 described on its own (brightness, clipping, noise). A result that is missing, of another size or not made of
@@ -153,7 +153,7 @@ def _number(value: float | None, decimals: int, factor: float = 1) -> str:
 
 
 def stress_csv(found: Mapping[str, Sequence[Stressed]]) -> str:
-    """One line a method and trial; means that are not there are empty."""
+    """One line per method and trial; means that are not there are empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["method", "trial", "level", "images", "failed", *_COLUMNS])
@@ -182,7 +182,7 @@ def limits_of(found: Sequence[Stressed]) -> str:
 
 
 def stress_picture(found: Mapping[str, Sequence[Stressed]], suffix: str) -> bytes:
-    """PSNR along every axis, one panel an axis and one curve a method.
+    """PSNR along every axis, one panel per axis and one curve per method.
 
     Raises:
         MissingExtra: Matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""Many photos in several processes: one that dies costs a photo at most, and the rest goes on."""
+"""Many photos in several processes: one that dies costs a photo at most, and the rest continues."""
 
 from __future__ import annotations
 

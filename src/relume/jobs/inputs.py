@@ -146,7 +146,7 @@ def _photos_in(
 
 
 def _files_in(folder: Path, recursive: bool, on_error: OnError) -> Iterator[Path]:
-    """Everything in a folder, or below it, that is no folder and not hidden."""
+    """Everything in a folder, or below it, that is not a folder and not hidden."""
 
     def unreadable(error: OSError) -> None:
         reason = f"the folder cannot be read ({error.strerror})"

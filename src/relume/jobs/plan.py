@@ -103,7 +103,7 @@ def _check_folder(folder: Path, whatever: bool) -> None:
     if is_folder(folder):
         return
     if os.path.lexists(folder):
-        raise OutputUnwritable("this is no folder", "Name a folder for the results.", path=folder)
+        raise OutputUnwritable("this is not a folder", "Name a folder for the results.", path=folder)
     if whatever:
         return
     suffix = folder.suffix.lower()

@@ -1,6 +1,6 @@
 """Ablations: a grid of recipe changes and seeds -> run folders -> one table.
 
-Each cell is an ordinary run, so a grid that was cut off goes on where it stopped, in the middle of a run too.
+Each cell is an ordinary run, so a grid that was cut off resumes where it stopped, in the middle of a run too.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def results_of(grid: Grid, path: Path) -> list[Result]:
     strange = sorted({result.cell for result in results} - set(grid.cells))
     if strange:
         raise DataError(
-            f"holds results of {strange}, which are no cells of the grid '{grid.name}'",
+            f"holds results of {strange}, which are not cells of the grid '{grid.name}'",
             f"Name the grid that they are of; this one has {', '.join(grid.cells)}.",
             path=path,
         )
@@ -189,7 +189,7 @@ def _score(recipe: Recipe, cell: str, root: Path, run: Run) -> Result:
 
 
 def write_results(results: Sequence[Result], path: Path) -> None:
-    """One CSV line a run.
+    """One CSV line per run.
 
     Raises:
         OutputUnwritable: no such folder, no permission or space.

@@ -47,7 +47,7 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
         DataError: `about` holds something else than texts and a table of metrics.
         ModelError: no finished run, or graphs that do not say what the network says.
         OutputUnwritable: the folder cannot be made or written into.
-        UsageError: a name that is no plain file name.
+        UsageError: a name that is not a plain file name.
     """
     _check(name, about)
     recipe, network = load_run(run)
@@ -90,9 +90,11 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
 def _check(name: str, about: object) -> None:
     """Refuse what would fail only after the graphs are made."""
     if not name or name.startswith(".") or {"/", "\\"} & set(name):
-        raise UsageError(f"'{name}' is no name of a model", "Give one without slashes or a dot before it.")
+        raise UsageError(
+            f"'{name}' is not a name for a model", "Give one without slashes or a dot before it."
+        )
     if not isinstance(about, Mapping):
-        raise DataError("what is told about the model is no table", "Give a JSON object.")
+        raise DataError("what is told about the model is not a table", "Give a JSON object.")
     wrong = [key for key in _TEXTS if not isinstance(about.get(key, ""), str)]
     wrong += [] if isinstance(about.get("metrics", {}), Mapping) else ["metrics"]
     if wrong:

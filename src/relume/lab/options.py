@@ -14,7 +14,7 @@ Positive: TypeAlias = Annotated[int, Field(gt=0)]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Widths: TypeAlias = Annotated[tuple[Positive, ...], Field(min_length=1)]
-"""Channels a level."""
+"""Channels per level."""
 
 _STRICT_KEYS = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 

@@ -331,7 +331,7 @@ def from_json(text: str) -> Recipe:
     try:
         return _validated(json.loads(text))
     except json.JSONDecodeError as error:
-        raise UsageError(f"the recipe is no JSON ({error})", "Name a recipe.json of a run.") from error
+        raise UsageError(f"the recipe is not JSON ({error})", "Name a recipe.json of a run.") from error
 
 
 def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
@@ -349,7 +349,7 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     for assignment in assignments:
         path, separator, value = assignment.partition("=")
         if not separator:
-            raise UsageError(f"'{assignment}' is no assignment", "Write --set key=value.")
+            raise UsageError(f"'{assignment}' is not an assignment", "Write --set key=value.")
         _assign(tree, path.split("."), _parse(value), path)
     return _validated(tree)
 

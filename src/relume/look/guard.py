@@ -61,7 +61,7 @@ def _numbers(output: Any) -> Floats:
     kind: Any = getattr(output, "dtype", type(output).__name__)
     if kind != np.float32:
         raise ModelError(f"the model returns {kind} where it must return float32", _REMEDY)
-    # A sum with something in it that is no number is none either, and takes no memory.
+    # A sum with something in it that is not a number is none either, and takes no memory.
     if not np.isfinite(output.sum()) and not np.isfinite(output).all():
-        raise ModelError("the model returns something that is no number (NaN or infinity)", _REMEDY)
+        raise ModelError("the model returns something that is not a number (NaN or infinity)", _REMEDY)
     return output

@@ -81,7 +81,7 @@ class Look:
             told, factor = record["adjustment"], record["factor"]
             adjustment = None if told is None else _adjustment(told)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"this is no look ({error})", _REMEDY) from error
+            raise DataError(f"this is not a look ({error})", _REMEDY) from error
         if factor not in _FACTORS or isinstance(factor, bool | float):
             raise DataError(f"no look has the factor {factor!r}", _REMEDY)
         return cls(arrays, adjustment, factor)

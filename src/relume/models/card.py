@@ -85,7 +85,9 @@ class Card:
         if wrong or not all(isinstance(text, str) and "\0" not in text for text in texts):
             raise ValueError(f"it gives no sensible {', '.join(wrong) or 'names and files'}")
         if self.halo is not None and self.halo % self.size_multiple:
-            raise ValueError(f"its halo {self.halo} is no multiple of its size_multiple {self.size_multiple}")
+            raise ValueError(
+                f"its halo {self.halo} is not a multiple of its size_multiple {self.size_multiple}"
+            )
         for part in (self.recipe, self.metrics, self.environment, *self.variants):
             _items(part)
         if list(self.value_range) != [0, 1]:

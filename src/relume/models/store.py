@@ -62,7 +62,7 @@ def load_card(model: str) -> Card:
     try:
         card, unknown = card_from(json.loads(_read(folder / f"{name}.json", _MOST_OF_A_CARD).decode()))
     except OSError as error:
-        said = error.strerror or "it is no file"
+        said = error.strerror or "it is not a file"
         raise ModelError(
             f"the card cannot be read ({said})", "Name the card of an exported model.", path=model
         ) from error

@@ -44,7 +44,7 @@ class Format(Readable):
         name: key in `FORMATS`.
         mime: media type.
         alpha: holds transparency.
-        bits: most bits a channel that relume writes: 8, 12 or 16.
+        bits: most bits per channel that relume writes: 8, 12 or 16.
         max_side: most pixels a side.
         iptc: holds an IPTC block (EXIF, XMP and ICC fit every format here).
         comments: holds comments without a name.

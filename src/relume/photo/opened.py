@@ -17,7 +17,7 @@ Source: TypeAlias = os.PathLike[str] | str | bytes | bytearray | memoryview
 """A photo's file, or the bytes of one."""
 
 IN_MEMORY = "(bytes in memory)"
-"""Stands in messages for the name of a photo that is no file."""
+"""Stands in messages for the name of a photo that is not a file."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def opened(source: Source) -> Generator[Opened]:
         yield in_memory(bytes(source))
         return
     if not isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
-        what = f"a {type(source).__name__} is no photo"
+        what = f"a {type(source).__name__} is not a photo"
         raise UsageError(what, "Give the path of a file, or the bytes of one.")
     path = os.fsdecode(source)
     descriptor = open_file(source, path)

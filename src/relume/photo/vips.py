@@ -173,7 +173,7 @@ _turns = _Turns()
 class _Listening:
     """Passes libvips' warnings on to the log, in the place of pyvips while any `calls` is open.
 
-    pyvips prints a traceback on stderr where a file puts bytes that are no text into one.
+    pyvips prints a traceback on stderr where a file puts bytes that are not text into one.
     """
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ from relume.photo.refusals import MOST_DPI
 
 _ROWS = 256
 _MOST_NAMED = 4
-_BIT_DEPTH_NOTE = "16 bits a channel reduced to {}"
+_BIT_DEPTH_NOTE = "16 bits per channel reduced to {}"
 
 
 def encode_photo(

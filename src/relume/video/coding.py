@@ -187,7 +187,7 @@ class Converter:
         self._small = VideoReformatter()
 
     def photo(self, frame: VideoFrame) -> Photo:
-        """The picture as a photo: 8 bits a channel, or 16 where the clip has more than 8."""
+        """The picture as a photo: 8 bits per channel, or 16 where the clip has more than 8."""
         coding = self._coding
         if coding.grey:
             rgb_HWC = self._grey(frame)

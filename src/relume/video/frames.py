@@ -358,7 +358,7 @@ def _telling(path: Path) -> Generator[None]:
     except FFmpegError as error:
         said = " ".join(str(error.strerror).split())
         raise InputInvalid(
-            f"this is no clip that relume reads ({said})", "Check that it plays.", path=path
+            f"this is not a clip that relume reads ({said})", "Check that it plays.", path=path
         ) from error
 
 

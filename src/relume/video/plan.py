@@ -81,7 +81,7 @@ def plan_clips(
             f"--format {format_name} contradicts the output's name", "Change one of them.", path=single
         )
     if output is not None and single is None and os.path.lexists(output) and not is_folder(output):
-        raise OutputUnwritable("this is no folder", "Name a folder for the results.", path=output)
+        raise OutputUnwritable("this is not a folder", "Name a folder for the results.", path=output)
     mark = f"{_PREVIEW if preview else ''}{MARK}"
     jobs = [
         Job(source, single or _target(source, base, output, format_name, mark)) for source, base in inputs

@@ -106,14 +106,14 @@ def score_study(key: Path, files: Sequence[Path], *, seed: int = 0) -> Scores:
 def _checked_key(key: Any, path: Path) -> dict[str, Any]:
     known = cast("dict[str, Any]", key) if isinstance(key, dict) else {}
     if not {"study", "methods", "pictures", "checks"} <= known.keys():
-        raise DataError("this is no key of a study", "Name the .key.json beside the study.", path=path)
+        raise DataError("this is not the key of a study", "Name the .key.json beside the study.", path=path)
     return known
 
 
 def _answers(key: Mapping[str, Any], said: Any, path: Path) -> tuple[list[Answer], int, int]:
     """A visitor's answers, and how many checks were right and wrong."""
     if not isinstance(said, Mapping) or cast("Mapping[str, Any]", said).get("study") != key["study"]:
-        raise DataError("this is no file of answers to the study", "Name what its page saves.", path=path)
+        raise DataError("this is not a file of answers to the study", "Name what its page saves.", path=path)
     answers: list[Answer] = []
     right: list[bool] = []
     try:

@@ -17,7 +17,7 @@ def fraction(exposure: float) -> str:
 
 
 def task_table(measured: Sequence[Measured], *, markdown: bool = False) -> str:
-    """One row a method, one column a darkness; each score with its 95 % interval.
+    """One row per method, one column a darkness; each score with its 95 % interval.
 
     A * stands where the interval of the gain over the input, picture by picture, leaves 0 out.
     """
@@ -48,7 +48,7 @@ _NUMBERS = ("score", "low", "high", "gain", "gain_low", "gain_high")
 
 
 def task_csv(task: Task, measured: Iterable[Measured]) -> str:
-    """One line a method and darkness."""
+    """One line per method and darkness."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["task", "reader", "measure", "method", "light", "images", *_NUMBERS])
@@ -62,7 +62,7 @@ def task_csv(task: Task, measured: Iterable[Measured]) -> str:
 
 
 def task_picture(task: Task, measured: Sequence[Measured], suffix: str) -> bytes:
-    """Score against darkness, one curve a method, intervals as bars.
+    """Score against darkness, one curve per method, intervals as bars.
 
     Raises:
         MissingExtra: Matplotlib is not installed.

@@ -176,5 +176,5 @@ def _index(folder: Path) -> dict[str, Any]:
         or index.get("format") != FORMAT
         or any(key not in index for key in wanted)
     ):
-        raise DataError("this is no index of a pack", "Copy the part again.", path=folder / INDEX)
+        raise DataError("this is not an index of a pack", "Copy the part again.", path=folder / INDEX)
     return index

@@ -46,7 +46,7 @@ def weighted_losses(
             here.
 
     Raises:
-        UsageError: a name that is no loss term.
+        UsageError: a name that is not a loss term.
     """
     check_losses(weights, terms)
     with torch.autocast(prediction_BCHW.device.type, enabled=False):
@@ -55,7 +55,7 @@ def weighted_losses(
 
 
 def check_losses(weights: Mapping[str, float], terms: Mapping[str, Loss] = LOSSES) -> None:
-    """Raises UsageError for a weight of a name that is no loss term."""
+    """Raises UsageError for a weight of a name that is not a loss term."""
     unknown = set(weights) - set(terms)
     if unknown:
         raise UsageError(f"no loss is called {sorted(unknown)}", f"Choose from: {', '.join(sorted(terms))}.")

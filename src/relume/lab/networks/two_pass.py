@@ -230,7 +230,7 @@ class LocalPass(nn.Module):
 
     Args:
         widths: channels a level, finest first.
-        depths: residual blocks a level, in the encoder and again in the decoder (the last: once).
+        depths: residual blocks per level, in the encoder and again in the decoder (the last: once).
         condition: length of the condition vector.
         modulated_from: first level with FiLM.
 
@@ -325,7 +325,7 @@ class TwoPass(Network):
     """Both passes as one network: photo in, enhanced photo out.
 
     Args:
-        widths, depths: channels and residual blocks a level of the local pass, finest first.
+        widths, depths: channels and residual blocks per level of the local pass, finest first.
         condition: length of the condition vector.
         global_width: channels of the global pass's first convolution.
         modulated_from: first level of the local pass with FiLM.

@@ -313,7 +313,7 @@ def _check_folder(run: Path, recipe: Recipe, resume: bool) -> None:
     if resume:
         Run(run).check_recipe(recipe)
     elif Run(run).is_begun:
-        raise OutputExists("holds a run already", "Add --resume to go on, or name another --out.", path=run)
+        raise OutputExists("holds a run already", "Add --resume, or name another --out.", path=run)
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

@@ -116,7 +116,7 @@ class Reader:
         pixels, decode_notes = self.decode(plan.change)
         if beside.no_alpha and pixels.shape[2] in (2, 4):
             pixels = pixels[..., :-1]
-            dropped.append("last channel dropped: the file says that it is no transparency")
+            dropped.append("last channel dropped: the file says that it is not transparency")
         rgb, alpha, grey = split(upright(pixels, orientation))
         notes = (*dropped, *notes, *plan.notes, *decode_notes)
         depth = 8 if header.format == "uchar" and rgb.dtype == np.uint16 else 0
@@ -160,8 +160,8 @@ class Reader:
         if self.has_palette(image):
             return ["palette expanded to full colours"]
         if bits < 8:
-            return [f"{bits} bits a channel expanded to 8"]
-        return [] if bits in (8, 16) else [f"{bits} bits a channel scaled to 16"]
+            return [f"{bits} bits per channel expanded to 8"]
+        return [] if bits in (8, 16) else [f"{bits} bits per channel scaled to 16"]
 
 
 def number(image: pyvips.Image, name: str, default: int) -> int:
@@ -188,7 +188,7 @@ def _check_kind(image: pyvips.Image, path: str) -> None:
     if image.format not in ("uchar", "ushort"):
         kind = "floating-point" if image.format in ("float", "double") else f"'{image.format}'"
         raise InputInvalid(
-            f"the photo has {kind} pixels", "Convert it to 16 bits a channel (unsigned) first.", path=path
+            f"the photo has {kind} pixels", "Convert it to 16 bits per channel (unsigned) first.", path=path
         )
     most = 5 if image.interpretation == "cmyk" else 4
     if image.bands > most:

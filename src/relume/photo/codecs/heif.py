@@ -56,7 +56,7 @@ def read(opened: Opened, max_pixels: int) -> Photo:
         dropped.append(f"only the main one of {len(file)} pictures in the file is read")
     bits = image.info["bit_depth"]
     if bits > 8:
-        notes.append(f"{bits} bits a channel scaled to 16")
+        notes.append(f"{bits} bits per channel scaled to 16")
     try:
         pixels = _pixels(image, bits)
     except _ERRORS as error:
@@ -67,7 +67,7 @@ def read(opened: Opened, max_pixels: int) -> Photo:
 
 
 def _check_items(data: bytes) -> None:
-    """Raise ValueError where an item's type or name is no text: pi-heif 1.4.0 crashes on such metadata."""
+    """Raise ValueError where an item's type or name is not text: pi-heif 1.4.0 crashes on such metadata."""
     for name, meta, meta_end in boxes(data, 0, len(data)):
         if name != b"meta":
             continue

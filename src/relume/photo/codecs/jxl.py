@@ -97,7 +97,7 @@ def _size(head: bytes) -> tuple[int, int]:
 
 
 def _pixels(decoded: bytes, info: Any) -> npt.NDArray[Any] | None:
-    """The pixels, H x W x C; None where they are no integers."""
+    """The pixels, H x W x C; None where they are not integers."""
     height, width = info.height, info.width
     bits = len(decoded) // (width * height * info.num_channels) * 8
     if info.mode.startswith("F") or bits not in (8, 16):
