@@ -69,7 +69,7 @@ def test_results_of_another_grid_are_refused(grid: Grid, tmp_path: Path) -> None
     assert results_of(grid, file) == [result("with", 0, 20.0)]
     for cells in (["full"], ["with", "full"]):
         write_results([result(cell, 0, 20.0) for cell in cells], file)
-        with pytest.raises(DataError, match=r"r\.csv.*\['full'\].*no cells of the grid 'tiny'"):
+        with pytest.raises(DataError, match=r"r\.csv.*\['full'\].*not cells of the grid 'tiny'"):
             results_of(grid, file)
     write_results([], file)
     with pytest.raises(DataError, match="no result yet"):

@@ -248,7 +248,7 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path) -> None:
         manifest.read_manifest("lol_v9")
     for text in ("", "[]", "{}"):
         (tmp_path / "x.json").write_text(text)
-        with pytest.raises(DataError, match="no manifest"):
+        with pytest.raises(DataError, match="not a manifest"):
             manifest.read_manifest(str(tmp_path / "x.json"))
 
 
