@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,11 +53,23 @@ class Served:
 
 
 @contextmanager
-def serving(*options: object, env: dict[str, str] | None = None, stopped: int = 0) -> Iterator[Served]:
-    """A service with these options, at a free port; it must stop with this code, and without a word."""
+def serving(
+    *options: object,
+    env: dict[str, str] | None = None,
+    stopped: int = 0,
+    before: Callable[[], None] | None = None,
+) -> Iterator[Served]:
+    """A service with these options, at a free port; it must stop with this code, and without a word.
+
+    Args:
+        env: more of its environment.
+        before: called in its process before it begins.
+    """
     command = [sys.executable, "-m", "relume", "serve", "--port", "0", *map(str, options)]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1", **(env or {})}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=before
+    ) as process:
         assert process.stderr is not None
         line = process.stderr.readline()
         try:

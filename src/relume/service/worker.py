@@ -145,9 +145,20 @@ def _limit(setup: Setup) -> None:
         return
     import resource
 
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_LONGEST_FILE, _LONGEST_FILE))
-    resource.setrlimit(resource.RLIMIT_DATA, (setup.memory, setup.memory))
+    for kind, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, _LONGEST_FILE),
+        (resource.RLIMIT_DATA, setup.memory),
+    ):
+        resource.setrlimit(kind, (_within(kind, most),) * 2)
+
+
+def _within(kind: int, most: int) -> int:
+    """A limit that the system accepts, whatever lower one it has set itself."""
+    import resource
+
+    given = resource.getrlimit(kind)[1]
+    return most if given == resource.RLIM_INFINITY else min(most, given)
 
 
 def _allow_seconds(setup: Setup) -> None:
@@ -158,4 +169,5 @@ def _allow_seconds(setup: Setup) -> None:
 
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     share = setup.seconds * (setup.options.threads or available())
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used + share) + 1, resource.RLIM_INFINITY))
+    soft = _within(resource.RLIMIT_CPU, int(used + share) + 1)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
