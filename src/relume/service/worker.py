@@ -150,7 +150,8 @@ def _limit(setup: Setup) -> None:
         (resource.RLIMIT_FSIZE, _LONGEST_FILE),
         (resource.RLIMIT_DATA, setup.memory),
     ):
-        resource.setrlimit(kind, (_within(kind, most),) * 2)
+        lower = _within(kind, most)
+        resource.setrlimit(kind, (lower, lower))
 
 
 def _within(kind: int, most: int) -> int:
