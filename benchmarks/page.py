@@ -46,7 +46,7 @@ def measured(photo: Path, folder: Path, times: int) -> list[dict[str, Any]]:
     handler = functools.partial(Quiet, directory=str(folder / "site"))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    enhancer = Enhancer()
+    enhancer = Enhancer(precision="float32")
     rows: list[dict[str, Any]] = []
     with sync_playwright() as running:
         browser = running.chromium.launch(

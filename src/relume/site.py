@@ -15,6 +15,7 @@ from relume.errors import MissingExtra, OutputExists
 from relume.files import make_folder, write_file
 from relume.look.decide import LARGE
 from relume.models import list_models, load_card, load_graph
+from relume.models.card import graphs_for
 from relume.options import DEFAULT_MODEL, Controls
 from relume.version import __version__
 
@@ -27,6 +28,9 @@ FACTS = "site.json"
 _RUNTIME = "vendor/ort.wasm.min.mjs"
 _OPTIONAL = ("vendor/ort.webgpu.min.mjs", "vendor/ort-wasm-simd-threaded.asyncify.")
 """Parts of the runtime that few devices take; browsers keep them when they do."""
+
+_PRECISION = "float32"
+"""Of the networks in browsers, where it runs on any graphics processor and agrees best."""
 
 _CARD = ("summary", "thumbnail_size", "size_multiple", "halo", "licence")
 _BUILDING = "vendor.mjs"
@@ -66,11 +70,11 @@ def _below(folder: Traversable, before: str) -> Iterator[tuple[str, Traversable]
 
 
 def model_files() -> dict[str, bytes]:
-    """The graphs of the shipped models, by their paths in the site."""
+    """The graphs of the shipped models that browsers run, by their paths in the site."""
     return {
         f"graphs/{file}": load_graph(name, card, file)
         for name, card in ((name, load_card(name)) for name in list_models())
-        for file in card.files
+        for file in graphs_for(card, _PRECISION).values()
         if card.global_graph is not None
     }
 

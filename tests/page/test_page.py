@@ -75,7 +75,7 @@ def test_results_are_those_of_the_command_line(
     visit.page.select_option("#format", "png")
     assert visit.download("#download", tmp_path / "result.png") == f"{Path(name).stem}.relume.png"
     visit.page.select_option("#format", "same")
-    ours = kept_enhancer("photo").enhance(photos / name)
+    ours = kept_enhancer("photo", precision="float32").enhance(photos / name)
     with Image.open(tmp_path / "result.png") as theirs:
         assert theirs.mode == {"grey.png": "L", "hole.png": "RGBA"}.get(name, "RGB")
         seen = np.asarray(theirs.convert("RGBA"))
@@ -93,11 +93,11 @@ def test_settings_do_what_the_options_of_the_command_line_do(
     for name, value in settings.items():
         set_range(visit, name, value)
     share = {name: value / 100 for name, value in settings.items()}
-    by_exposure = kept_enhancer("photo").enhance(photos / "drawn.png", **share)
+    by_exposure = kept_enhancer("photo", precision="float32").enhance(photos / "drawn.png", **share)
     assert np.abs(shown(visit, "after") - by_exposure.rgb_HWC).max() <= 1
     visit.page.click("[data-control=exposure] .auto")
     set_range(visit, "denoise", 100)
-    by_strength = kept_enhancer("photo").enhance(
+    by_strength = kept_enhancer("photo", precision="float32").enhance(
         photos / "drawn.png", **{**share, "exposure": None, "denoise": 1.0}
     )
     assert np.abs(shown(visit, "after") - by_strength.rgb_HWC).max() <= 1
@@ -113,7 +113,7 @@ def test_the_other_model_is_another(visit: Visit, photos: Path, kept_enhancer: A
         "() => document.getElementById('status').textContent.startsWith('grey.png is')"
     )
     visit.page.wait_for_selector("#busy", state="hidden")
-    ours = kept_enhancer("lol").enhance(photos / "grey.png").rgb_HWC
+    ours = kept_enhancer("lol", precision="float32").enhance(photos / "grey.png").rgb_HWC
     assert np.abs(shown(visit, "after") - ours).max() <= 1
     visit.page.select_option("#model", "photo")
 
@@ -139,7 +139,7 @@ def test_files_keep_their_metadata_and_profile(
             assert result.getexif().get_ifd(0x8825)[1] == "N"
             assert name.endswith("png") or result.info["comment"] == b"a note"
         assert read_photo(tmp_path / f"out-{name}").notes == ()
-        ours = kept_enhancer("photo").enhance(tmp_path / name).rgb_HWC
+        ours = kept_enhancer("photo", precision="float32").enhance(tmp_path / name).rgb_HWC
         assert np.abs(pixels(tmp_path / f"out-{name}") - ours).mean() < 2 * name.endswith("jpg") + 0.01
 
 
@@ -273,7 +273,7 @@ def test_twelve_megapixels_agree_and_can_be_stopped(
     visit.page.select_option("#format", "png")
     visit.download("#download", tmp_path / "large.png")
     visit.page.select_option("#format", "same")
-    ours = kept_enhancer("photo").enhance(tmp_path / "large.jpg").rgb_HWC
+    ours = kept_enhancer("photo", precision="float32").enhance(tmp_path / "large.jpg").rgb_HWC
     difference = np.abs(pixels(tmp_path / "large.png") - ours)
     assert difference.max() <= 1
 

@@ -16,20 +16,21 @@ const breathe = () => new Promise((go) => setTimeout(go));
 
 export class Enhancer {
   /**
-   * @param ort onnxruntime-web
+   * @param ort onnxruntime-web on the processor, which runs the steps
    * @param read (name) => bytes of a graph
    * @param facts what the site says: `halo` and the like of each model, `large`
-   * @param provider what the networks run on, 'wasm' or 'webgpu'
+   * @param graphics onnxruntime-web on the graphics processor, for the networks; null for the processor
    */
-  constructor(ort, read, facts, provider = 'wasm') {
-    Object.assign(this, { ort, read, facts, provider, sessions: new Map() });
+  constructor(ort, read, facts, graphics = null) {
+    Object.assign(this, { ort, read, facts, graphics, sessions: new Map() });
   }
 
-  async session(name, provider = 'wasm') {
+  async session(name) {
     const network = name.endsWith('.local') || name.endsWith('.global');
+    const graphics = network ? this.graphics : null;
     if (!this.sessions.has(name)) {
       const options = {
-        executionProviders: [provider],
+        executionProviders: [graphics ? 'webgpu' : 'wasm'],
         logSeverityLevel: 3,
         enableCpuMemArena: false,
         // The steps are many small nodes, which take longer to be optimised than they gain.
@@ -37,15 +38,15 @@ export class Enhancer {
         // Threads that wait by spinning take the processor from those that work.
         extra: { session: { intra_op: { allow_spinning: '0' } } },
       };
-      const loading = this.read(name).then((graph) => this.ort.InferenceSession.create(graph, options));
+      const loading = this.read(name).then((graph) => (graphics ?? this.ort).InferenceSession.create(graph, options));
       this.sessions.set(name, loading);
       loading.catch(() => this.sessions.delete(name));
     }
     return this.sessions.get(name);
   }
 
-  async run(name, inputs, provider) {
-    return (await this.session(name, provider)).run(inputs);
+  async run(name, inputs) {
+    return (await this.session(name)).run(inputs);
   }
 
   tensor(type, data, shape) {
@@ -91,7 +92,7 @@ export class Enhancer {
     const card = this.facts.models[model];
     const thumbnail = await this.overview(photo, card.thumbnail_size);
     const [, , rows, columns] = thumbnail.dims;
-    const told = await this.run(`${model}.global`, { thumbnail }, this.provider);
+    const told = await this.run(`${model}.global`, { thumbnail });
     const around = [card.size_multiple, card.size_multiple];
     const image = await this.part(thumbnail, repeated(rows, around), repeated(columns, around));
     const where = [-around[0], -around[0], rows, columns];
@@ -111,7 +112,7 @@ export class Enhancer {
   async local(model, image, told, where, step) {
     const place = this.tensor('float32', Float32Array.from(where), [1, 4]);
     const steps = this.tensor('float32', Float32Array.of(step), [1, 1]);
-    return this.run(`${model}.local`, { image, ...told, place, step: steps }, this.provider);
+    return this.run(`${model}.local`, { image, ...told, place, step: steps });
   }
 
   /** The controls, settled for a photo; null where it is left as it is. */

@@ -48,35 +48,27 @@ async function hasGraphics() {
 }
 
 async function start({ facts, provider }) {
-  let chosen = provider ?? ((await hasGraphics()) ? 'webgpu' : 'wasm');
-  let ort = await load(chosen).catch((error) => {
-    if (chosen === 'wasm') throw error;
-    chosen = 'wasm';
-    return load(chosen);
-  });
-  enhancer = new Enhancer(ort, fetched, facts, chosen);
-  if (chosen === 'webgpu' && !(await agrees(facts))) {
-    chosen = 'wasm';
-    ort = await load(chosen);
-    enhancer = new Enhancer(ort, fetched, facts, chosen);
+  const ort = await load('wasm');
+  enhancer = new Enhancer(ort, fetched, facts);
+  if (provider === 'webgpu' || (!provider && (await hasGraphics()))) {
+    const graphics = await load('webgpu').catch(() => null);
+    const faster = new Enhancer(ort, fetched, facts, graphics);
+    if (graphics && (await agree(enhancer, faster, facts.model))) enhancer = faster;
   }
   if ((navigator.deviceMemory ?? 8) <= 4) side = SMALL_TILE;
   // All is fetched now, so that nothing is fetched later; what a first photo needs is made ready.
   const networks = Object.keys(facts.models).flatMap((model) => [`${model}.global`, `${model}.local`]);
   await Promise.all([...facts.graphs, ...networks].map(fetched));
-  for (const name of STEPS) await enhancer.session(name);
-  for (const part of ['global', 'local']) await enhancer.session(`${facts.model}.${part}`, chosen);
-  return { provider: chosen, threads: ort.env.wasm.numThreads };
+  for (const name of [...STEPS, `${facts.model}.global`, `${facts.model}.local`]) await enhancer.session(name);
+  return { provider: enhancer.graphics ? 'webgpu' : 'wasm', threads: ort.env.wasm.numThreads };
 }
 
 /** Whether the graphics processor computes what the processor does, on a small picture. */
-async function agrees(facts) {
+async function agree(exact, faster, model) {
   try {
-    const [model] = Object.keys(facts.models);
-    const exact = new Enhancer(await load('wasm'), fetched, facts, 'wasm');
     const data = Uint8ClampedArray.from({ length: 64 * 96 * 4 }, (_, at) => (at % 4 === 3 ? 255 : (at * 7) % 61));
     const photo = { data, width: 96, height: 64, opaque: true };
-    const [one, two] = await Promise.all([exact, enhancer].map((each) => each.decide(photo, model)));
+    const [one, two] = [await exact.decide(photo, model), await faster.decide(photo, model)];
     return one.preview.after.data.every((value, at) => Math.abs(value - two.preview.after.data[at]) < 1 / 255);
   } catch {
     return false;
