@@ -23,8 +23,10 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 
 @contextmanager
-def watching(folder: Path, *options: object, end: int = signal.SIGTERM) -> Iterator[subprocess.Popen[str]]:
-    """A watch of `folder / "in"` in a process of its own."""
+def watching(
+    folder: Path, *options: object, end: int = signal.SIGTERM
+) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """A watch of `folder / "in"` in a process of its own, and what it has said in the end."""
     command = [
         sys.executable,
         "-m",
@@ -37,21 +39,22 @@ def watching(folder: Path, *options: object, end: int = signal.SIGTERM) -> Itera
         "0.4",
     ]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*map(str, command), "--threads", "1", *map(str, options)],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
-    )
-    try:
-        yield process
-    finally:
-        process.send_signal(end)
+    ) as process:
+        said: list[str] = []
         try:
-            process.wait(20)
+            yield process, said
         finally:
-            process.kill()
+            process.send_signal(end)
+            try:
+                said += process.communicate(timeout=20)[1].splitlines()
+            finally:
+                process.kill()
 
 
 def wait_for(path: Path) -> None:
@@ -68,7 +71,7 @@ def test_photos_are_enhanced_when_they_are_complete(
     photo("in/there.jpg")
     expected = tmp_path / "expected.png"
     assert relume("enhance", whole, "-o", expected, "--threads", 1).code == 0
-    with watching(tmp_path) as process:
+    with watching(tmp_path) as (process, said):
         wait_for(tmp_path / "out/there.jpg")
         data = whole.read_bytes()
         with (tmp_path / "in/slow.png").open("wb") as slow:
@@ -83,10 +86,9 @@ def test_photos_are_enhanced_when_they_are_complete(
         wait_for(tmp_path / "out/last.jpg")
     assert process.returncode == 0
     assert digest(tmp_path / "out/slow.png") == digest(expected)
-    said = process.stderr.read() if process.stderr else ""
-    assert said.count("broken.jpg") == 1
-    assert "slow.png: " not in said  # no failure of an incomplete file
-    assert "3 done, 1 failed" in said
+    assert sum("broken.jpg" in line for line in said) == 1
+    assert not any("slow.png: " in line for line in said)  # no failure of an incomplete file
+    assert said[-1] == "3 done, 1 failed"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["last.jpg", "slow.png", "there.jpg"]
 
 
@@ -97,16 +99,16 @@ def test_a_watch_that_was_killed_goes_on_where_it_was(photo: Photo, tmp_path: Pa
         wait_for(tmp_path / "out/0.jpg")
     first = (tmp_path / "out/0.jpg").stat()
     photo("in/new.jpg")
-    with watching(tmp_path, "--json") as process:
+    with watching(tmp_path, "--json") as (process, _):
         for name in ("1", "2", "3", "new"):
             wait_for(tmp_path / f"out/{name}.jpg")
         shutil.copy(tmp_path / "in/1.jpg", tmp_path / "in/new.jpg")
-        said = ""
-        while said.count("new.jpg") < 4:  # input and output, twice
+        lines = ""
+        while lines.count("new.jpg") < 4:  # input and output, twice
             assert process.stdout is not None
-            said += process.stdout.readline()
+            lines += process.stdout.readline()
     assert (tmp_path / "out/0.jpg").stat().st_mtime_ns == first.st_mtime_ns
-    assert '"status": "ok"' in said
+    assert '"status": "ok"' in lines
     assert len(list((tmp_path / "out").iterdir())) == 5
 
 

@@ -144,6 +144,9 @@ def test_a_form_needs_one_photo(client: Any, night: Night) -> None:
         assert_problem(client.post("/enhance", files=files), 422, ExitCode.USAGE, "form")
     broken = client.post("/enhance", content=b"--x", headers={"content-type": "multipart/form-data"})
     assert_problem(broken, 422, ExitCode.USAGE, "boundary")
+    header = b'--x\r\nContent-Disposition[: form-data; name="photo"\r\n\r\n--x--\r\n'
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    assert_problem(client.post("/enhance", content=header, headers=kind), 422, ExitCode.USAGE, "form")
 
 
 def test_paths_and_methods_that_are_none(client: Any) -> None:

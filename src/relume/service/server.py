@@ -152,6 +152,7 @@ def serve(
 
 def _run(app: Any, options: ServiceOptions, listening: socket.socket) -> None:
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of what strangers send
     config = uvicorn.Config(
         app,
         http=type("Protocol", (_Protocol,), {"stall_seconds": options.stall_seconds}),
