@@ -91,27 +91,28 @@ class Counts:
     statuses: Counter[str] = field(default_factory=Counter)
 
 
-async def client(address: str, photo: bytes, end: float, counts: Counts) -> None:
+async def client(opened: httpx.AsyncClient, photo: bytes, end: float, counts: Counts) -> None:
     """Send a photo until the time is over."""
-    async with httpx.AsyncClient(base_url=address, timeout=120) as opened:
-        while time.monotonic() < end:
-            started = time.perf_counter()
-            try:
-                answer = await opened.post("/enhance", content=photo)
-            except httpx.HTTPError as error:
-                counts.statuses[type(error).__name__] += 1
-                continue
-            counts.statuses[str(answer.status_code)] += 1
-            if answer.status_code == 200:
-                counts.latencies.append(time.perf_counter() - started)
-            else:
-                await asyncio.sleep(min(float(answer.headers.get("retry-after", 0)), LONGEST_WAIT))
+    while time.monotonic() < end:
+        started = time.perf_counter()
+        try:
+            answer = await opened.post("/enhance", content=photo)
+        except httpx.HTTPError as error:
+            counts.statuses[type(error).__name__] += 1
+            continue
+        counts.statuses[str(answer.status_code)] += 1
+        if answer.status_code == 200:
+            counts.latencies.append(time.perf_counter() - started)
+        else:
+            await asyncio.sleep(min(float(answer.headers.get("retry-after", 0)), LONGEST_WAIT))
 
 
 async def clients(address: str, photo: bytes, number: int, seconds: float) -> Counts:
     counts = Counts()
-    end = time.monotonic() + seconds
-    await asyncio.gather(*(client(address, photo, end, counts) for _ in range(number)))
+    limits = httpx.Limits(max_connections=number, max_keepalive_connections=number)
+    async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits) as opened:
+        end = time.monotonic() + seconds
+        await asyncio.gather(*(client(opened, photo, end, counts) for _ in range(number)))
     return counts
 
 
