@@ -16,6 +16,15 @@ def luma(image_3HW: Array) -> Array:
     return namespace(image_3HW).tensordot(constant(LUMA_REC601, image_3HW), image_3HW, axes=((0,), (0,)))
 
 
+def luma_of(images: Array) -> Array:
+    """The same of any number of images, ... x 3 x H x W, as ... x 1 x H x W."""
+    xp = namespace(images)
+    # A product of matrices, since graphs copy the channels to tell them apart.
+    flat = xp.reshape(images, (*images.shape[:-2], images.shape[-2] * images.shape[-1]))
+    weights = constant(LUMA_REC601, flat)[None]
+    return xp.reshape(weights @ flat, (*images.shape[:-3], 1, *images.shape[-2:]))
+
+
 def to_linear(encoded: Array) -> Array:
     """Linear light of sRGB-encoded values in [0, 1] (IEC 61966-2-1)."""
     xp = namespace(encoded)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from relume.arrays import Array, constant, device, namespace
-from relume.colour import LUMA_REC601
+from relume.arrays import Array, device, namespace
+from relume.colour import luma_of
 from relume.steps.curve import exposure_curve
 
 KNOT_END = 3.5
@@ -45,10 +45,7 @@ def tone(image: Array, gain: Array, grid: Array, place: Array) -> Toned:
     """
     xp = namespace(image, gain)
     bright = exposure_curve(image, gain[..., None, None])
-    # A product of matrices, since graphs copy the channels to tell them apart.
-    flat = xp.reshape(bright, (*bright.shape[:-2], bright.shape[-2] * bright.shape[-1]))
-    luma = xp.reshape(constant(LUMA_REC601, flat)[None] @ flat, (*bright.shape[:-3], 1, *bright.shape[-2:]))
-    luma = xp.clip(luma, _ODDS_FLOOR, 1 - _ODDS_FLOOR)
+    luma = xp.clip(luma_of(bright), _ODDS_FLOOR, 1 - _ODDS_FLOOR)
     local_gain = slice_grid(xp.log(luma / (1 - luma)), grid, place)
     return Toned(exposure_curve(bright, xp.exp(local_gain)), local_gain)
 
