@@ -112,15 +112,26 @@ def test_a_batch_has_one_aspect_and_all_of_them_come() -> None:
     assert shapes == {overview_shape(height, width, 128) for width, height in ASPECTS}
 
 
-def test_plans_depend_on_seed_rank_and_number_alone() -> None:
+def test_plans_depend_on_seed_and_number_alone() -> None:
     first, second = (PairedCrops(pairs(seed), Data(), 7, 16).draws for seed in (0, 1))
     second.plan(0, Phase(1, 16, 2))
     assert first.plan(3, Phase(1, 16, 2)) == second.plan(3, Phase(1, 16, 2))
     plans = [
-        PairedCrops(pairs(), Data(), seed, 16, rank=rank).draws.plan(index, Phase(1, 16, 2))
-        for seed, rank, index in ((7, 0, 3), (7, 0, 4), (7, 1, 3), (8, 0, 3))
+        PairedCrops(pairs(), Data(), seed, 16).draws.plan(index, Phase(1, 16, 2))
+        for seed, index in ((7, 3), (7, 4), (8, 3))
     ]
     assert all(one != other for number, one in enumerate(plans) for other in plans[:number])
+
+
+@pytest.mark.parametrize("passes", [False, True])
+def test_ranks_share_the_batches_of_one(passes: bool) -> None:
+    def plan(rank: int, ranks: int) -> Plan:
+        crops = PairedCrops(pairs(), Data(passes=passes), 7, 16, rank=rank, ranks=ranks)
+        return crops.draws.plan(5, Phase(1, 16, 6))
+
+    whole, parts = plan(0, 1), [plan(rank, 3) for rank in range(3)]
+    assert [sample for part in parts for sample in part.samples] == list(whole.samples)
+    assert {(part.crop, part.overview) for part in parts} == {(whole.crop, whole.overview)}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from relume.cli.console import report
 from relume.cli.laboratory import AllowDownload, data_roots, fetch_classifiers, list_named, require_laboratory
 from relume.cli.options import QuietOption
 from relume.cli.process import prepare
+from relume.options import MOST_THREADS
 
 
 def train(
@@ -44,6 +46,12 @@ def train(
         int | None,
         typer.Option(min=0, help="Processes that make batches; all cores but one on CUDA, else none."),
     ] = None,
+    nproc: Annotated[
+        int,
+        typer.Option(
+            min=1, max=MOST_THREADS, help="Processes of this machine that train together, sharing each batch."
+        ),
+    ] = 1,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Resume from the last checkpoint, by the recipe in the run folder."),
@@ -61,6 +69,8 @@ def train(
 
     [bold]relume train lol --data ~/packs/lol --minutes 9[/bold]
 
+    [bold]relume train lol --nproc 4[/bold]; on several machines torchrun --nnodes ... -m relume train lol.
+
     [bold]relume train lol --set phases.0.steps=100 --set optimizer.lr=5e-4 -o runs/try[/bold]
     """
     require_laboratory("pydantic")
@@ -77,6 +87,7 @@ def train(
     require_laboratory()
     from relume.lab.run import Run
     from relume.lab.training.loop import train as run_training
+    from relume.lab.training.together import is_leading, launch
 
     folder = out or Path("runs") / chosen.name
     if resume and not changes:
@@ -84,7 +95,8 @@ def train(
     if allow_download:
         fetch_classifiers([chosen])
     prepare()
-    weights = run_training(
+    run = partial(
+        run_training,
         chosen,
         data_roots(data),
         folder,
@@ -94,6 +106,12 @@ def train(
         minutes=minutes,
         workers=workers,
     )
+    if nproc > 1:
+        launch(nproc, run)
+    else:
+        run()
+    if not is_leading():
+        return
     if max_file_mib:
         Run(folder).keep_small(max_file_mib << 20)
-    report(f"wrote {weights}", quiet=quiet)
+    report(f"wrote {Run(folder).weights_file}", quiet=quiet)

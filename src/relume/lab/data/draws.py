@@ -1,7 +1,7 @@
 """What is drawn for a training batch: which images, where they are cut, how they are turned and darkened.
 
-A plan has no pixels. It depends on seed, rank and number of the batch alone, so that a run resumes exactly
-and the same batch can be cut on any device.
+A plan has no pixels. It depends on seed and number of the batch alone, so that a run resumes exactly and the
+same batch can be cut on any device, or in parts by several.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Plan:
 
 
 class Draws:
-    """Plans of batches, by number.
+    """Plans of batches, by number; of processes that train together each gets its share of the same batches.
 
     With mixed sources each sample's source is drawn by its share first, then an image of it. A crop lies at
     random inside a random *region* of its image. All regions of a batch have one aspect after turning, so
@@ -120,20 +120,26 @@ class Draws:
         data: the recipe's part.
         seed: of the run.
         overview_size: long side of the thumbnails; 0 for none.
-        rank: of this process among those that train together.
+        rank, ranks: of this process among those that train together, and how many they are.
 
     Raises:
         DataError: there are no pairs.
     """
 
     def __init__(
-        self, subjects: Sequence[Subject], data: Data, seed: int, overview_size: int = 0, rank: int = 0
+        self,
+        subjects: Sequence[Subject],
+        data: Data,
+        seed: int,
+        overview_size: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         if not subjects:
             raise DataError("no pair is left to train on", "Lower the least_mean of the recipe's sources.")
         self.subjects = subjects
         self.data = data
-        self.seed, self.rank = seed, rank
+        self.seed, self.rank, self.ranks = seed, rank, ranks
         self.overview_size = overview_size
         self._pass: tuple[int, npt.NDArray[np.int64]] | None = None
         self.members: dict[Source, list[int]] = {}
@@ -147,7 +153,7 @@ class Draws:
         Raises:
             DataError: an image is smaller than the crop.
         """
-        random = np.random.default_rng((self.seed, self.rank, index))
+        random = np.random.default_rng((self.seed, 0, index))
         resized = self.data.framing == "resize"
         aspect = ASPECTS[random.integers(len(ASPECTS))]
         if resized:
@@ -158,7 +164,9 @@ class Draws:
             self._sample(position, phase.crop, aspect, random)
             for position in self._chosen(index, phase.batch, random)
         )
-        return Plan(samples, phase.crop, resized, overview)
+        own = len(samples) // self.ranks
+        mine = samples[own * self.rank : own * (self.rank + 1)]
+        return Plan(mine, phase.crop, resized, overview)
 
     def _chosen(self, index: int, count: int, random: np.random.Generator) -> list[int]:
         """Positions of a batch's pairs."""
@@ -175,7 +183,7 @@ class Draws:
         """Position of the sample of that number, where each pass is all pairs in an order of its own."""
         size = len(self.subjects)
         if self._pass is None or self._pass[0] != number // size:
-            order = np.random.default_rng((self.seed, self.rank, number // size, size)).permutation(size)
+            order = np.random.default_rng((self.seed, 0, number // size, size)).permutation(size)
             self._pass = (number // size, order)
         return int(self._pass[1][number % size])
 

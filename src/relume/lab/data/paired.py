@@ -220,7 +220,7 @@ def to_tensor(image_HWC: npt.NDArray[np.uint8]) -> Tensor:
 class PairedCrops:
     """Random crops of pairs, cut on a device.
 
-    Batch `index` depends on the seed, the rank and `index` alone, so a run resumes exactly. Draws say what it
+    Batch `index` depends on the seed and `index` alone, so a run resumes exactly. Draws say what it
     consists of, the store cuts it; both parts can be used by themselves.
 
     Args:
@@ -228,7 +228,8 @@ class PairedCrops:
         data: the recipe's part.
         seed: seed of the run.
         overview_size: long side of the thumbnails; 0 for none.
-        rank: of this process among those that train together.
+        rank, ranks: of this process among those that train together, and how many they are: it gets its share
+            of each batch.
         device: where the images live and batches are made.
 
     Raises:
@@ -243,11 +244,12 @@ class PairedCrops:
         overview_size: int = 0,
         *,
         rank: int = 0,
+        ranks: int = 1,
         device: torch.device | str = "cpu",
     ) -> None:
         self.device = torch.device(device)
         self.subjects = [Subject(pair.name, pair.source, *pair.low_HWC.shape[:2]) for pair in pairs]
-        self.draws = Draws(self.subjects, data, seed, overview_size, rank)
+        self.draws = Draws(self.subjects, data, seed, overview_size, rank, ranks)
         images: dict[int, npt.NDArray[np.uint8]] = {}
         numbers: dict[int, int] = {}
         for image in (image for pair in pairs for image in (pair.low_HWC, pair.high_HWC)):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from relume.errors import UsageError
+from relume.lab import ranks
 from relume.lab.data.paired import Batch
 from relume.lab.losses.attention_transfer import attention_loss
 from relume.lab.losses.relational import relational_loss
@@ -66,7 +67,8 @@ class FeatureTerms:
 
     def __call__(self, features: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
         """The weighted terms, in float32."""
-        ours, theirs = features[self.student_feature], self.teacher.features(batch)[self.teacher_feature]
+        ours = ranks.gathered(features[self.student_feature])
+        theirs = ranks.gathered(self.teacher.features(batch)[self.teacher_feature])
         with torch.autocast(ours.device.type, enabled=False):
             return {
                 name: weight * FEATURE_LOSSES[name](ours, theirs) for name, weight in self.weights.items()

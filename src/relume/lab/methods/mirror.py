@@ -22,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_map
 
 from relume.errors import UsageError
+from relume.lab import ranks
 from relume.lab.average import follow
 from relume.lab.capabilities import capabilities
 from relume.lab.data.paired import Batch
@@ -86,6 +87,11 @@ class Mirror(Method):
                 "Choose an encoder-decoder, or fewer projections.",
             )
         _check(standardise_over, STANDARDISATIONS, "maps cannot be standardised over")
+        if standardise_over == "batch" and ranks.count() > 1:
+            raise UsageError(
+                "maps cannot be standardised over a batch that several processes share",
+                "Choose another method_options.standardise_over, or train in one process.",
+            )
         _check(clean_statistics, CLEAN_STATISTICS, "clean images cannot be normalised by statistics of")
         self.network = network
         self.paired_weights = {name: weight for name, weight in losses.items() if name != "mirror"}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from relume.errors import UsageError
+from relume.lab import ranks
 from relume.lab.capabilities import capabilities
 from relume.lab.data.paired import Batch, PairedCrops
 from relume.lab.losses import LOSSES, Loss, charbonnier
@@ -187,7 +188,7 @@ class Contrast(nn.Module):
         with torch.autocast(pooled.device.type, enabled=False):
             ours = self.student_head(features[self.student_feature].float())
             theirs = self.teacher_head(pooled[:, :, None, None].float())
-            return info_nce(ours, theirs, self.temperature)
+            return info_nce(ranks.gathered(ours), ranks.gathered(theirs), self.temperature)
 
 
 def _signed(loss: Loss) -> Loss:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from relume.errors import UsageError
+from relume.lab import ranks
 from relume.lab.data.batch import Batch
 from relume.lab.data.patterns import noise_images
 from relume.lab.losses import charbonnier
@@ -77,7 +78,7 @@ class Unsupervised(Taught):
 
     def _exposed(self, batch: Batch) -> Batch:
         """The same images at other exposures."""
-        drawn_B111 = torch.rand(len(batch.low_BCHW), 1, 1, 1, device=batch.low_BCHW.device)
+        drawn_B111 = ranks.drawn_for_all(batch.low_BCHW[:, :1, :1, :1])
         factor_B111 = (1 + self.exposures) ** (2 * drawn_B111 - 1)
         small = batch.thumbnail_BCST
         return replace(

@@ -11,12 +11,16 @@ from typing import Any
 class Interruptions:
     """Within the context, the first SIGINT or SIGTERM is only noted; a second one interrupts at once.
 
+    Args:
+        patient: a second one does no more than the first; who ends processes together sends several.
+
     Attributes:
         asked: whether one has come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = False) -> None:
         self.asked = False
+        self._patient = patient
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruptions:
@@ -30,12 +34,12 @@ class Interruptions:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def obey(self) -> None:
-        """Raise KeyboardInterrupt if an interrupt was asked for."""
-        if self.asked:
+    def obey(self, asked: bool) -> None:
+        """Raise KeyboardInterrupt if an interrupt was asked for, here or of another process."""
+        if asked:
             raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked and not self._patient:
             raise KeyboardInterrupt
         self.asked = True

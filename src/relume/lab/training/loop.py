@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from relume.errors import ModelError, OutputExists, UsageError
 from relume.files import make_folder, write_file
+from relume.lab import ranks
 from relume.lab.average import MovingAverage
 from relume.lab.data.batch import Batch
 from relume.lab.data.packed import Roots
@@ -29,7 +30,6 @@ from relume.lab.training.ahead import Ahead, pick_workers
 from relume.lab.training.checkpoint import load_checkpoint, save_checkpoint
 from relume.lab.training.device import (
     autocast,
-    pick_device,
     pick_precision,
     random_state,
     restore_random_state,
@@ -39,7 +39,8 @@ from relume.lab.training.learner import Learner
 from relume.lab.training.recorder import Recorder
 from relume.lab.training.schedule import LOSS
 from relume.lab.training.timing import Timings, fitted
-from relume.lab.training.tracker import Tracker, diverged
+from relume.lab.training.together import joined
+from relume.lab.training.tracker import Checked, Tracker, diverged
 from relume.lab.training.validation import enhance_array, validate
 from relume.lab.weights import load_weights, save_weights
 from relume.version import __version__
@@ -66,6 +67,8 @@ class Trainer:
             load_weights(weights_of(Path(recipe.start)), self.network)
         method = build_method(recipe.method, self.network, recipe.losses, recipe.method_options)
         self.method = method.to(self.device)
+        ranks.share(self.method)
+        ranks.align(self.method)
         # After the device, so that an adversary's and teachers' convolutions have channels last too.
         self.method.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if recipe.compile:
@@ -121,6 +124,7 @@ class Trainer:
                 share = loss.detach() / phase.accumulation
                 terms[name] = terms[name] + share if name in terms else share
         for learner in self.learners():
+            ranks.average_gradients(learner.parameters)
             learner.update(self.step, keep=self.recorder.records)
         self.method.after_step()
         self.average.update(self.network, self.step)
@@ -138,10 +142,23 @@ class Trainer:
 
     def means(self) -> dict[str, float]:
         """The mean loss of the steps since this was asked last, and of each term; waits for the device."""
-        values = torch.stack([value.double().cpu() for value in self.sums.values()]) / max(1, self.unlogged)
+        values = torch.stack([value.double() for value in self.sums.values()]) / max(1, self.unlogged)
+        values = ranks.mean(values).cpu()
         means = dict(zip(self.sums, values.tolist(), strict=True))
         self.sums, self.unlogged = {}, 0
         return {"loss": sum(mean for name, mean in means.items() if name != "discriminator"), **means}
+
+    def validate(self, held_out: Sequence[LoadedPair]) -> dict[str, float]:
+        """Scores of the average; one rank measures for all."""
+        scores: dict[str, float] = {}
+        if ranks.leads():
+            scores = validate(self.average.network, held_out, self.device, self.validation_loss)
+        return ranks.told(scores)
+
+    def settle(self) -> None:
+        """Give all ranks the same unlogged losses, so that one checkpoint serves them all."""
+        if ranks.count() > 1:
+            self.sums = {name: ranks.mean(value) for name, value in self.sums.items()}
 
     def check_finite(self, run: Path) -> None:
         """Raise TrainingDiverged if a weight, an average or an unlogged loss is not finite."""
@@ -243,41 +260,75 @@ def train(
         KeyboardInterrupt: the process was interrupted or terminated; a checkpoint has been written.
     """
     began = time.monotonic()
-    _check_folder(run, recipe, resume)
-    trainer = Trainer(recipe, pick_device(device))
-    if resume:
-        trainer.restore(load_checkpoint(run))
+    with joined(device) as chosen:
+        _check_shares(recipe, minutes)
+        _check_folder(run, recipe, resume)
+        trainer = Trainer(recipe, chosen)
+        if resume:
+            trainer.restore(load_checkpoint(run))
+        ranks.meet()  # before the first writes into the folder
+        count = pick_workers(chosen) if workers is None else workers
+        data, held_out = _load(trainer, roots, torch.device("cpu") if count else chosen)
+        ahead = Ahead(data, chosen, count)
+        if minutes and not resume:
+            timings = Timings.of(trainer, ahead, held_out)
+            recipe = fitted(timings, recipe, began + 60 * minutes - time.monotonic())
+            trainer = Trainer(recipe, chosen)
+            trainer.method.prepare(data)
+        tracker = _begin(trainer, run, quiet=quiet)
+        try:
+            with Interruptions(patient=ranks.count() > 1) as interruptions:
+                _loop(trainer, ahead, held_out, tracker, run, interruptions)
+        finally:
+            tracker.close()
+            ahead.close()
+        if ranks.leads():
+            save_weights(Run(run).weights_file, trainer.average.network)
+    return Run(run).weights_file
+
+
+def _check_shares(recipe: Recipe, minutes: float) -> None:
+    """Refuse what processes that train together cannot do."""
+    for phase in recipe.phases:
+        ranks.share_of(phase.batch)
+    if minutes and ranks.count() > 1:
+        raise UsageError(
+            "several processes cannot fit a run into a time", "Leave out --minutes, or train in one process."
+        )
+
+
+def _load(trainer: Trainer, roots: Roots, home: torch.device) -> tuple[PairedCrops, list[LoadedPair]]:
+    """What batches are made from, living on a device, and what is validated on."""
+    recipe = trainer.recipe
     training, validation = load_training_and_validation(roots, recipe.data)
     held_out = validation[:: -(-len(validation) // (recipe.validation_images or len(validation)))]
-    count = pick_workers(trainer.device) if workers is None else workers
-    home = torch.device("cpu") if count else trainer.device
-    data = PairedCrops(training, recipe.data, recipe.seed, trainer.method.overview_size, device=home)
-    del training
-    trainer.method.prepare(data)
-    ahead = Ahead(data, trainer.device, count)
-    if minutes and not resume:
-        timings = Timings.of(trainer, ahead, held_out)
-        recipe = fitted(timings, recipe, began + 60 * minutes - time.monotonic())
-        trainer = Trainer(recipe, trainer.device)
+    data = PairedCrops(
+        training,
+        recipe.data,
+        recipe.seed,
+        trainer.method.overview_size,
+        rank=ranks.rank(),
+        ranks=ranks.count(),
+        device=home,
+    )
+    with ranks.first_alone():
         trainer.method.prepare(data)
-    Run(run).begin(recipe, _environment(trainer.device))
-    tracker = Tracker(run, recipe.steps, trainer.step, quiet=quiet)
-    try:
-        with Interruptions() as interruptions:
-            _loop(trainer, ahead, held_out, tracker, run, interruptions)
-    finally:
-        tracker.close()
-        ahead.close()
-    weights = Run(run).weights_file
-    save_weights(weights, trainer.average.network)
-    return weights
+    return data, held_out
+
+
+def _begin(trainer: Trainer, run: Path, *, quiet: bool) -> Checked:
+    """What takes the rows of a run whose folder says what it is; only one rank writes."""
+    if not ranks.leads():
+        return Checked(run)
+    Run(run).begin(trainer.recipe, _environment(trainer.device))
+    return Tracker(run, trainer.recipe.steps, trainer.step, quiet=quiet)
 
 
 def _loop(
     trainer: Trainer,
     data: Ahead,
     held_out: list[LoadedPair],
-    tracker: Tracker,
+    tracker: Checked,
     run: Path,
     interruptions: Interruptions,
 ) -> None:
@@ -290,15 +341,19 @@ def _loop(
             crop = recipe.phase_at(step - 1).crop
             tracker.row("train", step, {**trainer.means(), **trainer.rates(step - 1), "crop": crop})
         if last or _validates(recipe, step):
-            scores = validate(trainer.average.network, held_out, trainer.device, trainer.validation_loss)
+            scores = trainer.validate(held_out)
             for learner in trainer.learners():
                 learner.rate.after_validation(scores)
             tracker.row("validation", step, scores)
-            _save_sample(trainer, held_out[0], run)
-        if step % recipe.checkpoint_every == 0 or last or interruptions.asked:
+            if ranks.leads():
+                _save_sample(trainer, held_out[0], run)
+        stops = ranks.agreed(interruptions.asked)
+        if step % recipe.checkpoint_every == 0 or last or stops:
             trainer.check_finite(run)
-            save_checkpoint(run, trainer.state())
-        interruptions.obey()
+            trainer.settle()
+            if ranks.leads():
+                save_checkpoint(run, trainer.state())
+        interruptions.obey(stops)
 
 
 def _validates(recipe: Recipe, step: int) -> bool:
@@ -329,6 +384,7 @@ def _environment(device: torch.device) -> dict[str, Any]:
         else torch.backends.cpu.get_cpu_capability(),
         "device": str(device),
         "threads": torch.get_num_threads(),
+        "processes": ranks.count(),
     }
 
 

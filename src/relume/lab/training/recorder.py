@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from relume.lab import ranks
 from relume.lab.data.batch import Batch
 from relume.lab.methods.base import Method
 from relume.lab.recipe import Recipe
@@ -51,6 +52,7 @@ class Recorder:
         self.method, self.learner = method, learner
         self.device, self.precision = device, precision
         self.records = recipe.graphs and device.type == "cuda" and method.recordable and not recipe.compile
+        self.records = self.records and ranks.count() == 1  # what ranks exchange is not recorded
         self._recordings: dict[tuple[Any, ...], _Recording] = {}
         self._pool: Any = None
 

@@ -15,7 +15,30 @@ from relume.lab.run import Run
 from relume.progress import bar
 
 
-class Tracker:
+class Checked:
+    """Rows that are checked and go nowhere: of a process that trains with the one that reports."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+
+    def row(self, kind: str, step: int, values: dict[str, float]) -> None:
+        """Take one row: `kind` ("train" or "validation"), 1-based step, values.
+
+        Raises:
+            TrainingDiverged: a value is not finite.
+        """
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise diverged(f"{name} is {value}", step, self._run)
+
+    def advance(self) -> None:
+        """One step is done."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+class Tracker(Checked):
     """Writes `metrics.jsonl` and TensorBoard events, and draws progress on stderr.
 
     Args:
@@ -27,7 +50,7 @@ class Tracker:
     """
 
     def __init__(self, run: Path, steps: int, start: int = 0, *, quiet: bool = False) -> None:
-        self._run = run
+        super().__init__(run)
         files = Run(run)
         kept = [row for row in files.metrics() if row["step"] <= start]
         write_file(files.metrics_file, "".join(json.dumps(row) + "\n" for row in kept))
@@ -44,10 +67,9 @@ class Tracker:
         Raises:
             TrainingDiverged: a value is not finite.
         """
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise diverged(f"{name} is {value}", step, self._run)
-            if self._events is not None:
+        super().row(kind, step, values)
+        if self._events is not None:
+            for name, value in values.items():
                 self._events.add_scalar(f"{kind}/{name}", value, step)
         seconds = round(time.monotonic() - self._started, 2)
         self._file.write(json.dumps({"kind": kind, "step": step, "seconds": seconds, **values}) + "\n")
