@@ -87,6 +87,8 @@ def run_in_processes(
             for line in told[0]:
                 say(line)
             yield told[1]
+        for thread in threads if jobs else ():
+            thread.join()
     finally:
         todo.clear()
         _end(crew, threads)
@@ -168,6 +170,7 @@ def _main(connection: Connection, setup: Setup) -> None:
 
     with suppress(KeyboardInterrupt):
         answer_orders(connection, prepare, [_LONGEST])
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends already
 
 
 def _told(outcome: Outcome) -> dict[str, Any]:
