@@ -123,7 +123,7 @@ def test_doctor_tells_extras_and_missing_packages(relume: Run, monkeypatch: pyte
     result = relume("doctor", "--json")
     facts = json.loads(result.out)
     states = {"heif": "not installed", "jxl": "installed", "raw": "installed", "lab": "lacks onnx"}
-    installed = dict.fromkeys(("metrics", "tasks", "video", "serve"), "installed")
+    installed = dict.fromkeys(("metrics", "openvino", "study", "tasks", "video", "serve"), "installed")
     assert facts["extras"] == states | installed
     assert (list(facts["faults"]), result.code) == (["numpy"], ExitCode.MISSING_EXTRA)
 

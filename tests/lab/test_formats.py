@@ -39,7 +39,7 @@ def dark(height: int = 120, width: int = 160, seed: int = 0) -> np.ndarray:
 
 
 def rows(report: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(report.open()))
+    return list(csv.DictReader(report.read_text().splitlines()))
 
 
 @pytest.mark.parametrize("name", ["onnx", "onnx-fp16"])
