@@ -56,7 +56,7 @@ def measured(photo: Path, folder: Path, times: int) -> list[dict[str, Any]]:
         page.set_default_timeout(300_000)
         page.goto(f"http://127.0.0.1:{server.server_port}/")
         page.wait_for_function("() => document.getElementById('runs').textContent.includes('offline')")
-        page.select_option("#format", "png")
+        page.evaluate("document.getElementById('format').value = 'png'")
         threads = page.evaluate("document.getElementById('runs').textContent.match(/\\d+/)[0]")
         for size in SIZES:
             file = folder / f"{size[0]}x{size[1]}.jpg"

@@ -84,9 +84,9 @@ def host(site: Path) -> Iterator[Host]:
     server.server_close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Debian's Chromium, or whichever is installed."""
+    """Debian's Chromium, or whichever is installed; its driver's event loop must not outlive these tests."""
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
     playwright = pytest.importorskip("playwright.sync_api")
