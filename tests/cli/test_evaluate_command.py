@@ -188,7 +188,7 @@ def test_statistics_without_targets(relume: Run, pairs: Path) -> None:
     assert [row["name"] for row in report["per_image"]] == ["0.png", "1.png", "2.png"]
     for row in report["per_image"]:
         assert row["before"].keys() == row["after"].keys() == STATISTICS
-    rows = list(csv.DictReader((pairs / "table.csv").open()))
+    rows = list(csv.DictReader((pairs / "table.csv").read_text().splitlines()))
     assert [row["name"] for row in rows] == ["0.png", "1.png", "2.png"]
     assert float(rows[0]["after_noise_sigma"]) == report["per_image"][0]["after"]["noise_sigma"]
 

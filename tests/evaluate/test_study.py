@@ -100,7 +100,7 @@ def test_who_does_not_look_is_left_out(made: Study, tmp_path: Path) -> None:
 @pytest.mark.parametrize("said", [[], {"study": "another"}, {"answers": []}])
 def test_files_of_another_study_are_refused(made: Study, tmp_path: Path, said: Any) -> None:
     (tmp_path / "odd.json").write_text(json.dumps(said))
-    with pytest.raises(DataError, match="no file of answers"):
+    with pytest.raises(DataError, match="not a file of answers"):
         score_study(made.key, [tmp_path / "odd.json"])
 
 
