@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-import torch
 
 from relume import Enhancer
 from relume.errors import ModelError, UsageError
 from relume.lab import formats
-from relume.lab.export import export_graphs
 from relume.lab.formats import Source, convert, fitted, source_of
-from relume.lab.networks.two_pass import TwoPass
 from relume.options import MODEL_ALONE
 from relume.photo import Photo, write_photo
 
@@ -97,26 +93,11 @@ def test_what_is_too_far_is_not_written(
     assert {row["within"] for row in rows(tmp_path / "lol.onnx-fp16.parity.csv")} == {"False"}
 
 
-@pytest.mark.parametrize(
-    ("name", "remedy"), [("onnx9", "onnx-whole"), ("pt2", "run's folder"), ("onnx", "dark one")]
-)
+@pytest.mark.parametrize(("name", "remedy"), [("onnx9", "onnx-whole"), ("onnx", "dark one")])
 def test_what_cannot_be_made_is_refused(source: Source, tmp_path: Path, name: str, remedy: str) -> None:
     with pytest.raises(UsageError, match=remedy):
         convert(source, name, tmp_path / "out", None)
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.slow  # traces a network twice
-def test_programs_of_pytorch_say_the_same(source: Source, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    network = TwoPass(widths=(16, 16, 32), depths=(1, 1, 1), condition=8, global_width=4, overview_size=16)
-    parts = {part.removeprefix("."): graph for part, graph in export_graphs(network).items()}
-    local = network.local_pass
-    facts = {"thumbnail_size": 16, "size_multiple": local.size_multiple, "halo": local.halo}
-    card = replace(source.card, **facts)
-    paths, parity = convert(Source(card, parts, network), "pt2", tmp_path, dark())
-    assert [path.name for path in paths] == ["lol.global.pt2", "lol.local.pt2", "lol.pt2.parity.csv"]
-    assert all(row.within for row in parity)
 
 
 def test_a_variant_is_chosen_by_its_precision(source: Source, tmp_path: Path) -> None:

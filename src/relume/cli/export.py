@@ -28,7 +28,7 @@ def export(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="onnx, onnx-fp16, onnx-int8, openvino, onnx-whole, onnx-whole-8bit, onnx-steps or pt2; "
+            help="onnx, onnx-fp16, onnx-int8, openvino, onnx-whole, onnx-whole-8bit or onnx-steps; "
             "without it, relume's own files of a run.",
             autocompletion=completion.export_formats,
         ),

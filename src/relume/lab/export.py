@@ -158,16 +158,6 @@ def _graphs(network: nn.Module) -> dict[str, bytes]:
     return {part: _halved(trace(*told)) for part, told in _traceable(network).items()}
 
 
-def traced_programs(network: TwoPass) -> dict[str, torch.export.ExportedProgram]:
-    """Both passes as programs of `torch.export`, `global` and `local`, with the inputs of the graphs."""
-    return {
-        part.removeprefix("."): torch.export.export(
-            module.eval(), tuple(inputs.values()), dynamic_shapes=tuple(sizes[name] for name in inputs)
-        )
-        for part, (module, inputs, _, sizes) in _traceable(network.eval().cpu()).items()
-    }
-
-
 Traceable = tuple[nn.Module, dict[str, torch.Tensor], list[str], dict[str, Any]]
 
 

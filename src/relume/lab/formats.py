@@ -15,16 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import torch
 
 from relume.arrays import Pixels
 from relume.errors import ModelError, UsageError
 from relume.files import make_folder, write_file
-from relume.lab.export import export_run, traced_programs
+from relume.lab.export import export_run
 from relume.lab.graphs import step_graphs, whole_graph
-from relume.lab.networks.two_pass import TwoPass
 from relume.lab.quantize import in_half, in_single, quantized, samples
-from relume.lab.run import load_run
 from relume.look.model import Model
 from relume.look.render import enhance_photo
 from relume.models import Card, graph_names, load_card, load_graph
@@ -35,13 +32,10 @@ from relume.photo import Photo
 SIZES = ((600, 400), (1920, 1080), (517, 331))
 """Width and height of what is compared: a small photo, a large one, and one of odd sides."""
 
-FORMATS = ("onnx", "onnx-fp16", "onnx-int8", "openvino", "onnx-whole", "onnx-whole-8bit", "onnx-steps", "pt2")
+FORMATS = ("onnx", "onnx-fp16", "onnx-int8", "openvino", "onnx-whole", "onnx-whole-8bit", "onnx-steps")
 
-_LIMITS = {"onnx-fp16": (2.0, 60.0), "onnx-int8": (16.0, 42.0), "pt2": (2.0, 50.0)}
-"""Largest difference in steps of 8 bits, and least PSNR in dB, between a format's picture and relume's.
-
-Weights in `pt2` are not rounded to half precision, as they are in relume's graphs.
-"""
+_LIMITS = {"onnx-fp16": (2.0, 60.0), "onnx-int8": (16.0, 42.0)}
+"""Largest difference in steps of 8 bits, and least PSNR in dB, between a format's picture and relume's."""
 
 _EXACT = (1.0, 55.0)
 
@@ -53,12 +47,10 @@ class Source:
     Attributes:
         card: the model's card.
         parts: its graphs, `global` and `local`.
-        network: where it comes from a run, the network itself.
     """
 
     card: Card
     parts: Mapping[str, bytes]
-    network: TwoPass | None = None
 
 
 def source_of(model: str, name: str = "", about: Mapping[str, Any] | None = None) -> Source:
@@ -79,8 +71,7 @@ def source_of(model: str, name: str = "", about: Mapping[str, Any] | None = None
     with TemporaryDirectory(prefix="relume-") as folder:
         card = export_run(Path(model), name or Path(model).resolve().name, Path(folder), about or {})
         parts = {part: (Path(folder) / file).read_bytes() for part, file in card.graphs.items()}
-    network = load_run(Path(model))[1]
-    return Source(card, parts, network if isinstance(network, TwoPass) else None)
+    return Source(card, parts)
 
 
 @dataclass(frozen=True)
@@ -240,38 +231,6 @@ def _steps(source: Source, _: Path | None) -> Made:
     return {f"{name}.onnx": graph for name, graph in graphs.items()}, None
 
 
-def _programs(source: Source, _: Path | None) -> Made:
-    if source.network is None:
-        raise UsageError("pt2 needs the network itself, which a model no longer is", "Name a run's folder.")
-    programs = traced_programs(source.network)
-    files: dict[str, bytes] = {}
-    for part, program in programs.items():
-        buffer = io.BytesIO()
-        torch.export.save(program, buffer)
-        files[f"{source.card.name}.{part}.pt2"] = buffer.getvalue()
-    engines = [_Program(torch.export.load(io.BytesIO(content)).module()) for content in files.values()]
-    return files, _of_engines(source.card, engines)
-
-
-class _Program:
-    """A program of PyTorch as an engine."""
-
-    _OUTPUTS = (("gain", "condition", "grid"), ("enhanced", "local_gain"))
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        self._module = module
-
-    def run(self, **inputs: Any) -> dict[str, Any]:
-        order = ("thumbnail", "image", "gain", "condition", "grid", "place", "step")
-        tensors = [torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in order if name in inputs]
-        with torch.inference_mode():
-            results = self._module(*tensors)
-        names = self._OUTPUTS[len(tensors) > 1]
-        return {name: result.numpy() for name, result in zip(names, results, strict=True)}
-
-    def stop(self) -> None: ...
-
-
 _MAKERS: dict[str, Callable[[Source, Path | None], Made]] = {
     "onnx": _onnx,
     "onnx-fp16": _half,
@@ -280,7 +239,6 @@ _MAKERS: dict[str, Callable[[Source, Path | None], Made]] = {
     "onnx-whole": lambda source, _: _whole(source, integers=False),
     "onnx-whole-8bit": lambda source, _: _whole(source, integers=True),
     "onnx-steps": _steps,
-    "pt2": _programs,
 }
 
 
