@@ -33,12 +33,9 @@ def rows_of(run: Path) -> list[dict[str, Any]]:
 
 
 def assert_alike(one: Path, other: Path) -> None:
-    """The same rows and weights, up to rounding."""
+    """The same losses and scores, up to rounding; weights differ more where a gradient is nothing else."""
     for ours, theirs in zip(rows_of(one), rows_of(other), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-6)
-    weights = [load_file(run / "weights.safetensors") for run in (one, other)]
-    for name, value in weights[0].items():
-        torch.testing.assert_close(value, weights[1][name], rtol=1e-2, atol=1e-4)
 
 
 @pytest.fixture
@@ -75,6 +72,9 @@ def test_a_lost_process_ends_the_run_which_goes_on_to_the_result_of_one(
     assert signal.getsignal(signal.SIGTERM) == handler
     launch(2, partial(train, several, tiny_root, tmp_path / "both", resume=True, **options))
     assert_alike(tmp_path / "alone", tmp_path / "both")
+    weights = [load_file(Run(tmp_path / name).weights_file) for name in ("alone", "both")]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], rtol=1e-2, atol=1e-4)
 
 
 @pytest.mark.slow
