@@ -1,38 +1,54 @@
-"""Make the pictures: a free photograph darkened as a camera would and the shipped model's result, for the
-README, and samples of synthetic darkness and of nights made by formula, for docs/data.md.
+"""Make the pictures: free photographs darkened as cameras do and the shipped model's results, for the README,
+and samples of synthetic darkness and of nights made by formula, for docs/data.md.
 
-The first photograph is `coffee` of scikit-image (Rachel Michetti, CC0). It is darkened in linear light by 4
-stops, shot noise and read noise are added there, and it is stored as an 8-bit JPEG with EXIF, as a phone
-would. The samples show it, `chelsea` (Stefan van der Walt, CC0), `rocket` (SpaceX, CC0) and `astronaut`
-(NASA, public domain), all of scikit-image.
+    RELUME_DATA=DATA python docs/images/make.py
+
+The README's photographs are `the-spices-of-life` and `oakland-zoo-otters` of budgie-backgrounds (CC0), which
+the models have never seen (`clean.csv` holds them out). They are darkened by `relume.lab.data.synthesis`: one
+by little and uneven light, the other against the light. The samples show `coffee` (Rachel Michetti, CC0),
+`chelsea` (Stefan van der Walt, CC0), `rocket` (SpaceX, CC0) and `astronaut` (NASA, public domain), all of
+scikit-image.
 """
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from skimage import data
 
 import relume
+from relume.lab.darkness import Darkness, draw
+from relume.lab.data.paired import read_8_bits
 from relume.photo import Photo, write_photo
 
 HERE = Path(__file__).parent
-STOPS = 4.0
-FULL_WELL = 3000.0
-READ_NOISE = 3.0
+WIDTH = 900
+_PLAIN = replace(Darkness(), back_lit=0.0, lamps=0.0, uneven=0.0, mixed=0.0, coloured=0.0)
+DARK = {
+    "the-spices-of-life": (replace(_PLAIN, uneven=1.0, exposure=(1 / 24, 1 / 12)), 0),
+    "oakland-zoo-otters": (replace(_PLAIN, back_lit=1.0), 2),
+}
+"""How each photograph is darkened, and the seed of the draw."""
 
 
-def darken(rgb_HWC: npt.NDArray[np.uint8], seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Underexpose by `STOPS`: Poisson noise of the photons, Gaussian noise of the read-out, then 8 bits."""
-    random = np.random.default_rng(seed)
-    srgb = rgb_HWC / 255
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    electrons = random.poisson(linear * FULL_WELL / 2**STOPS) + random.normal(0, READ_NOISE, linear.shape)
-    dark = np.clip(electrons / FULL_WELL, 0, 1)
-    encoded = np.where(dark <= 0.0031308, dark * 12.92, 1.055 * dark ** (1 / 2.4) - 0.055)
-    return np.rint(encoded * 255).astype(np.uint8)
+def dark_photo(name: str) -> npt.NDArray[np.uint8]:
+    """A photograph of the README, darkened."""
+    import torch
+
+    from relume.lab.data.synthesis import degrade
+
+    (file,) = Path(os.environ["RELUME_DATA"]).glob(f"clean/open/budgie_{name}.*")
+    clean = Image.fromarray(read_8_bits(file))
+    clean.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
+    clean_1CHW = torch.from_numpy(np.array(clean)).permute(2, 0, 1)[None]
+    darkness, seed = DARK[name]
+    dark = degrade(clean_1CHW, [draw(darkness, np.random.default_rng((7, seed)))]).dark[0]
+    return (dark.permute(1, 2, 0) * 255).round().byte().numpy()
 
 
 def darkened_samples(seed: int = 1, height: int = 148, width: int = 212) -> npt.NDArray[np.uint8]:
@@ -71,14 +87,20 @@ def _row(images: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
     return np.concatenate(padded, axis=1)
 
 
+def before_and_after() -> npt.NDArray[np.uint8]:
+    """A row for each photograph, all of one width."""
+    rows: list[npt.NDArray[np.uint8]] = []
+    for name in DARK:
+        before = dark_photo(name)
+        after = relume.Enhancer().enhance(before)
+        rows.append(_row([before, after]))
+    return np.concatenate(rows)[:-6, :-6]
+
+
 def main() -> None:
     """Write `night.jpg` (the input of `make enhance`) and the other pictures named above."""
-    night = HERE / "night.jpg"
-    write_photo(Photo(darken(data.coffee())), night, quality=92)
-    before = relume.read_photo(night).rgb_HWC
-    after = relume.enhance(night).rgb_HWC
-    gap = np.full((before.shape[0], 12, 3), 255, np.uint8)
-    write_photo(Photo(np.concatenate([before, gap, after], axis=1)), HERE / "before_after.jpg", quality=88)
+    write_photo(Photo(dark_photo(next(iter(DARK)))), HERE / "night.jpg", quality=92)
+    write_photo(Photo(before_and_after()), HERE / "before_after.jpg", quality=88)
     write_photo(Photo(darkened_samples()), HERE / "darkened.jpg", quality=85)
     write_photo(Photo(night_samples()), HERE / "nights.jpg", quality=85)
 
