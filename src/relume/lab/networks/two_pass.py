@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from relume.colour import luma
 from relume.lab.capabilities import Capabilities, Network
 from relume.lab.networks.layers import repeated, zeroed
 from relume.lab.options import Count, Positive, Share, Widths
@@ -47,6 +48,9 @@ _STRIDE = 8
 
 STEEPEST = math.log(5.0)
 """Logarithm of the largest slope between knots, and of the inverse of the smallest."""
+
+FLAT = 0.04
+"""Standard deviation of luma by its mean that keeps half of the grid; photographs have ten times as much."""
 
 LARGEST = math.log(32.0)
 """Logarithm of the largest gain of the grid: five stops, up or down."""
@@ -116,7 +120,8 @@ class GlobalPass(nn.Module):
         condition_BK = self.condition(torch.cat([pooled_BF, log_mean_B1], 1))
         if self.grid is None:
             return Decision(gain_BC, condition_BK, gain_BC.new_zeros(len(gain_BC), 1, 1, 1))
-        return Decision(gain_BC, condition_BK, self.grid(fine_BFGG, maps_BFSS, pooled_BF))
+        grid_BKGG = self.grid(fine_BFGG, maps_BFSS, pooled_BF)
+        return Decision(gain_BC, condition_BK, grid_BKGG * contrast_share(overview_BCST))
 
     def both_ways(self, overview_BCST: Tensor) -> Decision:
         """The same, averaged over the photo and its mirror image: gains geometrically."""
@@ -129,6 +134,18 @@ class GlobalPass(nn.Module):
             (condition + other_condition) / 2,
             (grid + other_grid.flip(-1)) / 2,
         )
+
+
+def contrast_share(overview_BCST: Tensor) -> Tensor:
+    """How much of the grid is kept, B x 1 x 1 x 1: v^2 / (v^2 + `FLAT`^2).
+
+    Here v is the standard deviation of luma by its mean. All is kept where there is anything to tell apart,
+    and nothing of a flat photo's grid, which could only show where its borders are.
+    """
+    luma_BST = luma(overview_BCST.movedim(1, 0))
+    mean_B = luma_BST.mean((1, 2)).clamp_min(MEAN_FLOOR)
+    square_B = (luma_BST - luma_BST.mean((1, 2), keepdim=True)).square().mean((1, 2)) / mean_B.square()
+    return (square_B / (square_B + FLAT**2))[:, None, None, None]
 
 
 class GridHead(nn.Module):
