@@ -199,7 +199,7 @@ def _integers(source: Source, calibration: Path | None) -> Made:
 
 def _openvino(source: Source, _: Path | None) -> Made:
     engines = [load_engine("openvino", source.parts[part]) for part in ("global", "local")]
-    import openvino
+    import openvino  # pyright: ignore[reportMissingImports]
 
     library: Any = openvino
     files: dict[str, bytes] = {}

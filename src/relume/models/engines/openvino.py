@@ -31,7 +31,7 @@ class OpenVinoEngine:
     def __init__(self, model: bytes, *, threads: int = 0) -> None:
         if find_spec("openvino") is None:
             raise MissingExtra("OpenVINO is not installed", install("openvino"))
-        import openvino
+        import openvino  # pyright: ignore[reportMissingImports]
 
         library: Any = openvino  # its types are not whole
         settings = {
