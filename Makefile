@@ -31,6 +31,9 @@ enhance: $(VENV)/base ## enhance a real photo with the shipped weights
 check: $(VENV)/dev lint ## run linters and the product's quick tests: under two minutes on two cores
 	$(BIN)/python -m pytest -m 'not slow' $(QUICK)
 
+# About half of the time of all tests.
+LAB := tests/lab tests/photo
+
 $(PAGE): package.json package-lock.json src/relume/page/vendor.mjs
 	npm ci
 	npm run --silent vendor
@@ -38,8 +41,10 @@ $(PAGE): package.json package-lock.json src/relume/page/vendor.mjs
 
 page: $(PAGE) ## bring what the page computes with, from the npm registry; needs Node 20 or later
 
-test: $(VENV)/dev lint $(if $(NPM),$(PAGE)) ## run linters and every test
-	$(BIN)/python -m pytest
+test: $(VENV)/dev lint $(if $(NPM),$(PAGE)) ## run linters and every test, in two processes
+	$(BIN)/python -m pytest $(LAB) & lab=$$!; \
+	$(BIN)/python -m pytest $(LAB:%=--ignore=%); rest=$$?; \
+	wait $$lab && exit $$rest
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check src tests benchmarks
