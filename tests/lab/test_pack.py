@@ -81,7 +81,7 @@ def test_parts_that_are_missing_damaged_or_of_another_pack_are_named(
     with pytest.raises(DataError, match="missing or damaged"):
         open_pack([images.parent, *parts[1:]])
     (images.parent / "index.json").write_text("[]")
-    with pytest.raises(DataError, match="no index of a pack"):
+    with pytest.raises(DataError, match="not an index of a pack"):
         open_pack([images.parent, *parts[1:]])
     assert open_pack(tiny_root) is None
 
