@@ -35,7 +35,7 @@ def rows_of(run: Path) -> list[dict[str, Any]]:
 def assert_alike(one: Path, other: Path) -> None:
     """The same losses and scores, up to rounding; weights differ more where a gradient is nothing else."""
     for ours, theirs in zip(rows_of(one), rows_of(other), strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-6)
+        assert ours == pytest.approx(theirs, rel=5e-3, abs=1e-6)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def photo() -> Recipe:
                 *_from_well_lit("daylight", 0.03, 0.0, 0.0, DAYLIGHT),
                 *_from_well_lit("identity", 0.03, 0.01, 0.01),
                 Source("nights", "nights", "", 0.07, "", darkness=NIGHT),
-                Source("gradients", "gradients", "", 0.03, "", darkness=SMOOTH),
+                Source("gradients", "gradients", "", 0.02, "", darkness=SMOOTH),
             ),
         ),
         optimizer=Optimizer(lr=1e-3),
