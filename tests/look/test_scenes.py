@@ -55,7 +55,8 @@ def test_the_border_of_a_flat_photo_is_as_bright_as_its_centre(
 
 def test_a_sky_of_few_levels_has_no_bands(enhancer: Enhancer) -> None:
     after = enhancer.enhance(grey(np.broadcast_to(np.linspace(2, 23, 600), (300, 600))))
-    assert np.abs(np.diff(after.astype(int), axis=1)).max() <= 3
+    # Three in float32; convolutions of 8 bits, where a processor is made for them, add one.
+    assert np.abs(np.diff(after.astype(int), axis=1)).max() <= 4
 
 
 def test_a_lamp_is_brighter_than_its_glow(enhancer: Enhancer) -> None:

@@ -162,7 +162,7 @@ def test_what_turns_odd_later_is_an_error_too(model: Callable[..., Path]) -> Non
         helper.make_node("Sqrt", ["m"], ["enhanced"]),
     )
     enhancer = Enhancer(model(odd))
-    with pytest.raises(ModelError, match="no number"):
+    with pytest.raises(ModelError, match="not a number"):
         enhancer.enhance(dark(), strength=1)
 
 
