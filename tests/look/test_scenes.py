@@ -46,17 +46,14 @@ def test_the_border_of_a_flat_photo_is_as_bright_as_its_centre(
     grain = np.random.default_rng(level).normal(0, noise, (200, 300))
     after = luma(enhancer.enhance(grey(level + grain)))
     centre = after[80:120, 120:180].mean()
-    for border in (after[:8], after[-8:], after[:, :8], after[:, -8:]):
+    corners = [] if noise else [after[:8, :8], after[-8:, -8:]]  # noise has a mean of its own there
+    for border in (after[:8], after[-8:], after[:, :8], after[:, -8:], *corners):
         assert abs(border.mean() - centre) <= (2.5 if noise else 1)
-    if not noise:  # that has a mean of its own in a corner
-        for corner in (after[:8, :8], after[-8:, -8:]):
-            assert abs(corner.mean() - centre) <= 2
 
 
 def test_a_sky_of_few_levels_has_no_bands(enhancer: Enhancer) -> None:
     after = enhancer.enhance(grey(np.broadcast_to(np.linspace(2, 23, 600), (300, 600))))
-    # Three in float32; convolutions of 8 bits, where a processor is made for them, add one.
-    assert np.abs(np.diff(after.astype(int), axis=1)).max() <= 4
+    assert np.abs(np.diff(after.astype(int), axis=1)).max() <= 3
 
 
 def test_a_lamp_is_brighter_than_its_glow(enhancer: Enhancer) -> None:
