@@ -78,7 +78,8 @@ def test_a_run_with_workers_learns_the_same(tiny_root: Path, tiny_recipe: Recipe
 
 
 def test_nothing_is_forked_for_a_cpu() -> None:
-    assert pick_workers(torch.device("cpu")) == 0
+    assert pick_workers(torch.device("cpu")) == (0, torch.device("cpu"))
+    assert pick_workers(torch.device("meta"), 3) == (3, torch.device("cpu"))
 
 
 def test_the_probe_does_not_count_what_a_first_time_starts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,10 +32,10 @@ def rows_of(run: Path) -> list[dict[str, Any]]:
     return [{**row, "seconds": 0, "kind": len(row["kind"])} for row in Run(run).metrics()]
 
 
-def assert_alike(one: Path, other: Path) -> None:
+def assert_alike(one: Path, other: Path, rel: float = 1e-3) -> None:
     """The same losses and scores, up to rounding; weights differ more where a gradient is nothing else."""
     for ours, theirs in zip(rows_of(one), rows_of(other), strict=True):
-        assert ours == pytest.approx(theirs, rel=5e-3, abs=1e-6)
+        assert ours == pytest.approx(theirs, rel=rel, abs=1e-6)
 
 
 @pytest.fixture
@@ -112,7 +112,8 @@ def test_statistics_and_comparisons_span_the_whole_batch(
     options = {"device": "cpu", "quiet": True}
     train(recipe, tiny_root, tmp_path / "alone", **options)
     launch(2, partial(train, recipe, tiny_root, tmp_path / "both", **options))
-    assert_alike(tmp_path / "alone", tmp_path / "both")
+    # In one process, too, other roundings move the mirrored maps by as much (`benchmarks/together.py`).
+    assert_alike(tmp_path / "alone", tmp_path / "both", rel=5e-3 if method == "mirror" else 1e-3)
 
 
 def test_what_processes_cannot_share_is_refused(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from relume.cli.laboratory import data_roots, require_laboratory
+from relume.cli.laboratory import BatchWorkers, data_roots, require_laboratory
 from relume.files import write_file
 
 app = typer.Typer(
@@ -51,10 +51,7 @@ def bench(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     seconds: Annotated[float, typer.Option(min=0.1, help="Time for each figure, at least.")] = 3.0,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=0, help="Processes that make batches; all cores but one on CUDA, else none."),
-    ] = None,
+    workers: BatchWorkers = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A .csv file beside the table.")] = None,
 ) -> None:
     """Crops per second of each recipe here: of the loader alone, of the step alone, and of a run.

@@ -15,6 +15,13 @@ from relume.errors import DataError, MissingExtra, install
 if TYPE_CHECKING:
     from relume.lab.recipe import Recipe
 
+BatchWorkers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=0, help="Processes that make batches; all cores but one on CUDA, else none."
+    ),
+]
+
 AllowDownload = Annotated[
     bool,
     typer.Option(

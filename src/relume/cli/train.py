@@ -10,7 +10,14 @@ import typer
 
 from relume.cli import completion
 from relume.cli.console import report
-from relume.cli.laboratory import AllowDownload, data_roots, fetch_classifiers, list_named, require_laboratory
+from relume.cli.laboratory import (
+    AllowDownload,
+    BatchWorkers,
+    data_roots,
+    fetch_classifiers,
+    list_named,
+    require_laboratory,
+)
 from relume.cli.options import QuietOption
 from relume.cli.process import prepare
 from relume.options import MOST_THREADS
@@ -42,10 +49,7 @@ def train(
         int,
         typer.Option(min=0, help="Add weights in half precision and split larger files; 0 does neither."),
     ] = 0,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=0, help="Processes that make batches; all cores but one on CUDA, else none."),
-    ] = None,
+    workers: BatchWorkers = None,
     nproc: Annotated[
         int,
         typer.Option(

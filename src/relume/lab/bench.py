@@ -67,8 +67,7 @@ def measure(
         small = replace(recipe, data=replace(recipe.data, limit=min(IMAGES, recipe.data.limit or IMAGES)))
         trainer = Trainer(small, chosen)
         pairs = load_training_and_validation(roots, small.data)[0]
-        processes = pick_workers(chosen) if workers is None else workers
-        home = torch.device("cpu") if processes else chosen
+        processes, home = pick_workers(chosen, workers)
         data = PairedCrops(pairs, small.data, small.seed, trainer.method.overview_size, device=home)
         trainer.method.prepare(data)
         for phase in recipe.phases:

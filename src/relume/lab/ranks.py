@@ -11,6 +11,7 @@ to rounding.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from relume.errors import UsageError
+from relume.threads import share as share_of_threads
 
 
 def count() -> int:
@@ -31,6 +33,11 @@ def count() -> int:
 def rank() -> int:
     """The number of this one, from 0."""
     return distributed.get_rank() if count() > 1 else 0
+
+
+def own_threads() -> int:
+    """Threads of this process: its share of the machine where torchrun has started others on it."""
+    return share_of_threads(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def leads() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import count
@@ -16,22 +15,29 @@ from relume.errors import RelumeError
 from relume.lab.data.batch import Batch
 from relume.lab.data.draws import Plan
 from relume.lab.data.paired import PairedCrops
+from relume.lab.ranks import own_threads
 from relume.lab.recipe import Phase
 
-_FEWEST_CORES = 4
+_FEWEST_THREADS = 4
 _EACH_AHEAD = 3
 """Batches that every process keeps ready."""
 
 
-def pick_workers(device: torch.device) -> int:
-    """How many processes make batches, by default.
+def pick_workers(device: torch.device, wanted: int | None = None) -> tuple[int, torch.device]:
+    """How many processes make batches for a device, and where the images then live.
 
     A batch is thousands of small operations. A GPU spends more time on starting them than it takes to learn
     from the batch: there all cores but one cut the batches. On a CPU the cores have enough to do.
+
+    Args:
+        device: where batches are wanted.
+        wanted: how many; None leaves it to this function.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    forks = "fork" in multiprocessing.get_all_start_methods()
-    return cores - 1 if device.type == "cuda" and forks and cores >= _FEWEST_CORES else 0
+    if wanted is None:
+        threads = own_threads()
+        forks = "fork" in multiprocessing.get_all_start_methods()
+        wanted = threads - 1 if device.type == "cuda" and forks and threads >= _FEWEST_THREADS else 0
+    return wanted, torch.device("cpu") if wanted else device
 
 
 class Ahead:

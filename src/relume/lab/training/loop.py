@@ -267,9 +267,9 @@ def train(
         if resume:
             trainer.restore(load_checkpoint(run))
         ranks.meet()  # before the first writes into the folder
-        count = pick_workers(chosen) if workers is None else workers
-        data, held_out = _load(trainer, roots, torch.device("cpu") if count else chosen)
-        ahead = Ahead(data, chosen, count)
+        processes, home = pick_workers(chosen, workers)
+        data, held_out = _load(trainer, roots, home)
+        ahead = Ahead(data, chosen, processes)
         if minutes and not resume:
             timings = Timings.of(trainer, ahead, held_out)
             recipe = fitted(timings, recipe, began + 60 * minutes - time.monotonic())

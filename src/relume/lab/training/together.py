@@ -16,8 +16,8 @@ import torch
 from torch import distributed
 
 from relume.errors import ExitCode, RelumeError, UsageError
+from relume.lab.ranks import own_threads
 from relume.lab.training.device import pick_device
-from relume.threads import share
 
 _PATIENCE = timedelta(hours=2)
 """How long a rank waits for the others: while the first validates, or fills a cache, they have nothing to do.
@@ -47,7 +47,7 @@ def _device_of_rank(name: str) -> torch.device:
     device = pick_device(name)
     if device.type == "cpu":
         if "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(share(int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+            torch.set_num_threads(own_threads())
         return device
     if device.type != "cuda":
         raise UsageError(
