@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -86,8 +87,7 @@ def quantized(graph: bytes, examples: list[dict[str, Floats]]) -> bytes:
         for node in model.graph.node
         if node.op_type == "Conv" and any(part in node.input[1] for part in _FINE)
     ]
-    logging.getLogger().setLevel(logging.ERROR)  # it advises what `in_single` has done already
-    with TemporaryDirectory(prefix="relume-") as folder:
+    with TemporaryDirectory(prefix="relume-") as folder, _without_advice():
         path = Path(folder) / "int8.onnx"
         quantize_static(
             model,
@@ -101,6 +101,18 @@ def quantized(graph: bytes, examples: list[dict[str, Floats]]) -> bytes:
             nodes_to_exclude=fine,
         )
         return path.read_bytes()
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Leave out what the quantizer says to the root logger: it advises what `in_single` has done already."""
+    logger = logging.getLogger()
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def in_single(model: onnx.ModelProto) -> onnx.ModelProto:
