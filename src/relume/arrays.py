@@ -8,6 +8,7 @@ product, and PyTorch runs the same source in the laboratory and traces it into g
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -34,9 +35,18 @@ def device(array: Array) -> Any:
 
 def constant(values: float | Iterable[float], like: Array) -> Array:
     """Numbers as an array of the library, the type and the device of another array."""
-    xp = namespace(like)
-    numbers = values if isinstance(values, int | float) else list(values)
-    return xp.asarray(numbers, dtype=like.dtype, device=device(like))
+    numbers = values if isinstance(values, int | float) else tuple(values)
+    where = device(like)
+    # A copy to another device cannot be part of what is recorded there, and need not be made again.
+    make = _made if getattr(where, "type", "cpu") == "cpu" else _kept
+    return make(namespace(like), numbers, like.dtype, where)
+
+
+def _made(xp: Any, numbers: float | tuple[float, ...], kind: Any, where: Any) -> Array:
+    return xp.asarray(numbers, dtype=kind, device=where)
+
+
+_kept = cache(_made)
 
 
 def full_range(array: Array) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from relume.colour import LUMA_REC601
+from relume.colour import luma_of
 from relume.lab.losses.charbonnier import charbonnier
 
 
@@ -24,8 +24,7 @@ def gt_mean_loss(prediction_BCHW: Tensor, target_BCHW: Tensor, doubt: float = 0.
         prediction_BCHW, target_BCHW: images in [0, 1].
         doubt: standard deviation of a mean's estimate, as a share of it.
     """
-    weights = prediction_BCHW.new_tensor(LUMA_REC601)[:, None, None]
-    means = [(image * weights).sum(1).mean((1, 2)) for image in (prediction_BCHW, target_BCHW)]
+    means = [luma_of(image).mean((1, 2, 3)) for image in (prediction_BCHW, target_BCHW)]
     predicted_B, wanted_B = (mean.detach().clamp_min(1e-3) for mean in means)
     variances = (doubt * predicted_B) ** 2, (doubt * wanted_B) ** 2
     total = variances[0] + variances[1]

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from relume.arrays import constant
+
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of MS-SSIM from the finest scale to the coarsest (Wang et al. 2003)."""
 
@@ -92,7 +94,7 @@ def ms_ssim(prediction_BCHW: Tensor, target_BCHW: Tensor, size: int = 11, sigma:
         size, sigma: side and standard deviation of the window, in pixels.
     """
     scales = min((min(prediction_BCHW.shape[-2:]) // size).bit_length(), len(_SCALE_WEIGHTS))
-    weights = prediction_BCHW.new_tensor(_SCALE_WEIGHTS[:scales])
+    weights = constant(_SCALE_WEIGHTS[:scales], prediction_BCHW)
     factors: list[Tensor] = []
     for scale in range(1, scales + 1):
         luminance, structure = _luminance_and_structure(prediction_BCHW, target_BCHW, size, sigma)

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from relume.colour import luma
+from relume.colour import luma_of
 from relume.lab.capabilities import Capabilities, Network
 from relume.lab.networks.layers import repeated, zeroed
 from relume.lab.options import Count, Positive, Share, Widths
@@ -142,10 +142,11 @@ def contrast_share(overview_BCST: Tensor) -> Tensor:
     Here v is the standard deviation of luma by its mean. All is kept where there is anything to tell apart,
     and nothing of a flat photo's grid, which could only show where its borders are.
     """
-    luma_BST = luma(overview_BCST.movedim(1, 0))
-    mean_B = luma_BST.mean((1, 2)).clamp_min(MEAN_FLOOR)
-    square_B = (luma_BST - luma_BST.mean((1, 2), keepdim=True)).square().mean((1, 2)) / mean_B.square()
-    return (square_B / (square_B + FLAT**2))[:, None, None, None]
+    luma_B1ST = luma_of(overview_BCST)
+    mean_B111 = luma_B1ST.mean((2, 3), keepdim=True)
+    variance_B111 = (luma_B1ST - mean_B111).square().mean((2, 3), keepdim=True)
+    square_B111 = variance_B111 / mean_B111.clamp_min(MEAN_FLOOR).square()
+    return square_B111 / (square_B111 + FLAT**2)
 
 
 class GridHead(nn.Module):
