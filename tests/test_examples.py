@@ -26,6 +26,7 @@ LEFT_OUT = {
     "train": "takes minutes; tests/lab trains",
     "--run": "needs a trained run; tests/lab evaluates some",
     "watch": "waits for photos; tests/cli has some come",
+    "serve": "answers until it is stopped; tests/service asks it",
     "night.mp4": "takes long; tests/video enhances clips",
 }
 """Words of commands that are not run here, and why."""
