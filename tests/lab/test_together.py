@@ -32,10 +32,13 @@ def rows_of(run: Path) -> list[dict[str, Any]]:
     return [{**row, "seconds": 0, "kind": len(row["kind"])} for row in Run(run).metrics()]
 
 
-def assert_alike(one: Path, other: Path, rel: float = 1e-3) -> None:
-    """The same losses and scores, up to rounding; weights differ more where a gradient is nothing else."""
-    for ours, theirs in zip(rows_of(one), rows_of(other), strict=True):
-        assert ours == pytest.approx(theirs, rel=rel, abs=1e-6)
+def assert_alike(one: Path, other: Path, later: float = 1e-3) -> None:
+    """The same losses and scores, up to rounding; weights differ more where a gradient is nothing else.
+
+    What the first step has learnt nothing from is the same within 1e-4.
+    """
+    for number, (ours, theirs) in enumerate(zip(rows_of(one), rows_of(other), strict=True)):
+        assert ours == pytest.approx(theirs, rel=later if number else 1e-4, abs=1e-6)
 
 
 @pytest.fixture
@@ -113,7 +116,7 @@ def test_statistics_and_comparisons_span_the_whole_batch(
     train(recipe, tiny_root, tmp_path / "alone", **options)
     launch(2, partial(train, recipe, tiny_root, tmp_path / "both", **options))
     # In one process, too, other roundings move the mirrored maps by as much (`benchmarks/together.py`).
-    assert_alike(tmp_path / "alone", tmp_path / "both", rel=5e-3 if method == "mirror" else 1e-3)
+    assert_alike(tmp_path / "alone", tmp_path / "both", later=2e-2 if method == "mirror" else 1e-3)
 
 
 def test_what_processes_cannot_share_is_refused(
