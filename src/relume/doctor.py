@@ -27,6 +27,7 @@ EXTRAS = {
     "tasks": {"dlib-bin": "dlib", "rapidocr": "rapidocr"},
     "video": {"av": "av"},
     "study": {"choix": "choix"},
+    "cloud": {"fsspec": "fsspec"},
     "serve": {
         "fastapi": "fastapi",
         "prometheus-client": "prometheus_client",

@@ -6,12 +6,11 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,12 +41,13 @@ from relume.errors import (
 from relume.options import DEFAULT_MAX_PIXELS, FILES, EnhanceOptions, Saving
 
 if TYPE_CHECKING:
-    from relume.jobs.batch import Outcome
+    from relume.jobs.batch import Outcome, Tally
+    from relume.jobs.places import Location
     from relume.jobs.plan import Job, Output
     from relume.photo import Photo
 
 STDIO = "-"
-_SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
+_SEPARATORS = ("/", os.sep)
 _LEAST_TILE = 64
 """Side below which a tile's surroundings cost far more than the tile."""
 
@@ -60,7 +60,9 @@ def enhance(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="Photos, folders or glob patterns; - reads a photo from stdin.", metavar="PATH..."
+            help="Photos, folders or glob patterns, as paths or URLs (s3://bucket/folder, gs://, az://, "
+            "sftp://, zip://FOLDER::ARCHIVE.zip); - reads a photo from stdin.",
+            metavar="PATH...",
         ),
     ],
     options: Enhancing = EnhanceOptions(),  # noqa: B008 - frozen
@@ -69,7 +71,7 @@ def enhance(
         typer.Option(
             "--out",
             "-o",
-            help="A file for one photo, otherwise a folder; - writes to stdout. "
+            help="A file for one photo, otherwise a folder, as a path or URL; - writes to stdout. "
             "Without it: NAME.relume.EXT beside each photo. Earlier results are replaced.",
             rich_help_panel=FILES,
         ),
@@ -94,9 +96,13 @@ def enhance(
     [bold]relume enhance holiday/ -o brighter/ --recursive --skip-existing[/bold] mirrors a folder and can be
     interrupted at any time.
 
+    [bold]relume enhance s3://bucket/dark -o s3://bucket/bright -r --skip-existing --workers 2[/bold] does so
+    from bucket to bucket (extra cloud, and s3fs); each result appears whole or not at all.
+
     [bold]curl -s URL | relume enhance - -o - > out.jpg[/bold] works in a pipe.
     """
     set_up(options, verbose)
+    from relume.jobs.places import location
     from relume.jobs.plan import Output
 
     if output == "":
@@ -104,7 +110,7 @@ def enhance(
     to_stdout = output == STDIO or (output is None and STDIO in paths)
     place = Output(
         **asdict(saving),
-        path=None if output is None or to_stdout else Path(output),
+        path=None if output is None or to_stdout else location(output),
         in_place=in_place,
         skip_existing=skip_existing,
         max_pixels=max_pixels,
@@ -148,7 +154,7 @@ def _single(source: str, options: EnhanceOptions, output: Output, explain: bool,
         RelumeError: whatever it fails in.
     """
     from relume.cli.console import say
-    from relume.photo.opened import IN_MEMORY
+    from relume.jobs.batch import naming_bytes
 
     if output.path is None and sys.stdout is not None and sys.stdout.isatty():
         raise UsageError("stdout is a terminal", "Add -o FILE, or redirect stdout.")
@@ -156,10 +162,9 @@ def _single(source: str, options: EnhanceOptions, output: Output, explain: bool,
         raise InputUnreadable("cannot be read (it is closed)", "Redirect it.", path="stdin")
     name = "stdin" if source == STDIO else source
     try:
-        notes = _enhanced(source, options, output, explain)
-    except RelumeError as error:
-        if error.path == IN_MEMORY:
-            error.path = name
+        with naming_bytes(name):
+            notes = _enhanced(source, options, output, explain)
+    except RelumeError:
         raise
     except Exception as error:
         raise as_failure(error, name) from error
@@ -171,16 +176,21 @@ def _enhanced(source: str, options: EnhanceOptions, output: Output, explain: boo
     from relume.cli.console import emit, say
     from relume.files import read_at_most
     from relume.jobs.batch import Result
+    from relume.jobs.places import location, place_of
     from relume.photo import read_photo
     from relume.photo.read import MAX_BYTES
 
     # A byte beyond the limit is enough to be refused; an endless stream is not read to its end.
-    data = read_at_most(sys.stdin.buffer, MAX_BYTES + 1) if source == STDIO else Path(source)
+    if source == STDIO:
+        data = read_at_most(sys.stdin.buffer, MAX_BYTES + 1)
+    else:
+        where = location(source)
+        data = place_of(where).read(where)
     photo = read_photo(data, max_pixels=output.max_pixels)
     work = work_of(options, explain, say)
     result = Result(photo, work(photo), data, output)
     if output.path is not None:
-        return result.write(output.path, output.format)
+        return result.write(output.path, output.format).notes
     encoded, notes = result.encode()
     emit(encoded)
     return notes
@@ -211,35 +221,50 @@ def _batch(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    from relume.cli.console import progress
-    from relume.jobs.batch import exit_code, not_found
-    from relume.jobs.inputs import find_inputs, without_results
+    from relume.jobs.batch import not_found
+    from relume.jobs.inputs import find_anywhere, without_results
     from relume.jobs.plan import plan
 
     started = perf_counter()
     errors: list[InputUnreadable] = []
-    others: list[Path] = []
-    found = find_inputs(
+    others: list[Location] = []
+    found = find_anywhere(
         paths, recursive=recursive, results=output.path, on_error=errors.append, on_image=others.append
     )
     inputs, results = without_results(found)
     jobs = plan(inputs, output)
     if not quiet:
-        _announce(inputs, results, output)
+        announce(inputs, results, output)
     done = _done(jobs, options, output, workers, explain)
-    outcomes: list[Outcome] = []
-    lines = Lines(as_json)
-    total = len(errors) + len(jobs)
-    with progress(total, quiet=quiet or total == 1) as advance, closing(done):
-        for outcome in chain(map(not_found, errors), done):
-            outcomes.append(outcome)
+    tally = follow(chain(map(not_found, errors), done), len(errors) + len(jobs), as_json, quiet, done)
+    if not quiet:
+        summarise(tally, others, perf_counter() - started)
+    raise typer.Exit(int(tally.exit_code))
+
+
+def follow(
+    outcomes: Iterable[Outcome], total: int, as_json: bool, quiet: bool, work: Generator[Outcome]
+) -> Tally:
+    """Tell what becomes of each photo as it is known, and count it.
+
+    Args:
+        work: what is to end, whatever happens here.
+
+    Raises:
+        OutputUnwritable: a JSON line could not be written; the work is done all the same.
+    """
+    from relume.cli.console import progress
+    from relume.jobs.batch import Tally
+
+    tally, lines = Tally(), Lines(as_json)
+    with progress(total, quiet=quiet or total == 1) as advance, closing(work):
+        for outcome in outcomes:
+            tally.add(outcome)
             lines.add(outcome)
             report(outcome, quiet)
             advance()
-    if not quiet:
-        _summarise(outcomes, others, perf_counter() - started)
     lines.close()
-    raise typer.Exit(int(exit_code(outcomes)))
+    return tally
 
 
 def _done(
@@ -269,10 +294,12 @@ def begin_worker(
     return work_of(options, explain, say)
 
 
-def _announce(inputs: Sequence[tuple[Path, Path]], results: Sequence[Path], output: Output) -> None:
+def announce(
+    inputs: Sequence[tuple[Location, Location]], results: Sequence[Location], output: Output
+) -> None:
     """Say what is not plain from the command: inputs left out, and a folder that looks like a file."""
     from relume.cli.console import say
-    from relume.jobs.inputs import is_folder
+    from relume.jobs.places import is_folder
     from relume.jobs.plan import names_file
 
     if results:
@@ -283,23 +310,15 @@ def _announce(inputs: Sequence[tuple[Path, Path]], results: Sequence[Path], outp
         say(f"{folder}: a new folder for the results, as relume writes no {folder.suffix} files")
 
 
-def _summarise(outcomes: Sequence[Outcome], others: Sequence[Path], seconds: float) -> None:
+def summarise(tally: Tally, others: Sequence[Location], seconds: float) -> None:
     """One line about a batch, and one about images in its folders that relume cannot read."""
     from relume.cli.console import say
 
     if others:
         names = ", ".join(map(str, others[:_NAMED])) + (", ..." if len(others) > _NAMED else "")
         say(f"{len(others)} image(s) of formats that relume does not read: {names}")
-    if len(outcomes) < 2:
-        return
-    well = [outcome for outcome in outcomes if outcome.status == "ok"]
-    left = sum(outcome.left_alone for outcome in well)
-    counts = {
-        "done": len(well) - left,
-        "left alone": left,
-        **{name: sum(outcome.status == name for outcome in outcomes) for name in ("failed", "skipped")},
-    }
-    say(f"{', '.join(f'{count} {name}' for name, count in counts.items())}; {seconds:.1f} s")
+    if tally.counts.total() > 1:
+        say(f"{tally}; {seconds:.1f} s")
 
 
 class Lines:

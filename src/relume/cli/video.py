@@ -180,7 +180,9 @@ class _Batch:
             raise UsageError("--plot draws one clip", "Name one clip.")
         if self._plot.suffix.lower() != ".png":
             raise UsageError(f"cannot draw a '{self._plot.suffix}' file", "Give a name that ends in .png.")
-        check_target(self._plot, [jobs[0].source])
+        from relume.jobs.places import local
+
+        check_target(self._plot, [local(jobs[0].source)])
 
     def _load(self, factor: int) -> Enhancer:
         from relume.enhancer import load_enhancer
@@ -191,13 +193,13 @@ class _Batch:
     def _work(self, job: Job) -> Done:
         from relume.files import make_folder
         from relume.jobs.batch import Done
+        from relume.jobs.places import local
         from relume.video.clip import enhance_clip
 
-        make_folder(job.target.parent)
-        with _speed(job.source.name, self._quiet) as progress:
-            made = enhance_clip(
-                job.source, job.target, self._enhancer, self._options.controls, self._how, progress
-            )
+        source, target = local(job.source), local(job.target)
+        make_folder(target.parent)
+        with _speed(source.name, self._quiet) as progress:
+            made = enhance_clip(source, target, self._enhancer, self._options.controls, self._how, progress)
         self._draw(job, made)
         return Done(made.width, made.height, made.bits, made.notes, made.frames)
 

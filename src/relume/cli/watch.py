@@ -58,7 +58,8 @@ def watch(
     from relume.cli.console import say
     from relume.cli.enhance import Lines, report, set_up, work_of
     from relume.jobs.batch import run_batch
-    from relume.jobs.inputs import identity, is_folder
+    from relume.jobs.inputs import identity
+    from relume.jobs.places import is_folder
     from relume.jobs.plan import Output
     from relume.jobs.watch import arriving
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from relume.errors import ExitCode, InputUnreadable, OutputUnwritable, RelumeError, as_failure
 from relume.files import make_folder
-from relume.jobs.plan import READ_ONLY, WRITABLE_SUFFIXES, Job, Output
+from relume.jobs.places import Location, Url, local, location, named, place_of
+from relume.jobs.plan import ELSEWHERE, READ_ONLY, WRITABLE_SUFFIXES, Job, Output
 from relume.jobs.stamp import PACKET, is_bare, is_stamped, stamped
 from relume.photo import Photo, encode_photo, read_photo, write_photo
+from relume.photo.opened import IN_MEMORY
 from relume.photo.write import copy_photo, keeps_format
 
 _LEFT_ALONE = "left as it is"
@@ -21,7 +25,6 @@ _DONE_BEFORE = f"{_LEFT_ALONE}: enhanced in place before (--strength 1 does it a
 _PIXELS_LEFT_ALONE = "pixels left as they are"
 
 _NOT_WRITTEN = "files of this format are read, not written"
-_ELSEWHERE = "Leave out --in-place, and name another place with -o."
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Outcome:
         error: why it failed.
         frames: pictures of a clip; None of a photo.
         left_alone: the photo's own file is the result.
+        size, sha256: of the result, where they are wanted.
     """
 
     job: Job
@@ -48,6 +52,8 @@ class Outcome:
     error: RelumeError | None = None
     frames: int | None = None
     left_alone: bool = False
+    size: int = 0
+    sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """One flat, JSON-ready record."""
@@ -61,6 +67,8 @@ class Outcome:
             record |= {"width": self.width, "height": self.height, "bits": self.bits}
             if self.frames is not None:
                 record["frames"] = self.frames
+            if self.sha256:
+                record |= {"size": self.size, "sha256": self.sha256}
             record["notes"] = list(self.notes)
         if self.error is not None:
             record["error"] = {
@@ -69,6 +77,13 @@ class Outcome:
                 "message": str(self.error),
             }
         return record
+
+
+class Written(NamedTuple):
+    """What reading or writing had to change, and the content of what is no file of this machine."""
+
+    notes: tuple[str, ...]
+    content: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -89,50 +104,59 @@ class Result:
     source: Path | bytes
     output: Output
 
-    def write(self, target: Path, format: str) -> tuple[str, ...]:  # noqa: A002
+    def write(self, target: Location, format: str) -> Written:  # noqa: A002
         """Write it, and make its folder.
 
         Args:
             format: as for `write_photo`.
 
-        Returns:
-            Notes on what reading or writing had to change.
-
         Raises:
             OutputUnwritable: what `write_photo` refuses; in place, a file that holds more than relume writes.
         """
+        if isinstance(target, Url):
+            content, notes = self.encode(format or target.suffix)
+            place_of(target).write(target, content)
+            return Written(notes, content)
         output = self.output
         if self.stays(target, format):
             if not output.in_place:
                 make_folder(target.parent)
                 copy_photo(self.source, target)
-            return (_LEFT_ALONE,)
-        if output.in_place and not self.photo.stored:
-            raise OutputUnwritable(_NOT_WRITTEN, _ELSEWHERE, path=target)
-        if output.in_place and self.photo.dropped:
-            reason = f"the file holds more than relume writes ({'; '.join(self.photo.dropped)})"
-            raise OutputUnwritable(reason, _ELSEWHERE, path=target)
+            return Written((_LEFT_ALONE,))
+        if output.in_place:
+            self._check_in_place(target)
         make_folder(target.parent)
-        return self._noted(
-            write_photo(
-                stamped(self.enhanced) if output.in_place else self.enhanced,
-                target,
-                format=format,
-                quality=output.quality,
-                strip=output.strip,
-                in_place=output.in_place,
-                mark=PACKET if output.in_place else None,
-            )
+        notes = write_photo(
+            stamped(self.enhanced) if output.in_place else self.enhanced,
+            target,
+            format=format,
+            quality=output.quality,
+            strip=output.strip,
+            in_place=output.in_place,
+            mark=PACKET if output.in_place else None,
         )
+        return Written(self._noted(notes))
 
-    def encode(self) -> tuple[bytes, tuple[str, ...]]:
-        """The bytes of an image file, and notes as for `write`."""
+    def _check_in_place(self, target: Path) -> None:
+        if not self.photo.stored:
+            raise OutputUnwritable(_NOT_WRITTEN, ELSEWHERE, path=target)
+        if self.photo.dropped:
+            reason = f"the file holds more than relume writes ({'; '.join(self.photo.dropped)})"
+            raise OutputUnwritable(reason, ELSEWHERE, path=target)
+
+    def encode(self, format: str = "") -> tuple[bytes, tuple[str, ...]]:  # noqa: A002
+        """The bytes of an image file, and notes as for `write`.
+
+        Args:
+            format: in place of the output's.
+        """
         output = self.output
-        if self.stays(None, output.format):
+        format = format or output.format  # noqa: A001
+        if self.stays(None, format):
             own = self.source if isinstance(self.source, bytes) else self.source.read_bytes()
             return own, (_LEFT_ALONE,)
         encoded, notes = encode_photo(
-            self.enhanced, format=output.format, quality=output.quality, strip=output.strip
+            self.enhanced, format=format, quality=output.quality, strip=output.strip
         )
         return encoded, self._noted(notes)
 
@@ -149,7 +173,7 @@ class Result:
 
 def not_found(error: InputUnreadable) -> Outcome:
     """What became of a path that gave no photo."""
-    path = Path(error.path or "")
+    path = location(str(error.path or ""))
     return Outcome(Job(path, path), "failed", error=error)
 
 
@@ -163,6 +187,19 @@ class Done:
     notes: tuple[str, ...]
     frames: int | None = None
     left_alone: bool = False
+    size: int = 0
+    sha256: str = ""
+
+
+@contextmanager
+def naming_bytes(name: Path | str) -> Generator[None]:
+    """Errors about a photo that came as bytes name it so."""
+    try:
+        yield
+    except RelumeError as error:
+        if error.path == IN_MEMORY:
+            error.path = name
+        raise
 
 
 def run_batch(jobs: Sequence[Job], output: Output, enhance: Callable[[Photo], Photo]) -> Generator[Outcome]:
@@ -191,48 +228,81 @@ def run_jobs(
         skip_existing: leave results alone that are there already.
     """
     for job in jobs:
-        if skip_existing and os.path.isfile(job.target):  # noqa: PTH113 - any name
-            yield Outcome(job, "skipped")
-            continue
         started = clock()
         try:
-            done = work(job)
+            is_there = skip_existing and place_of(job.target).is_whole(job.target)
+            done = None if is_there else work(job)
         except Exception as error:  # noqa: BLE001 - an unknown fault is one failed input
-            yield Outcome(job, "failed", clock() - started, error=as_failure(error, job.source))
+            yield Outcome(job, "failed", clock() - started, error=as_failure(error, named(job.source)))
+            continue
+        if done is None:
+            yield Outcome(job, "skipped")
         else:
-            yield Outcome(
-                job,
-                "ok",
-                clock() - started,
-                done.width,
-                done.height,
-                done.bits,
-                done.notes,
-                frames=done.frames,
-                left_alone=done.left_alone,
-            )
+            yield Outcome(job, "ok", clock() - started, **vars(done))
 
 
 def _run(job: Job, output: Output, enhance: Callable[[Photo], Photo]) -> Done:
     if job.target.suffix.lower() in READ_ONLY:
-        remedy = _ELSEWHERE if output.in_place else "Choose another format or output."
-        raise OutputUnwritable(_NOT_WRITTEN, remedy, path=job.target)
-    photo = read_photo(job.source, max_pixels=output.max_pixels)
+        remedy = ELSEWHERE if output.in_place else "Choose another format or output."
+        raise OutputUnwritable(_NOT_WRITTEN, remedy, path=named(job.target))
+    source = place_of(job.source).read(job.source)
+    with naming_bytes(named(job.source)):
+        photo = read_photo(source, max_pixels=output.max_pixels)
     done_before = output.in_place and not output.again and is_stamped(photo)
     if done_before and (not output.strip or is_bare(photo)):
         return Done(photo.width, photo.height, photo.bits, (_DONE_BEFORE,), left_alone=True)
     enhanced = photo if done_before else enhance(photo)
     by_source = output.in_place or job.target.suffix.lower() not in WRITABLE_SUFFIXES
     format_name = output.format or (photo.format if by_source else "")
-    result = Result(photo, enhanced, job.source, output)
-    notes = result.write(job.target, format_name)
-    left_alone = result.stays(job.target, format_name)
-    return Done(enhanced.width, enhanced.height, enhanced.bits, notes, left_alone=left_alone)
+    result = Result(photo, enhanced, source, output)
+    notes, content = result.write(job.target, format_name)
+    size, sha256 = _fingerprint(job.target, content) if output.hashed else (0, "")
+    return Done(
+        enhanced.width,
+        enhanced.height,
+        enhanced.bits,
+        notes,
+        left_alone=result.stays(None if isinstance(job.target, Url) else job.target, format_name),
+        size=size,
+        sha256=sha256,
+    )
 
 
-def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:
-    """0 when all went well, the error's own code for a single photo, 11 when part of a batch failed."""
-    failed = [outcome.error for outcome in outcomes if outcome.error is not None]
-    if not failed:
-        return ExitCode.OK
-    return failed[0].exit_code if len(outcomes) == 1 else ExitCode.BATCH_PARTLY_FAILED
+def _fingerprint(target: Location, content: bytes | None) -> tuple[int, str]:
+    """Size and hash of a result."""
+    if content is not None:
+        return len(content), hashlib.sha256(content).hexdigest()
+    with local(target).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
+
+
+class Tally:
+    """How many photos came to what; it keeps no photo's own."""
+
+    def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
+        self.counts = Counter[str]()
+        self._first: RelumeError | None = None
+        for outcome in outcomes:
+            self.add(outcome)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count it."""
+        self.counts["left alone" if outcome.left_alone else outcome.status] += 1
+        self._first = self._first or outcome.error
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 when all went well, the error's own code for a single photo, 11 when part of a batch failed."""
+        if self._first is None:
+            return ExitCode.OK
+        return self._first.exit_code if self.counts.total() == 1 else ExitCode.BATCH_PARTLY_FAILED
+
+    def __str__(self) -> str:
+        names = {"done": "ok", "left alone": "left alone", "failed": "failed", "skipped": "skipped"}
+        return ", ".join(f"{self.counts[name]} {shown}" for shown, name in names.items())
+
+
+def exit_code(outcomes: Iterable[Outcome]) -> ExitCode:
+    """How a program ends that came to these."""
+    return Tally(outcomes).exit_code

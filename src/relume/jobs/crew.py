@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 import traceback
@@ -11,14 +10,15 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from itertools import count
 from multiprocessing.connection import Connection
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeAlias
 
 from relume.errors import Fault, RelumeError, error_of, parts_of
 from relume.jobs.batch import Outcome, run_batch
+from relume.jobs.places import location, named
 from relume.jobs.plan import Job, Output
 from relume.jobs.processes import Died, Reply, WorkerProcess, answer_orders
 from relume.photo import Photo
@@ -125,20 +125,53 @@ def _tend(
         started = time.perf_counter()
         try:
             reply, _ = worker.exchange([_order(job)])
-            done.put((reply["said"], _outcome(job, reply)))
+            done.put((reply["said"], outcome_of(job, reply)))
         except Died as death:
             if tries < TRIES:
                 todo.append((job, tries + 1))
                 continue
-            done.put(([], _failed(job, started, _blamed(death, tries))))
+            done.put(([], failed(job, _blamed(death, tries), started)))
         except RelumeError as error:  # no other worker can be started in place of one that died
-            done.put(([], _failed(job, started, error)))
+            done.put(([], failed(job, error, started)))
     worker.close()
 
 
-def _failed(job: Job, started: float, error: RelumeError) -> Outcome:
-    error.path = error.path or job.source
-    return Outcome(job, "failed", time.perf_counter() - started, error=error)
+class Hand:
+    """One worker process for one photo after another; where it dies, the photo is tried again at once."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._worker = WorkerProcess(_main, setup, _LONGEST)
+
+    def do(self, job: Job) -> dict[str, Any]:
+        """What became of a photo, for `outcome_of`; or, as `ended`, why no worker can begin."""
+        started = time.perf_counter()
+        try:
+            self._worker.start()
+        except RelumeError as error:
+            return {"ended": parts_of(error)}
+        for tries in count(1):
+            try:
+                return self._worker.exchange([_order(job)])[0]
+            except Died as death:
+                if tries >= TRIES:
+                    return {"said": [], **_told(failed(job, _blamed(death, tries), started))}
+            except RelumeError as error:
+                return {"said": [], **_told(failed(job, error, started))}
+        raise AssertionError
+
+    def close(self) -> None:
+        """Let it end."""
+        self._worker.close()
+
+
+def failed(job: Job, error: RelumeError, started: float | None = None) -> Outcome:
+    """A photo that its worker could not tell about.
+
+    Args:
+        started: when it was begun, by the counter of performance.
+    """
+    error.path = error.path or named(job.source)
+    return Outcome(job, "failed", 0.0 if started is None else time.perf_counter() - started, error=error)
 
 
 def _blamed(death: Died, tries: int) -> Fault:
@@ -149,7 +182,7 @@ def _blamed(death: Died, tries: int) -> Fault:
 
 
 def _order(job: Job) -> bytes:
-    return json.dumps([os.fspath(job.source), os.fspath(job.target)]).encode()
+    return json.dumps([str(job.source), str(job.target)]).encode()
 
 
 def _main(connection: Connection, setup: Setup) -> None:
@@ -162,7 +195,7 @@ def _main(connection: Connection, setup: Setup) -> None:
 
         def answer(order: bytes) -> Reply:
             said.clear()
-            job = Job(*map(Path, json.loads(order)))
+            job = Job(*map(location, json.loads(order)))
             outcome = next(run_batch([job], setup.output, enhance))
             return {"said": said, **_told(outcome)}, b""
 
@@ -190,7 +223,7 @@ class _Elsewhere(Exception):
         return f"in a worker:\n{self.args[0]}"
 
 
-def _outcome(job: Job, told: dict[str, Any]) -> Outcome:
+def outcome_of(job: Job, told: dict[str, Any]) -> Outcome:
     """What a worker has told; its words are a stranger's where a photo has taken it over.
 
     Raises:

@@ -7,11 +7,23 @@ import itertools
 import os
 import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath, PurePosixPath
 from typing import NoReturn
 
 from relume.errors import InputUnreadable, UsageError
+from relume.jobs.places import (
+    Anywhere,
+    Location,
+    OnError,
+    Url,
+    Where,
+    is_folder,
+    location,
+    matching,
+    named,
+    place_of,
+)
 from relume.photo import READABLE_SUFFIXES
 from relume.photo.formats import IMAGE_SUFFIXES
 
@@ -36,23 +48,56 @@ class Kind:
 
 PHOTOS = Kind("photo", READABLE_SUFFIXES, IMAGE_SUFFIXES.difference(READABLE_SUFFIXES))
 
-OnError = Callable[[InputUnreadable], object]
-OnImage = Callable[[Path], object]
+OnImage = Callable[[Location], object]
 
 
 def _raise(error: InputUnreadable) -> NoReturn:
     raise error
 
 
-def _ignore(_: Path) -> None:
+def _ignore(_: Location) -> None:
     pass
+
+
+def find_anywhere(
+    patterns: Sequence[str],
+    *,
+    recursive: bool = False,
+    results: Location | None = None,
+    on_error: OnError = _raise,
+    on_image: OnImage = _ignore,
+    kind: Kind = PHOTOS,
+) -> list[tuple[Location, Location]]:
+    """Like `find_inputs`, of paths and URLs.
+
+    Raises:
+        InputUnreadable, UsageError: as there, and what `relume.jobs.places` refuses.
+    """
+    found: dict[Location, Location] = {}
+    for pattern in patterns:
+        where = location(pattern)
+        matches: Sequence[tuple[Location, Location]]
+        if isinstance(where, Url):
+            matches = _at_url(where, pattern, recursive, results, on_error, on_image, kind)
+        else:
+            matches = find_inputs(
+                [str(where) if pattern else pattern],
+                recursive=recursive,
+                results=results,
+                on_error=on_error,
+                on_image=on_image,
+                kind=kind,
+            )
+        for photo, base in matches:
+            found.setdefault(photo, base)
+    return list(found.items())
 
 
 def find_inputs(
     patterns: Sequence[str],
     *,
     recursive: bool = False,
-    results: Path | None = None,
+    results: Location | None = None,
     on_error: OnError = _raise,
     on_image: OnImage = _ignore,
     kind: Kind = PHOTOS,
@@ -91,11 +136,33 @@ def find_inputs(
     return list(found.items())
 
 
-def is_folder(path: Path) -> bool:
-    return os.path.isdir(path)  # noqa: PTH112 - takes any name, where Path.is_dir fails with too long ones
+def _at_url(
+    where: Url,
+    pattern: str,
+    recursive: bool,
+    results: Location | None,
+    on_error: OnError,
+    on_image: OnImage,
+    kind: Kind,
+) -> list[tuple[Url, Url]]:
+    try:
+        if pattern.endswith("/") or where.path == PurePosixPath() or is_folder(where):
+            photos = _photos_in(where, recursive, results, on_error, on_image, kind)
+            return [(photo, where) for photo in photos]
+        if not glob.has_magic(str(where.path)) or place_of(where).is_whole(where):
+            return [(where, where.parent)]
+        matches = [each for each in matching(where) if not each.stem.endswith(MARK)]
+    except InputUnreadable as error:
+        on_error(error)
+        return []
+    if not matches:
+        on_error(_nothing_like(pattern, kind))
+    base = _start(where.path)
+    start = None if base is None else replace(where, path=PurePosixPath(base))
+    return [(photo, start or photo.parent) for photo in matches]
 
 
-def _start(pattern: Path) -> Path | None:
+def _start(pattern: PurePath) -> Path | None:
     """The folder in which a pattern with `**` begins; None for other patterns."""
     if "**" not in pattern.parts:
         return None
@@ -107,31 +174,34 @@ def _photos_like(pattern: str, on_error: OnError, kind: Kind) -> list[Path]:
     names = (Path(name) for name in sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207
     photos = [path for path in names if _is_file(path) and not path.stem.endswith(MARK)]
     if not photos:
-        remedy = "Check the pattern; results of earlier runs do not count."
-        on_error(InputUnreadable(f"no {kind.noun} matches the pattern", remedy, path=pattern))
+        on_error(_nothing_like(pattern, kind))
     return photos
 
 
+def _nothing_like(pattern: str, kind: Kind) -> InputUnreadable:
+    remedy = "Check the pattern; results of earlier runs do not count."
+    return InputUnreadable(f"no {kind.noun} matches the pattern", remedy, path=pattern)
+
+
 def _photos_in(
-    folder: Path,
+    folder: Where,
     recursive: bool,
-    results: Path | None,
+    results: Location | None,
     on_error: OnError,
     on_image: OnImage,
     kind: Kind,
-) -> list[Path]:
+) -> list[Where]:
     failed: list[InputUnreadable] = []
-    apart = None if results is None else Path(identity(results))
-    if apart is not None and Path(identity(folder)) not in apart.parents:
-        apart = None
+    apart = results if results is not None and _lies_in(results, folder) else None
     known = {*kind.suffixes, *kind.unread}
+    files: Iterator[Where] = place_of(folder).list(folder, recursive, failed.append)
     images = [
         path
-        for path in _files_in(folder, recursive, failed.append)
+        for path in files
         if path.suffix.lower() in known
         and _is_file(path)
         and not path.stem.endswith(MARK)
-        and apart not in Path(identity(path)).parents
+        and (apart is None or not _lies_in(path, apart))
     ]
     photos = [path for path in images if path.suffix.lower() in kind.suffixes]
     for path in sorted(set(images).difference(photos)):
@@ -139,26 +209,23 @@ def _photos_in(
     if not photos and not failed:
         hint = "" if recursive else " Add --recursive to look into its folders."
         remedy = f"Name a folder with {kind.noun}s.{hint}"
-        failed.append(InputUnreadable(f"the folder holds no {kind.noun}", remedy, path=folder))
+        failed.append(InputUnreadable(f"the folder holds no {kind.noun}", remedy, path=named(folder)))
     for error in failed:
         on_error(error)
     return sorted(photos)
 
 
-def _files_in(folder: Path, recursive: bool, on_error: OnError) -> Iterator[Path]:
-    """Everything in a folder, or below it, that is not a folder and not hidden."""
-
-    def unreadable(error: OSError) -> None:
-        reason = f"the folder cannot be read ({error.strerror})"
-        on_error(InputUnreadable(reason, "Check its permissions.", path=error.filename))
-
-    for parent, folders, names in os.walk(folder, onerror=unreadable):
-        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-        yield from (Path(parent, name) for name in names if not name.startswith("."))
+def _lies_in(path: Location, folder: Location) -> bool:
+    """Whether a folder holds it, at any depth, whatever links lead there."""
+    if isinstance(path, Url) or isinstance(folder, Url):
+        return isinstance(path, Url) and isinstance(folder, Url) and path.lies_in(folder)
+    return Path(identity(folder)) in Path(identity(path)).parents
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(path: Location) -> bool:
     """Whether it is a file; where that may not be known, reading it will tell why."""
+    if isinstance(path, Url):  # a store lists files alone
+        return True
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except PermissionError:
@@ -167,7 +234,9 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def without_results(inputs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Path, Path]], list[Path]]:
+def without_results(
+    inputs: Sequence[tuple[Anywhere, Anywhere]],
+) -> tuple[list[tuple[Anywhere, Anywhere]], list[Anywhere]]:
     """Part inputs from results of earlier runs that lie beside them.
 
     A shell's `*.jpg` names both `a.jpg` and `a.relume.jpg`.
@@ -182,6 +251,8 @@ def without_results(inputs: Sequence[tuple[Path, Path]]) -> tuple[list[tuple[Pat
     return [(path, base) for path, base in inputs if path not in results], list(results)
 
 
-def identity(path: Path) -> str:
-    """A path under which a file goes whatever links lead to it."""
+def identity(path: Location) -> str:
+    """A path under which a file goes whatever links lead to it; a URL itself."""
+    if isinstance(path, Url):
+        return str(path)
     return os.path.normcase(os.path.realpath(path))

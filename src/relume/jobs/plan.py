@@ -6,15 +6,17 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NoReturn
 
 from relume.errors import OutputExists, OutputUnwritable, UsageError
-from relume.jobs.inputs import MARK, identity, is_folder
+from relume.jobs.inputs import MARK, identity
+from relume.jobs.places import Location, Url, check_writable, is_folder, named
 from relume.options import DEFAULT_MAX_PIXELS, Saving
 from relume.photo import FORMATS, READABLE_SUFFIXES
 from relume.photo.formats import IMAGE_SUFFIXES, TITLES, parse_format
 
+ELSEWHERE = "Leave out --in-place, and name another place with -o."
 WRITABLE_SUFFIXES = frozenset(suffix for form in FORMATS.values() for suffix in form.suffixes)
 READ_ONLY = READABLE_SUFFIXES.keys() - WRITABLE_SUFFIXES
 
@@ -30,24 +32,32 @@ class Output(Saving):
         again: in place, enhance also what was enhanced in place before.
         skip_existing: leave results alone that are there already.
         max_pixels: most pixels of an input.
+        hashed: tell size and hash of each result.
     """
 
-    path: Path | None = None
+    path: Location | None = None
     in_place: bool = False
     skip_existing: bool = False
     max_pixels: int = DEFAULT_MAX_PIXELS
     folder: bool = False
     again: bool = False
+    hashed: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.in_place and (self.path is not None or self.format or self.skip_existing):
             raise UsageError("--in-place excludes --out, --format and --skip-existing", "Choose one of them.")
-        elsewhere = self.path is None or self.folder or is_folder(self.path)
-        suffix = "" if elsewhere or self.path is None else self.path.suffix.lower()
-        if self.format and suffix in IMAGE_SUFFIXES and suffix not in parse_format(self.format).suffixes:
+        if self.path is None:
+            return
+        check_writable(self.path)
+        suffix = "" if self.folder or not self.format else self.path.suffix.lower()
+        if suffix not in IMAGE_SUFFIXES or suffix in parse_format(self.format).suffixes:
+            return
+        if not is_folder(self.path):
             raise UsageError(
-                f"--format {self.format} contradicts the output's name", "Change one of them.", path=self.path
+                f"--format {self.format} contradicts the output's name",
+                "Change one of them.",
+                path=named(self.path),
             )
 
 
@@ -55,8 +65,8 @@ class Output(Saving):
 class Job:
     """One photo to enhance."""
 
-    source: Path
-    target: Path
+    source: Location
+    target: Location
 
 
 OnConflict = Callable[[Job, OutputExists], object]
@@ -67,7 +77,7 @@ def _raise(_: Job, error: OutputExists) -> NoReturn:
 
 
 def plan(
-    inputs: Sequence[tuple[Path, Path]], output: Output, *, on_conflict: OnConflict = _raise
+    inputs: Sequence[tuple[Location, Location]], output: Output, *, on_conflict: OnConflict = _raise
 ) -> list[Job]:
     """Decide every target before anything is read; folders are mirrored below the output folder.
 
@@ -77,8 +87,11 @@ def plan(
     Raises:
         OutputExists: a target is an input, or the target of two inputs.
         OutputUnwritable: an unknown format, or a file where a folder is needed.
-        UsageError: the name of an image file, still to be made, where a folder is needed.
+        UsageError: the name of an image file, still to be made, where a folder is needed; or URLs in place.
     """
+    elsewhere = [source for source, _ in inputs if isinstance(source, Url)]
+    if output.in_place and elsewhere:
+        raise UsageError("photos at URLs are not replaced in place", ELSEWHERE, path=str(elsewhere[0]))
     single = names_file(inputs, output)
     if output.path is not None and inputs and not single:
         _check_folder(output.path, output.folder)
@@ -90,7 +103,7 @@ def plan(
     return check_targets(jobs, in_place=output.in_place, on_conflict=on_conflict)
 
 
-def names_file(inputs: Sequence[tuple[Path, Path]], output: Output) -> bool:
+def names_file(inputs: Sequence[tuple[Location, Location]], output: Output) -> bool:
     """Whether the output's path is that of a file: for one input that was named as a file, if it looks so."""
     if len(inputs) != 1 or output.path is None or output.folder:
         return False
@@ -99,32 +112,39 @@ def names_file(inputs: Sequence[tuple[Path, Path]], output: Output) -> bool:
     return looks_so and source.parent == base
 
 
-def _check_folder(folder: Path, whatever: bool) -> None:
+def _check_folder(folder: Location, whatever: bool) -> None:
     if is_folder(folder):
         return
-    if os.path.lexists(folder):
+    if not isinstance(folder, Url) and os.path.lexists(folder):
         raise OutputUnwritable("this is not a folder", "Name a folder for the results.", path=folder)
     if whatever:
         return
     suffix = folder.suffix.lower()
     if suffix in READABLE_SUFFIXES:
         raise UsageError(
-            "this is a file's name, but the results need a folder", "Name a folder.", path=folder
+            "this is a file's name, but the results need a folder", "Name a folder.", path=named(folder)
         )
     if suffix in IMAGE_SUFFIXES:
-        raise UsageError(f"relume writes no {suffix} files", f"Choose one of {TITLES}.", path=folder)
+        raise UsageError(f"relume writes no {suffix} files", f"Choose one of {TITLES}.", path=named(folder))
 
 
-def _target(source: Path, base: Path, output: Output) -> Path:
+def _target(source: Location, base: Location, output: Output) -> Location:
     if output.in_place:
         return source
     suffix = _suffix(output.format, source)
     if output.path is None:
         return source.with_name(f"{source.stem}{MARK}{suffix}")
-    return output.path / source.relative_to(base).with_suffix(suffix)
+    return output.path / _below(source, base).with_suffix(suffix)
 
 
-def _suffix(name: str, source: Path) -> str:
+def _below(source: Location, base: Location) -> PurePath:
+    """A photo's place, seen from the folder that it was found in."""
+    if isinstance(source, Url):
+        return source.path.relative_to(base.path if isinstance(base, Url) else "")
+    return source.relative_to(base if isinstance(base, Path) else "")
+
+
+def _suffix(name: str, source: Location) -> str:
     form = parse_format(name) if name else READABLE_SUFFIXES.get(source.suffix.lower())
     return source.suffix if form is None or source.suffix.lower() in form.suffixes else form.suffixes[0]
 
@@ -150,9 +170,13 @@ def _once(jobs: Iterable[Job]) -> list[Job]:
     kept: dict[str, Job] = {}
     for job in jobs:
         key = identity(job.target)
-        if key not in kept or (kept[key].target.is_symlink() and not job.target.is_symlink()):
+        if key not in kept or (_is_link(kept[key].target) and not _is_link(job.target)):
             kept[key] = job
     return list(kept.values())
+
+
+def _is_link(path: Location) -> bool:
+    return not isinstance(path, Url) and path.is_symlink()
 
 
 def check_targets(
@@ -177,23 +201,25 @@ def check_targets(
         target = identity(job.target)
         if not sources.isdisjoint(_keys(job.target)):
             reason, remedy = "would be overwritten, but is an input", "Name another output folder."
-            on_conflict(job, OutputExists(reason, remedy, path=job.target))
+            on_conflict(job, OutputExists(reason, remedy, path=named(job.target)))
         elif target in targets:
             reason = f"would be written twice, for {targets[target].source} and {job.source}"
             remedy = "Enhance them one by one, or into different folders."
-            on_conflict(job, OutputExists(reason, remedy, path=job.target))
+            on_conflict(job, OutputExists(reason, remedy, path=named(job.target)))
         else:
             targets[target] = job
     return list(targets.values())
 
 
-def _keys(path: Path) -> list[object]:
+def _keys(path: Location) -> list[object]:
     """Under which a file is known: its name whatever links lead to it, and what it is on the disk."""
     return [key for key in (identity(path), _on_disk(path)) if key]
 
 
-def _on_disk(path: Path) -> tuple[int, int] | None:
+def _on_disk(path: Location) -> tuple[int, int] | None:
     """What a file is, whatever name leads to it (mounts, upper and lower case); None where there is none."""
+    if isinstance(path, Url):
+        return None
     try:
         status = path.stat()
     except (OSError, ValueError):

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relume.errors import InputUnreadable, OutputExists
-from relume.jobs.inputs import find_inputs, is_folder, without_results
+from relume.jobs.inputs import find_inputs, without_results
+from relume.jobs.places import Location, is_folder, local
 from relume.jobs.plan import Job, Output, plan
 
 Signature = tuple[int, int, int]
@@ -40,7 +41,7 @@ class Arrivals:
     def __init__(self, settle: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._settle = settle
         self._clock = clock
-        self._seen: dict[Path, _Arrival] = {}
+        self._seen: dict[Location, _Arrival] = {}
 
     @property
     def waiting(self) -> bool:
@@ -50,7 +51,7 @@ class Arrivals:
     def due(self, jobs: Iterable[Job]) -> list[Job]:
         """Those of all jobs of the folder that are due, and count as done from now on."""
         now = self._clock()
-        seen: dict[Path, _Arrival] = {}
+        seen: dict[Location, _Arrival] = {}
         ready: list[Job] = []
         for job in jobs:
             signature = _signature(job.source)
@@ -67,10 +68,10 @@ class Arrivals:
         return ready
 
 
-def _signature(path: Path) -> Signature | None:
+def _signature(path: Location) -> Signature | None:
     """None for a file that is gone."""
     try:
-        status = path.stat()
+        status = local(path).stat()
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns, status.st_ino

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relume.errors import OutputUnwritable, UsageError
-from relume.jobs.inputs import MARK, Kind, is_folder
+from relume.jobs.inputs import MARK, Kind
+from relume.jobs.places import is_folder
 from relume.jobs.plan import Job, check_targets
 
 WRITABLE = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
