@@ -47,8 +47,8 @@ test: $(VENV)/dev lint $(if $(NPM),$(PAGE)) ## run linters and every test, in tw
 	wait $$lab && exit $$rest
 
 lint: $(VENV)/dev
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
@@ -61,8 +61,9 @@ lowest: ## try the lowest versions of dependencies that pyproject.toml allows
 	PYTHONPATH=src $(LOWEST)/bin/python -m pytest -W ignore::DeprecationWarning tests/look/test_look.py tests/models/test_engine.py \
 		tests/test_api.py tests/photo/test_write.py tests/cli/test_enhance_one.py
 
-bench: $(VENV)/dev ## measure speed and memory side by side with Zero-DCE's network
-	$(BIN)/python benchmarks/speed.py
+bench: $(VENV)/base ## measure time, memory and size of the shipped models, from file to file
+	mkdir -p build
+	$(BIN)/relume bench -o build/bench.csv
 
 clean:
 	rm -rf $(VENV) build node_modules $(PAGE)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-import os
-import platform
 import subprocess
 from collections.abc import Sequence
-from datetime import date
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+
+from relume.evaluate.bench import machine
 
 Item = TypeVar("Item")
 
@@ -23,15 +21,7 @@ RESULTS = Path(__file__).parent / "results"
 @cache
 def facts() -> dict[str, Any]:
     """Processor, versions, commit and day; the commit as it is before a first result changes a file."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "onnxruntime": metadata.version("onnxruntime"),
-        "relume": metadata.version("relume"),
-        "commit": _commit(),
-        "date": date.today().isoformat(),
-    }
+    return {**machine(), "commit": _commit()}
 
 
 def store(name: str, rows: Sequence[dict[str, Any]]) -> Path:
@@ -48,13 +38,6 @@ def store(name: str, rows: Sequence[dict[str, Any]]) -> Path:
 def spread(items: Sequence[Item], count: int) -> list[Item]:
     """So many of the items, evenly over all."""
     return [items[round(index)] for index in np.linspace(0, len(items) - 1, min(count, len(items)))]
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _commit() -> str:

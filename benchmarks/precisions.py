@@ -17,9 +17,10 @@ from importlib.util import find_spec
 from typing import Any
 
 import machine
-from speed import SIZES, scene
+from speed import SIZES
 
 from relume import Enhancer
+from relume.evaluate.bench import scene
 from relume.options import MODEL_ALONE
 
 

@@ -21,9 +21,9 @@ from statistics import median
 from typing import Any
 
 import machine
-from speed import scene
 
 from relume.cli.enhance import begin_worker
+from relume.evaluate.bench import scene
 from relume.jobs.crew import run_in_processes
 from relume.jobs.plan import Job, Output
 from relume.options import EnhanceOptions

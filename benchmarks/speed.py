@@ -1,19 +1,16 @@
-"""Time of the shipped model beside Zero-DCE's network in ONNX, and memory of large photos.
+"""Time of the shipped model beside Zero-DCE's network in ONNX.
 
-    python benchmarks/speed.py [--repeats 7] [--threads 2] [--skip-memory]
+    python benchmarks/speed.py [--repeats 7] [--threads 2]
 
 Both networks run in turn, round by round, so that a drift of the machine's speed falls on both; medians and
 their ratio count. Reading and writing files is left out of the times; relume's own conversions, thumbnail and
 tiling are in them, Zero-DCE gets a ready tensor. The ratio is that of the model alone; what the default
-controls add stands beside it. Memory is the peak of a whole process from file to file; its
-time, loading the model included, stands beside that of decoding the photo and encoding the result alone.
+controls add stands beside it. Whole processes, and their memory, are measured by `relume bench`.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,10 +25,8 @@ import numpy as np
 
 from relume import Enhancer
 from relume.options import MODEL_ALONE
-from relume.photo import Photo, write_photo
 
 SIZES = ((600, 400), (1920, 1080))
-LARGE = ((4000, 3000), (8000, 6000))
 
 
 def zero_dce(threads: int, folder: Path) -> Callable[[np.ndarray], Any]:
@@ -95,86 +90,13 @@ def measure_times(repeats: int, threads: int, folder: Path) -> list[dict[str, An
     return rows
 
 
-_PROBE = """
-import sys, time
-from pathlib import Path
-from statistics import median
-from relume.cli.app import app
-from relume.photo import read_photo, write_photo
-started = time.perf_counter()
-try:
-    code = app(sys.argv[1:], standalone_mode=False)
-except SystemExit as ended:
-    code = ended.code
-if code:
-    sys.exit(f"relume ended with {code}")
-seconds = time.perf_counter() - started
-# VmHWM belongs to this program alone; getrusage would count what the parent held when it forked.
-peak = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
-source, target = (Path(sys.argv[index]) for index in (2, 4))
-result, codec = read_photo(target), []
-for _ in range(5):
-    started = time.perf_counter()
-    read_photo(source)
-    write_photo(result, target)
-    codec.append(time.perf_counter() - started)
-print(seconds, int(peak) / 1024, median(codec))
-"""
-
-
-def measure_memory(threads: int, folder: Path) -> list[dict[str, Any]]:
-    """One row a large photo: a process that enhances it from JPEG to JPEG, beside the codec alone."""
-    rows = []
-    for width, height in LARGE:
-        source = folder / f"{width}x{height}.jpg"
-        write_photo(Photo(scene(width, height)), source)
-        command = [
-            "enhance",
-            str(source),
-            "-o",
-            str(folder / f"{width}x{height}.out.jpg"),
-            "--threads",
-            str(threads),
-            "-q",
-        ]
-        done = subprocess.run(
-            [sys.executable, "-c", _PROBE, *command], capture_output=True, text=True, check=True
-        )
-        seconds, peak, codec = map(float, done.stdout.split()[-3:])
-        rows.append(
-            {
-                "width": width,
-                "height": height,
-                "megapixels": round(width * height / 1e6, 1),
-                "seconds": round(seconds, 2),
-                "codec_seconds": round(codec, 3),
-                "ratio": round(seconds / codec, 2),
-                "peak_mib": round(peak),
-                "threads": threads,
-            }
-        )
-        print(rows[-1])
-    return rows
-
-
-def scene(width: int, height: int) -> np.ndarray:
-    """A dark, noisy scene with structure, H x W x 3, uint8."""
-    random = np.random.default_rng(0)
-    coarse = random.integers(0, 50, (-(-height // 100), -(-width // 100), 3), dtype=np.uint8)
-    noise = random.integers(0, 8, (height, width, 3), dtype=np.uint8)
-    return coarse.repeat(100, 0).repeat(100, 1)[:height, :width] + noise
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--skip-memory", action="store_true", help="times only")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         print(machine.store("speed", measure_times(options.repeats, options.threads, Path(folder))))
-        if not options.skip_memory:
-            print(machine.store("memory", measure_memory(options.threads, Path(folder))))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,8 +20,8 @@ from statistics import median
 from typing import Any
 
 import machine
-from speed import scene
 
+from relume.evaluate.bench import codec, process, scene
 from relume.photo import Photo, write_photo
 
 SIZES = ((1920, 1080), (4000, 3000), (8000, 6000))
@@ -89,23 +87,6 @@ mark("encode")
 print(json.dumps(rows))
 """
 
-_CODEC = r"""
-import sys, numpy, pyvips
-source, result, target = sys.argv[1:]
-pyvips.Image.new_from_file(source).numpy()
-pixels = numpy.load(result, mmap_mode="r")
-pyvips.Image.new_from_array(pixels).write_to_file(target, Q=95)
-"""
-
-
-def process(command: list[str]) -> tuple[float, float, str]:
-    """Seconds of a whole process, its processor seconds, and what it printed."""
-    before, started = os.times(), time.time()
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds, after = time.time() - started, os.times()
-    used = after.children_user + after.children_system - before.children_user - before.children_system
-    return seconds, used, done.stdout
-
 
 def measure(width: int, height: int, threads: int, repeats: int, folder: Path) -> list[dict[str, Any]]:
     """The rows of one size."""
@@ -121,12 +102,12 @@ def measure(width: int, height: int, threads: int, repeats: int, folder: Path) -
         whole = process([*command, "--threads", str(threads)])[:2]
         np.save(pixels, read_photo(target).rgb_HWC)
         other = str(folder / "codec.jpg")
-        codec = process([sys.executable, "-c", _CODEC, str(source), str(pixels), other])[:2]
+        alone = codec(source, pixels, Path(other))
         arguments = [repr(time.time()), str(source), other, str(threads)]
         staged = json.loads(process([sys.executable, "-c", _STAGES, *arguments])[2])
         if repeat:  # the first warms up what the system keeps of files
             wholes.append(whole)
-            codecs.append(codec)
+            codecs.append(alone)
             for stage, *times in staged:
                 seconds.setdefault(stage, []).append(times)
     named = {**seconds, "process": wholes, "codec": codecs}

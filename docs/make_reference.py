@@ -16,9 +16,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from typer.main import get_command
-
-from relume.cli.app import app
+from relume.cli.app import whole
 from relume.evaluate.report import markdown_table
 from relume.options import Controls, EnhanceOptions
 
@@ -45,8 +43,9 @@ def attributes(owner: type) -> dict[str, str]:
 
 def options(command: str) -> dict[str, Any]:
     """The options of a command by their first name."""
-    commands: Mapping[str, Any] = getattr(get_command(app), "commands")  # noqa: B009 - a group's
-    return {each.opts[0]: each for each in commands[command].params if each.param_type_name == "option"}
+    return {
+        each.opts[0]: each for each in whole().commands[command].params if each.param_type_name == "option"
+    }
 
 
 def table(owner: type, names: Iterable[str]) -> str:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
-from relume.cli.app import app
+from relume.cli.app import whole
 from relume.errors import ExitCode
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +46,7 @@ def anchors(text: str) -> set[str]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_and_option_exists(document: Path) -> None:
     for words in commands(document.read_text()):
-        command: Any = get_command(app)
+        command: Any = whole()
         known = option_names(command) | {"--help", "-h"}
         for word in words:
             subcommands = getattr(command, "commands", {})

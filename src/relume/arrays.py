@@ -13,10 +13,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from array_api_compat import array_namespace as namespace
-from array_api_compat import device as _device  # pyright: ignore[reportUnknownVariableType]
 
-__all__ = ["Array", "Floats", "Pixels", "constant", "device", "full_range", "namespace"]
+__all__ = ["Array", "Floats", "Pixels", "constant", "device", "full_range", "is_numpy", "namespace"]
 
 Array: TypeAlias = Any
 """An array of any library with the array API standard, such as NumPy's or a tensor of PyTorch."""
@@ -28,9 +26,36 @@ Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """NumPy's, integers over their whole range, as photos hold them."""
 
 
+_IS_STANDARD = hasattr(np, "astype")
+"""Whether NumPy has the standard's functions itself, as from 2.1 on: array-api-compat takes a fifth of a
+second to load all of NumPy, and adds nothing that is used here."""
+
+
+def namespace(*arrays: Array) -> Any:
+    """The standard's functions, of the library that holds the arrays; numbers among them do not count.
+
+    Raises:
+        TypeError: none of them is an array, or they are of several libraries.
+    """
+    if _IS_STANDARD and all(is_numpy(array) for array in arrays if not isinstance(array, int | float)):
+        return np
+    from array_api_compat import array_namespace
+
+    return array_namespace(*arrays)
+
+
+def is_numpy(array: Array) -> bool:
+    """Whether NumPy holds an array."""
+    return isinstance(array, np.ndarray | np.generic)
+
+
 def device(array: Array) -> Any:
     """Where an array lies, as its library says it."""
-    return _device(array)
+    if is_numpy(array):
+        return "cpu"
+    from array_api_compat import device as where  # pyright: ignore[reportUnknownVariableType]
+
+    return where(array)
 
 
 def constant(values: float | Iterable[float], like: Array) -> Array:

@@ -1,11 +1,15 @@
-"""How many threads of the processor this process may really use."""
+"""How many threads of the processor this process may really use, and work that begins in another one."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
@@ -21,6 +25,15 @@ def available() -> int:
     except (AttributeError, OSError):  # not every system has affinities
         count = os.cpu_count() or 1
     return max(1, min([count, *_quotas()]))
+
+
+def begun(work: Callable[[], Result]) -> Callable[[], Result]:
+    """Begin work in a thread of its own; returns what waits for its result, or raises what it raised."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(work).result
+    finally:
+        pool.shutdown(wait=False)
 
 
 def share(processes: int) -> int:

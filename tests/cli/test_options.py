@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from relume.cli.app import app
+from relume.cli.app import whole
 from relume.cli.options import Expand, expanded
 from relume.errors import ExitCode
 from relume.options import ControlKeywords, Controls, EnhanceKeywords, EnhanceOptions, Told
@@ -104,7 +104,7 @@ def _commands(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def test_a_word_is_spelled_and_used_alike_in_all_commands() -> None:
     used: dict[str, dict[tuple[object, ...], str]] = {}
-    for name, command in _commands(typer.main.get_command(app)):
+    for name, command in _commands(whole()):
         for option in command.params:
             if option.param_type_name == "option":
                 for word in option.opts:
@@ -115,6 +115,6 @@ def test_a_word_is_spelled_and_used_alike_in_all_commands() -> None:
 
 
 def test_paragraphs_of_help_are_wrapped_by_the_terminal_alone() -> None:
-    for name, command in _commands(typer.main.get_command(app)):
+    for name, command in _commands(whole()):
         assert command.help, name
         assert "\n" not in command.help.replace("\n\n", ""), name

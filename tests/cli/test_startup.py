@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from relume.cli.app import COMMANDS, LABORATORY, whole
 from relume.errors import ExitCode
 from shared import Result
 
@@ -25,7 +26,7 @@ if len(sys.argv) > 1:
     from relume.cli import main
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
         main()
-print(*(name for name in sys.modules if "." not in name))
+print(*(name for name in sys.modules if "." not in name or name.startswith("relume.cli.")))
 """
 
 
@@ -35,6 +36,22 @@ def test_nothing_heavy_is_imported_without_need(arguments: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "relume" in done.stdout.split()
     assert HEAVY.intersection(done.stdout.split()) == set()
+
+
+def test_a_list_of_commands_loads_none_of_them() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, "--help"], capture_output=True, text=True, check=True
+    )
+    assert {name for name in done.stdout.split() if name.startswith("relume.cli.")} == {"relume.cli.app"}
+
+
+def test_lists_say_what_commands_say_of_themselves() -> None:
+    told = {name: (command.help or "").split("\n\n")[0] for name, command in whole().commands.items()}
+    assert told == {**COMMANDS, **LABORATORY}
+
+
+def test_a_wrong_name_is_answered_with_the_right_one(relume: Callable[..., Result]) -> None:
+    assert "enhance" in relume("enhnce").err
 
 
 def test_version(relume: Callable[..., Result]) -> None:

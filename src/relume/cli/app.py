@@ -1,40 +1,81 @@
-"""The commands of `relume`."""
+"""The commands of `relume`: their names and what lists say of them; each is loaded when it is run."""
 
 from __future__ import annotations
 
 import inspect
-from typing import Annotated
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from relume.cli import (
-    ablate,
-    compare,
-    data,
-    doctor,
-    enhance,
-    evaluate,
-    export,
-    lab,
-    models,
-    page,
-    plot,
-    serve,
-    study,
-    train,
-    video,
-    watch,
-)
+from relume.errors import ExitCode
 from relume.version import __version__
+
+COMMANDS = {
+    "enhance": "Enhance dark photos. Inputs are never overwritten unless you say --in-place.",
+    "video": "Enhance dark clips, without flicker and with their sound. Inputs are never overwritten.",
+    "watch": "Enhance photos as they come into a folder. Inputs are never overwritten.",
+    "serve": "Serve enhancement over HTTP, for programs and for browsers.",
+    "page": "Write the page as a static site: photos are enhanced in the browser and never leave it.",
+    "study": "Ask people blindly which of two results is better, and fit scores to their answers.",
+    "models": "List the models: those that are shipped and, with the laboratory installed, its networks.",
+    "evaluate": "Score results against targets: full resolution, 8 bits, plain PSNR and SSIM first.",
+    "compare": "Draw input, results and target side by side, with their scores, on one page.",
+    "bench": "Measure what each shipped model takes here: time, memory and size, by engine and precision.",
+    "doctor": "Show versions and devices, load every package, write and read a small picture in every "
+    "format, and enhance it with every model, to see that all works.",
+}
+"""Each is the function of its name in the module of its name, whose help begins with these words."""
+
+LABORATORY = {
+    "data": "Check, describe, unpack, split, compare and show data sets.",
+    "train": "Train a network by a recipe. An interrupted run resumes with --resume, to the same result.",
+    "ablate": "Train every cell of a grid with every seed, and print one table.",
+    "lab": "Measure the laboratory, and trace the steps.",
+    "plot": "Draw a run's losses, scores and learning rate, with its changes of resolution marked.",
+    "export": "Export a finished run as ONNX graphs with half-precision weights, and a model card.",
+}
+"""Likewise, or a group `app` of commands."""
+
+_SHARED: dict[str, Any] = {"pretty_exceptions_enable": False, "rich_markup_mode": "rich"}
+
+
+class _LoadedLate(TyperGroup):
+    """A group that knows its commands by their names, until one of them is to do something."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Load the command that the arguments begin with."""
+        if args and args[0] in self.commands:
+            self.commands[args[0]] = _load(args[0])
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Without arguments, help: Typer counts on boxes to have printed it."""
+        if not args and not ctx.resilient_parsing:
+            typer.echo(ctx.get_help())
+            raise typer.Exit(int(ExitCode.USAGE))
+        return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """In plain text: what draws the boxes of other help takes longer to load than all the rest."""
+        super(TyperGroup, self).format_help(ctx, formatter)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Those for photos, then those of the laboratory."""
+        for title, told in (("Commands", COMMANDS), ("Laboratory", LABORATORY)):
+            with formatter.section(title):
+                formatter.write_dl(list(told.items()))
+
 
 app = typer.Typer(
     name="relume",
+    cls=_LoadedLate,
     help="Make dark photographs readable, offline.",
     epilog="Start with: relume enhance night.jpg",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
+    **_SHARED,
 )
 
 
@@ -53,22 +94,32 @@ def _options(
     """Options of every command."""
 
 
-app.command("enhance")(enhance.enhance)
-app.command("video")(video.video)
-app.command("watch")(watch.watch)
-app.command("serve")(serve.serve)
-app.command("page")(page.page)
-app.command("study")(study.study)
-app.command("models")(models.models)
-app.command("evaluate")(evaluate.evaluate)
-app.command("compare")(compare.compare)
-app.command("doctor")(doctor.doctor)
-app.add_typer(data.app, name="data", rich_help_panel="Laboratory")
-app.command("train", rich_help_panel="Laboratory")(train.train)
-app.command("ablate", rich_help_panel="Laboratory")(ablate.ablate)
-app.add_typer(lab.app, name="lab", rich_help_panel="Laboratory")
-app.command("plot", rich_help_panel="Laboratory")(plot.plot)
-app.command("export", rich_help_panel="Laboratory")(export.export)
+def _not_loaded() -> None:
+    """Stands for a command in lists."""
+
+
+for _name, _told in {**COMMANDS, **LABORATORY}.items():
+    app.command(_name, help=_told)(_not_loaded)
+
+
+@cache
+def whole() -> TyperGroup:
+    """The command line with every command loaded, for what documents and checks it."""
+    group = typer.main.get_group(app)
+    group.commands.update({name: _load(name) for name in group.commands})
+    return group
+
+
+def _load(name: str) -> Any:
+    """A command as its module has it."""
+    module = import_module(f"relume.cli.{name}")
+    part = typer.Typer(**_SHARED)
+    if isinstance(group := getattr(module, "app", None), typer.Typer):
+        part.add_typer(group, name=name)
+    else:
+        part.command(name)(getattr(module, name))
+    _unwrap(part)
+    return typer.main.get_group(part).commands[name]
 
 
 def _unwrap(group: typer.Typer) -> None:
@@ -79,6 +130,3 @@ def _unwrap(group: typer.Typer) -> None:
     for inner in group.registered_groups:
         if inner.typer_instance is not None:
             _unwrap(inner.typer_instance)
-
-
-_unwrap(app)

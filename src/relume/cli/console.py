@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from relume.errors import DEBUG_VARIABLE, OutputUnwritable, RelumeError
-from relume.progress import bar, stderr
+from relume.progress import bar, is_terminal, print_line
 
-__all__ = ["counting", "emit", "progress", "report", "say", "say_where", "stderr", "stdout_failed"]
+__all__ = ["counting", "emit", "progress", "report", "say", "say_where", "stdout_failed"]
 
 # What moves a terminal's cursor, or turns the order of what is printed.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -47,7 +47,7 @@ def say(message: str) -> None:
     """
     line = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], message)
     try:
-        stderr().print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        print_line(line)
     except OSError:
         _discard(sys.stderr)
 
@@ -74,7 +74,10 @@ def _discard(stream: TextIO) -> None:
 @contextmanager
 def progress(total: int, label: str = "photos", *, quiet: bool = False) -> Generator[Callable[[], None]]:
     """A bar with the time left; yields what to call after each step. Silent without a terminal."""
-    with bar(quiet=quiet or not stderr().is_terminal) as shown:
+    if quiet or not is_terminal():
+        yield lambda: None
+        return
+    with bar() as shown:
         task = shown.add_task(label, total=total)
         yield lambda: shown.advance(task)
 
@@ -82,6 +85,9 @@ def progress(total: int, label: str = "photos", *, quiet: bool = False) -> Gener
 @contextmanager
 def counting(label: str, *, quiet: bool = False) -> Generator[Callable[[int, int], None]]:
     """The same for work that reports `(done, total)` itself."""
-    with bar(quiet=quiet or not stderr().is_terminal) as shown:
+    if quiet or not is_terminal():
+        yield lambda done, total: None
+        return
+    with bar() as shown:
         task = shown.add_task(label, total=None)
         yield lambda done, total: shown.update(task, completed=done, total=total)

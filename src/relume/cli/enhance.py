@@ -179,6 +179,7 @@ def _enhanced(source: str, options: EnhanceOptions, output: Output, explain: boo
     from relume.jobs.places import location, place_of
     from relume.photo import read_photo
     from relume.photo.read import MAX_BYTES
+    from relume.threads import begun
 
     # A byte beyond the limit is enough to be refused; an endless stream is not read to its end.
     if source == STDIO:
@@ -186,8 +187,9 @@ def _enhanced(source: str, options: EnhanceOptions, output: Output, explain: boo
     else:
         where = location(source)
         data = place_of(where).read(where)
-    photo = read_photo(data, max_pixels=output.max_pixels)
+    reading = begun(lambda: read_photo(data, max_pixels=output.max_pixels))
     work = work_of(options, explain, say)
+    photo = reading()
     result = Result(photo, work(photo), data, output)
     if output.path is not None:
         return result.write(output.path, output.format).notes
@@ -272,12 +274,14 @@ def _done(
 ) -> Generator[Outcome]:
     """What becomes of each photo, in this process or in as many as are wanted."""
     from relume.cli.console import say
-    from relume.jobs.batch import run_batch
+    from relume.jobs.batch import read_first, run_batch
+
+    if not workers:
+        read = read_first(jobs, output)
+        return run_batch(jobs, output, work_of(options, explain, say), read)
     from relume.jobs.crew import run_in_processes
     from relume.threads import share
 
-    if not workers:
-        return run_batch(jobs, output, work_of(options, explain, say))
     threads = options.threads or share(workers)
     begin = partial(begin_worker, replace(options, threads=threads), explain)
     return run_in_processes(jobs, output, begin, workers, say)

@@ -216,10 +216,12 @@ class _Batch:
 @contextmanager
 def _speed(name: str, quiet: bool) -> Generator[Callable[[int, int | None], None]]:
     """A bar with the time left and pictures per second; silent where stderr is not a terminal."""
-    from relume.cli.console import stderr
-    from relume.progress import bar
+    from relume.progress import bar, is_terminal
 
-    with bar(quiet=quiet or not stderr().is_terminal) as shown:
+    if quiet or not is_terminal():
+        yield lambda done, total: None
+        return
+    with bar() as shown:
         task = shown.add_task(name, total=None)
         started = last = time.perf_counter()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from relume.errors import ExitCode, InputUnreadable, OutputUnwritable, RelumeError, as_failure
 from relume.files import make_folder
@@ -19,6 +19,7 @@ from relume.jobs.stamp import PACKET, is_bare, is_stamped, stamped
 from relume.photo import Photo, encode_photo, read_photo, write_photo
 from relume.photo.opened import IN_MEMORY
 from relume.photo.write import copy_photo, keeps_format
+from relume.threads import begun
 
 _LEFT_ALONE = "left as it is"
 _DONE_BEFORE = f"{_LEFT_ALONE}: enhanced in place before (--strength 1 does it again)"
@@ -202,15 +203,47 @@ def naming_bytes(name: Path | str) -> Generator[None]:
         raise
 
 
-def run_batch(jobs: Sequence[Job], output: Output, enhance: Callable[[Photo], Photo]) -> Generator[Outcome]:
+Read: TypeAlias = Callable[[Job], tuple[Path | bytes, Photo]]
+"""Reads a job's file, or its bytes where it lies elsewhere, and the photo in it."""
+
+
+def reader(output: Output) -> Read:
+    """What reads the photos of jobs."""
+
+    def read(job: Job) -> tuple[Path | bytes, Photo]:
+        source = place_of(job.source).read(job.source)
+        with naming_bytes(named(job.source)):
+            return source, read_photo(source, max_pixels=output.max_pixels)
+
+    return read
+
+
+def read_first(jobs: Sequence[Job], output: Output) -> Read:
+    """The same, which has begun with the first photo, while its caller makes something else ready."""
+    read = reader(output)
+    if not jobs or output.skip_existing or _is_refused(first := jobs[0]):
+        return read
+    waiting = {first: begun(lambda: read(first))}
+    return lambda job: waiting.pop(job, lambda: read(job))()
+
+
+def run_batch(
+    jobs: Sequence[Job], output: Output, enhance: Callable[[Photo], Photo], read: Read | None = None
+) -> Generator[Outcome]:
     """Enhance one photo after another; one that fails does not stop the rest.
 
     Args:
         jobs: from `plan`.
         output: as for `plan`.
         enhance: what to do with each photo.
+        read: from `read_first`.
     """
-    return run_jobs(jobs, lambda job: _run(job, output, enhance), skip_existing=output.skip_existing)
+    reads = read or reader(output)
+    return run_jobs(jobs, lambda job: _run(job, output, enhance, reads), skip_existing=output.skip_existing)
+
+
+def _is_refused(job: Job) -> bool:
+    return job.target.suffix.lower() in READ_ONLY
 
 
 def run_jobs(
@@ -241,13 +274,11 @@ def run_jobs(
             yield Outcome(job, "ok", clock() - started, **vars(done))
 
 
-def _run(job: Job, output: Output, enhance: Callable[[Photo], Photo]) -> Done:
-    if job.target.suffix.lower() in READ_ONLY:
+def _run(job: Job, output: Output, enhance: Callable[[Photo], Photo], read: Read) -> Done:
+    if _is_refused(job):
         remedy = ELSEWHERE if output.in_place else "Choose another format or output."
         raise OutputUnwritable(_NOT_WRITTEN, remedy, path=named(job.target))
-    source = place_of(job.source).read(job.source)
-    with naming_bytes(named(job.source)):
-        photo = read_photo(source, max_pixels=output.max_pixels)
+    source, photo = read(job)
     done_before = output.in_place and not output.again and is_stamped(photo)
     if done_before and (not output.strip or is_bare(photo)):
         return Done(photo.width, photo.height, photo.bits, (_DONE_BEFORE,), left_alone=True)

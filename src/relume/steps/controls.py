@@ -18,9 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from array_api_compat import is_numpy_array
-
-from relume.arrays import Array, constant, namespace
+from relume.arrays import Array, constant, is_numpy, namespace
 from relume.colour import LUMA_REC601, luma
 from relume.options import Controls
 from relume.steps.curve import exposure_curve
@@ -180,7 +178,7 @@ def _bright_enough(adjustment: Adjustment, preview: Change) -> Adjustment:
     xp = namespace(preview.before, preview.after)
     mean = _predict(adjustment, preview)
     wanted = _wanted(preview, mean)
-    if is_numpy_array(wanted) and wanted == mean:
+    if is_numpy(wanted) and wanted == mean:
         return adjustment  # spares a search; in a graph, which has no branches, it finds what is there
     found = _expose(adjustment, preview, wanted)
     correction_C = xp.where(wanted == mean, adjustment.correction_C, found.correction_C)

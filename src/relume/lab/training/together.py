@@ -121,12 +121,12 @@ def _handlers_kept() -> Generator[None]:
 
 def _in_rank(act: Callable[..., Any], *arguments: Any) -> None:
     """What a started process does; an error is one line, said by the rank that meets it."""
-    from relume.progress import stderr
+    from relume.progress import print_line
 
     try:
         act(*arguments)
     except RelumeError as error:
-        stderr().print(f"relume: {error}", markup=False, highlight=False, soft_wrap=True)
+        print_line(f"relume: {error}")
         sys.exit(int(error.exit_code))
     except KeyboardInterrupt:
         sys.exit(int(ExitCode.INTERRUPTED))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,6 +14,9 @@ from relume.models.engines.base import one_line
 from relume.threads import available
 
 _REMEDY = "Choose another engine, such as onnxruntime."
+
+CACHE_VARIABLE = "RELUME_CACHE"
+"""Environment variable that names a folder for compiled graphs; without it nothing is kept."""
 
 
 class OpenVinoEngine:
@@ -42,6 +46,8 @@ class OpenVinoEngine:
         }
         try:
             core = library.Core()
+            if cache := os.environ.get(CACHE_VARIABLE):
+                core.set_property({"CACHE_DIR": cache})
             self._compiled = core.compile_model(core.read_model(model=model, weights=b""), "CPU", settings)
         except Exception as error:
             if lacking := scarce(str(error), memory=True):
