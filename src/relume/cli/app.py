@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from functools import cache
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -105,7 +105,7 @@ for _name, _told in {**COMMANDS, **LABORATORY}.items():
 @cache
 def whole() -> TyperGroup:
     """The command line with every command loaded, for what documents and checks it."""
-    group = typer.main.get_group(app)
+    group = cast(TyperGroup, typer.main.get_command(app))
     group.commands.update({name: _load(name) for name in group.commands})
     return group
 
