@@ -9,7 +9,7 @@ OUT ?= build/night.relume.jpg
 QUICK := $(addprefix tests/,cli/test_enhance_one.py cli/test_enhance_many.py cli/test_enhance_in_place.py \
 	photo/test_read.py photo/test_write.py look jobs models test_api.py test_docs.py test_threads.py)
 
-.PHONY: enhance check test lint bench page clean
+.PHONY: enhance check test lint bench beside page clean
 
 $(VENV)/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -64,6 +64,9 @@ lowest: ## try the lowest versions of dependencies that pyproject.toml allows
 bench: $(VENV)/base ## measure time, memory and size of the shipped models, from file to file
 	mkdir -p build
 	$(BIN)/relume bench -o build/bench.csv
+
+beside: $(VENV)/dev ## measure time and memory of BEFORE=REVISION and of AFTER=REVISION, or the working tree, in turn
+	$(BIN)/python benchmarks/beside.py $(BEFORE) $(AFTER)
 
 clean:
 	rm -rf $(VENV) build node_modules $(PAGE)

@@ -1,11 +1,18 @@
 """Whether photos of every kind come out bit for bit as they did at an earlier revision.
 
-    python benchmarks/identity.py REVISION [--cases]
+    python benchmarks/identity.py BEFORE [AFTER] [--own-models]    # AFTER: the working tree, if left out
+    python benchmarks/identity.py --cuts    # those of `revisions.CUTS`, into results/identity.csv
 
-Both sources run on this machine, one after the other, over the same photos: both depths, grey, transparent,
-tiny, well-lit, black and large ones, files of every format that is read without extras, every shipped model,
-all controls, factors and sizes of tiles. Results are compared by their checksums; nothing is tolerated. Ends
-with 1 where they differ.
+Both sources run on this machine, one after the other, with the model files of the first (`--own-models`: each
+with its own), over the same photos and files.
+
+- In memory: both depths, grey, transparent, tiny, well-lit, black and large photos; every shipped model, all
+  controls, factors and sizes of tiles. Pixels are compared.
+- Files, by the command line: every format that is read without extras, depths, grey, transparency, palettes,
+  CMYK, profiles, orientations, metadata, odd and broken files; every format that is written, qualities, with
+  and without metadata, in place. Whole files are compared, and exit codes.
+
+Results are compared by their checksums; nothing is tolerated. Ends with 1 where they differ.
 """
 
 from __future__ import annotations
@@ -14,18 +21,23 @@ import argparse
 import hashlib
 import io
 import json
-import os
-import subprocess
+import shutil
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
+import machine
 import numpy as np
+from revisions import CUTS, HERE, ROOT, Source, same_models, sources
 
-ROOT = Path(__file__).parent.parent
+_WRITTEN = ("jpg", "png", "webp", "tif", "avif")
+_READ_ONLY = (".bmp", ".gif", ".ppm")
+_TO_ALL = ("16 bits alpha.png", "exif orientation 6.jpg", "grey 16 bits.tif", "adobe rgb.jpg")
+"""Files that are written in all formats."""
+
 CONTROLS: dict[str, dict[str, Any]] = {
     "default": {},
     "model alone": {"strength": 1.0, "highlight_guard": 0.0, "colour_guard": 0.0},
@@ -71,36 +83,118 @@ def photos() -> Iterator[tuple[str, Any]]:
     yield "black", Photo(np.zeros((40, 50, 3), np.uint8))
 
 
-def files() -> Iterator[tuple[str, Any]]:
-    """Names and photos as they are read from files of each format."""
+def make_files(folder: Path) -> None:
+    """Files of every kind, which both sources are to read."""
+    import pyvips
     from PIL import Image
 
-    from relume import read_photo
+    sys.path.insert(0, str(ROOT / "tests"))
+    from photo import samples
 
-    yield "night.jpg", read_photo(ROOT / "docs" / "images" / "night.jpg")
-    image = Image.fromarray(scene(120, 160, 0.1, 8))
-    for form in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF"):
-        for mode in ("RGB", "L", "CMYK") if form in ("JPEG", "TIFF") else ("RGB",):
-            stream = io.BytesIO()
-            image.convert(mode).save(stream, form)
-            yield f"{form} {mode}", read_photo(stream.getvalue())
+    eight, sixteen = scene(120, 160, 0.1, 8), scene(120, 160, 0.1, 16)
+    alpha = scene(120, 160, 1.0, 16, seed=1)[..., :1]
+    image = Image.fromarray(eight)
+    for ending in (*_WRITTEN, "bmp", "gif", "ppm"):
+        image.save(folder / f"plain.{ending}")
+    for mode in ("L", "CMYK"):
+        image.convert(mode).save(folder / f"{mode}.jpg")
+        image.convert(mode).save(folder / f"{mode}.tif")
+    image.convert("P").save(folder / "palette.png")
+    image.save(folder / "progressive.jpg", progressive=True, quality=80, subsampling=2)
+    image.convert("L").save(folder / "grey.png")
+    image.convert("L").save(folder / "grey profile.jpg", icc_profile=samples.grey_profile())
+    for name, data in (
+        ("adobe rgb", samples.ADOBE_RGB),
+        ("prophoto", samples.PROPHOTO),
+        ("linear", samples.LINEAR),
+    ):
+        image.save(folder / f"{name}.jpg", icc_profile=samples.icc_profile(*data), quality=95)
+    image.save(folder / "tables.png", icc_profile=samples.table_profile(both_ways=True))
+    for turn in range(1, 9):
+        image.save(folder / f"exif orientation {turn}.jpg", exif=samples.exif(turn), dpi=(300, 200))
+        image.save(folder / f"xmp orientation {turn}.png", pnginfo=_xmp(samples.XMP % turn))
+    pyvips.Image.new_from_array(sixteen).copy(interpretation="rgb16").write_to_file(
+        str(folder / "16 bits.png")
+    )
+    with_alpha = np.concatenate([sixteen, alpha], axis=2)
+    deep = pyvips.Image.new_from_array(with_alpha).copy(interpretation="rgb16")
+    deep.write_to_file(str(folder / "16 bits alpha.png"))
+    deep.write_to_file(str(folder / "16 bits alpha.tif"), compression="deflate", predictor="horizontal")
+    grey = pyvips.Image.new_from_array(sixteen[..., 0]).copy(interpretation="grey16")
+    grey.write_to_file(str(folder / "grey 16 bits.tif"))
+    shallow = Image.fromarray((with_alpha >> 8).astype(np.uint8), "RGBA")
+    for ending in ("webp", "avif"):
+        shallow.save(folder / f"alpha.{ending}")
+    data = (folder / "plain.jpg").read_bytes()
+    (folder / "cut off.jpg").write_bytes(data[: len(data) // 2])
+    (folder / "words.jpg").write_text("no photo")
+    Image.fromarray(scene(120, 160, 0.9, 8)).save(folder / "well lit.jpg")
+    for odd in sorted((ROOT / "tests" / "cases").iterdir()):
+        shutil.copy(odd, folder / f"case {odd.name}")
+    shutil.copy(ROOT / "docs" / "images" / "night.jpg", folder / "night.jpg")
+
+
+def _xmp(packet: bytes) -> Any:
+    from PIL import PngImagePlugin
+
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", packet.decode())
+    return info
+
+
+def commands(folder: Path) -> Iterator[tuple[Path, str, list[str]]]:
+    """Each file, the name of its result ("" for the file itself) and options."""
+    for file in sorted(folder.iterdir()):
+        yield file, f"kept{file.suffix if file.suffix not in _READ_ONLY else '.png'}", []
+        if file.name in _TO_ALL:
+            for ending in _WRITTEN:
+                yield file, f"written.{ending}", []
+                yield file, f"stripped.{ending}", ["--strip"]
+            for ending in ("jpg", "webp", "avif"):
+                yield file, f"quality.{ending}", ["--quality", "60", "--strength", "0.7", "--denoise", "0.5"]
+        if file.suffix in (".jpg", ".png", ".tif"):
+            yield file, "", ["--in-place"]
+
+
+def written(folder: Path) -> Iterator[tuple[str, str]]:
+    """Each command over files with the checksum of what it wrote, or how it ended."""
+    from relume.cli.app import app
+    from relume.errors import RelumeError
+
+    with tempfile.TemporaryDirectory() as out:
+        for file, name, options in commands(folder):
+            target = Path(out) / (name or file.name)
+            if not name:
+                shutil.copy(file, target)
+            places = [str(file), "-o", str(target)] if name else [str(target)]
+            try:
+                with redirect_stderr(io.StringIO()):
+                    code: Any = app(
+                        ["enhance", *places, *options, "--threads", "1", "-q"], standalone_mode=False
+                    )
+            except SystemExit as ended:
+                code = ended.code
+            except RelumeError as error:
+                code = int(error.exit_code)
+            result = hashlib.sha256(target.read_bytes()).hexdigest() if target.exists() else "nothing"
+            yield f"{file.name} -> {name or 'itself'} {' '.join(options)}".strip(), f"{result}, {code or 0}"
+            target.unlink(missing_ok=True)
 
 
 def checksums() -> Iterator[tuple[str, str]]:
     """Each case with the checksum of its result."""
-    from relume import Enhancer, Photo
+    from relume import Enhancer, Photo, read_photo
 
     def result(name: str, enhancer: Any, photo: Any, **controls: Any) -> tuple[str, str]:
         done = enhancer.enhance(photo, **controls)
         same = " (the photo itself)" if done is photo else ""
         return name, hashlib.sha256(done.rgb_HWC.tobytes()).hexdigest() + same
 
-    read = list(files())
+    read = [(name, read_photo(ROOT / "docs" / "images" / name)) for name in ("night.jpg",)]
     for model in ("photo", "lol"):
         for factor, tile in ((1, 64), (2, 0), (2, 32), (3, 48), (4, 2048)):
             enhancer = Enhancer(model, tile=tile, downsample=factor, threads=1)
-            small = list(photos()) if factor < 4 else read[1:]
-            for name, photo in small:
+            for name, photo in photos() if factor < 4 else read:
                 for about, controls in CONTROLS.items():
                     yield result(f"{model} /{factor} {tile}: {name}, {about}", enhancer, photo, **controls)
     automatic = Enhancer(threads=1)
@@ -110,38 +204,59 @@ def checksums() -> Iterator[tuple[str, str]]:
     yield result("automatic: large, denoise", automatic, large, denoise=0.5)
 
 
-def run_at(source: Path) -> dict[str, str]:
-    """The checksums as the source in a folder computes them."""
-    environment = {**os.environ, "PYTHONPATH": str(source), "CI": "1"}
-    command = [sys.executable, __file__, "--cases", "here"]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout)
+def results_of(source: Source, folder: Path) -> dict[str, str]:
+    """The checksums as a source computes them."""
+    with source.start(__file__, "--cases", str(folder)) as process:
+        told, _ = process.communicate()
+    if process.returncode:
+        sys.exit(f"the source of {source.revision} ended with {process.returncode}")
+    return json.loads(told.splitlines()[-1])
 
 
-def unpack(revision: str, folder: Path) -> Path:
-    """The source of a revision, in a folder."""
-    command = ["git", "-C", str(ROOT), "archive", revision, "src"]
-    archive = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        tar.extractall(folder, filter="data")
-    return folder / "src"
+def compare(before: str, after: str, *, own_models: bool = False) -> dict[str, Any]:
+    """Compare two revisions; prints what differs, and returns a row about it."""
+    with (
+        sources(before, after, own_models=own_models) as found,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        make_files(Path(folder))
+        same_files = same_models(found)
+        first, second = (results_of(each, Path(folder)) for each in found)
+    different = [name for name in first if first[name] != second.get(name)]
+    for name in different:
+        print("differs:", name)
+    print(f"{len(first) - len(different)} of {len(first)} results of {after} are those of {before}")
+    of_files = [name for name in first if " -> " in name]
+    return {
+        "before": before,
+        "after": after,
+        "same_models": same_files,
+        "results": len(first),
+        "of_files": len(of_files),
+        "different": len(different),
+        "named": "; ".join(different[:5]),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("revision")
-    parser.add_argument("--cases", action="store_true", help="print the checksums of the source in use")
+    parser.add_argument("before", nargs="?", help="a revision")
+    parser.add_argument("after", nargs="?", default=HERE, help="a revision; the working tree if left out")
+    parser.add_argument("--own-models", action="store_true", help="each with the model files of its own")
+    parser.add_argument("--cuts", action="store_true", help="compare what `revisions.CUTS` names")
+    parser.add_argument("--cases", type=Path, help="print the checksums of the source in use")
     options = parser.parse_args()
     if options.cases:
-        print(json.dumps(dict(checksums())))
+        print(json.dumps({**dict(checksums()), **dict(written(options.cases))}))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        before, after = run_at(unpack(options.revision, Path(folder))), run_at(ROOT / "src")
-    different = [name for name in before if before[name] != after.get(name)]
-    for name in different:
-        print("differs:", name)
-    print(f"{len(before) - len(different)} of {len(before)} results are those of {options.revision}")
-    sys.exit(bool(different))
+    if options.cuts:
+        rows = [{"what": what, **compare(before, after, own_models=True)} for what, before, after in CUTS]
+        print(machine.store("identity", rows))
+    elif options.before:
+        rows = [compare(options.before, options.after, own_models=options.own_models)]
+    else:
+        parser.error("name a revision, or --cuts")
+    sys.exit(any(row["different"] for row in rows))
 
 
 if __name__ == "__main__":
