@@ -89,8 +89,8 @@ def test_natural_key_tells_equal_numbers_apart() -> None:
     [
         (b"scene,low,high\ns,1.png\n", "line 1 below the heading"),
         (b"scene,low,high\ns,1.png,2.png\ns,,2.png\n", "line 2 below the heading"),
-        (b"scene,low,high\ns,\xff.png,2.png\n", "no CSV in UTF-8"),
-        (b"low,high\n1.png," + b"2" * 200_000, "no CSV in UTF-8"),
+        (b"scene,low,high\ns,\xff.png,2.png\n", "not a CSV file in UTF-8"),
+        (b"low,high\n1.png," + b"2" * 200_000, "not a CSV file in UTF-8"),
         (b"scene,low,high\n", "lists no pairs"),
         (b"scene,low,high\ns,1.png,2.png\nt,1.jpg,2.png\n", "two pairs called '1'"),
     ],

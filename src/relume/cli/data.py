@@ -74,8 +74,8 @@ def describe(
         list[str] | None,
         typer.Option(
             metavar="FOLDER",
-            help="A folder in it of copies that went through a lossy format, told by what they look like, "
-            "since decoders differ by a level; may be repeated.",
+            help="A folder in it that holds copies from a lossy format; they are compared by what they look "
+            "like, since decoders differ by a level. May be repeated.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A .json file; stdout otherwise.")] = None,
@@ -112,7 +112,7 @@ def unpack(
     source: Annotated[Path, typer.Argument(help="Folder of copies, JPEG XL or PNG.")],
     dest: Annotated[Path, typer.Argument(help="Data root to fill.")],
     only: Annotated[str, typer.Option(help="Take folders of this name alone: our485 or eval15.")] = "",
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Processes to use.")] = 2,
     quiet: QuietOption = False,
 ) -> None:
     """Turn JPEG XL copies into PNG files, in the same folders; other files are copied.
@@ -254,7 +254,7 @@ def pack(
     data: Annotated[
         Path | None, typer.Option(help="Data root; the environment variable RELUME_DATA otherwise.")
     ] = None,
-    part_mib: Annotated[int, typer.Option(min=1, help="Size of a part, at most.")] = 56,
+    part_mib: Annotated[int, typer.Option(min=1, help="Largest size of a part, in MiB.")] = 56,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value; may be repeated.")
     ] = None,

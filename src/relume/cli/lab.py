@@ -50,7 +50,9 @@ def bench(
         typer.Option(help="Data root, or part of a pack; RELUME_DATA otherwise. May be repeated."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    seconds: Annotated[float, typer.Option(min=0.1, help="Time for each figure, at least.")] = 3.0,
+    least: Annotated[
+        float, typer.Option("--least-seconds", min=0.1, help="Measure each figure for at least so long.")
+    ] = 3.0,
     workers: BatchWorkers = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A .csv file beside the table.")] = None,
 ) -> None:
@@ -64,7 +66,7 @@ def bench(
 
     chosen = [find_recipe(name) for name in recipes or sorted(RECIPES)]
     roots = data_roots(data)
-    speeds = [one for recipe in chosen for one in measure(recipe, roots, device, seconds, workers)]
+    speeds = [one for recipe in chosen for one in measure(recipe, roots, device, least, workers)]
     typer.echo(table(speeds), nl=False)
     if out is not None:
         write_file(out, as_csv(speeds))

@@ -16,7 +16,7 @@ from relume.options import FILES, MODEL_ALONE, MOST_THREADS, SPEED, Controls, En
 
 RecursiveOption = Annotated[
     bool,
-    typer.Option("--recursive", "-r", help="Look into folders of folders.", rich_help_panel=FILES),
+    typer.Option("--recursive", "-r", help="Look into subfolders, too.", rich_help_panel=FILES),
 ]
 SkipOption = Annotated[
     bool, typer.Option("--skip-existing", help="Leave results alone that exist.", rich_help_panel=FILES)

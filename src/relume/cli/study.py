@@ -18,8 +18,8 @@ def study(
         list[Path],
         typer.Argument(
             metavar="SHEET|FILES",
-            help="A folder with one folder of results a method, files named alike (one called input holds "
-            "the dark photos); with --score, files of answers.",
+            help="A folder with one folder of results per method and the same file names in each (one called "
+            "input holds the dark photos); with --score, files of answers.",
         ),
     ],
     out: Annotated[
@@ -30,7 +30,8 @@ def study(
         int, typer.Option(min=1, help="Comparisons for each visitor.", rich_help_panel=MAKING)
     ] = 40,
     checks: Annotated[
-        int, typer.Option(min=0, help="Further ones of which one side is spoilt.", rich_help_panel=MAKING)
+        int,
+        typer.Option(min=0, help="Further comparisons in which one side is spoilt.", rich_help_panel=MAKING),
     ] = 4,
     score: Annotated[
         bool, typer.Option("--score", help="Fit scores to answers.", rich_help_panel=SCORING)

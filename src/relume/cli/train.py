@@ -43,7 +43,9 @@ def train(
     ] = None,
     minutes: Annotated[
         float,
-        typer.Option(min=0, help="Scale the phases so that all is done in this time; 0 leaves them."),
+        typer.Option(
+            min=0, help="Scale the phases so that all is done in this time; 0 leaves them as they are."
+        ),
     ] = 0.0,
     max_file_mib: Annotated[
         int,

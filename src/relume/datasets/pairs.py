@@ -165,7 +165,7 @@ def _listed(file: Path) -> list[tuple[Path, Path]]:
         with file.open(newline="", encoding="utf-8") as lines:
             rows = list(csv.DictReader(lines))
     except (OSError, ValueError, csv.Error) as error:
-        said = getattr(error, "strerror", None) or "it is no CSV in UTF-8"
+        said = getattr(error, "strerror", None) or "it is not a CSV file in UTF-8"
         raise DataError(f"the list cannot be read ({said})", "Get the set again.", path=file) from error
     of_series = bool(rows) and {"low_folder", "low", "fused"} <= rows[0].keys()
     columns = ("low_folder", "low", "fused") if of_series else ("low", "high")

@@ -166,7 +166,7 @@ def mean_luma(rgb_HWC: Image) -> float:
         DataError: the image has not three channels.
     """
     if rgb_HWC.ndim != 3 or rgb_HWC.shape[2] != 3:
-        raise DataError(f"an array of shape {rgb_HWC.shape} is no H x W x 3 image")
+        raise DataError(f"an array of shape {rgb_HWC.shape} is not an H x W x 3 image")
     total = np.zeros(3)
     for rows in _strips(rgb_HWC.shape[0]):
         total += as_unit(rgb_HWC[rows]).sum(axis=(0, 1))
@@ -190,11 +190,11 @@ def check_sizes(prediction_HWC: Image, target_HWC: Image) -> tuple[int, int]:
     """Height and width of two images of one size.
 
     Raises:
-        DataError: the sizes differ (nothing is ever resized), or an array is no H x W x C image.
+        DataError: the sizes differ (nothing is ever resized), or an array is not an H x W x C image.
     """
     for image in (prediction_HWC, target_HWC):
         if image.ndim != 3 or 0 in image.shape:
-            raise DataError(f"an array of shape {image.shape} is no H x W x C image")
+            raise DataError(f"an array of shape {image.shape} is not an H x W x C image")
     if prediction_HWC.shape != target_HWC.shape:
         raise DataError(
             f"the prediction is {_size(prediction_HWC)}, the target {_size(target_HWC)}",

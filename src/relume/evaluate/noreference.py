@@ -126,7 +126,9 @@ def statistics(rgb_HWC: Image) -> dict[str, float]:
     Source: Immerkaer, "Fast Noise Variance Estimation", Computer Vision and Image Understanding 64(2), 1996.
     """
     if rgb_HWC.ndim != 3 or rgb_HWC.shape[2] != 3 or min(rgb_HWC.shape[:2]) < 3:
-        raise DataError(f"an array of shape {rgb_HWC.shape} is no H x W x 3 image of at least 3 x 3 pixels")
+        raise DataError(
+            f"an array of shape {rgb_HWC.shape} is not an H x W x 3 image of at least 3 x 3 pixels"
+        )
     height, width, _ = rgb_HWC.shape
     sums = np.zeros(6)
     residual = 0.0

@@ -100,7 +100,7 @@ class Run:
             UsageError: its recipe is damaged, or of a version with other values.
         """
         if not self.recipe_file.exists():
-            reason = "holds no run" if self.folder.is_dir() else "there is no such run"
+            reason = "does not hold a run" if self.folder.is_dir() else "there is no such run"
             raise ModelError(reason, "Name the folder of a training run.", path=self.folder)
         return from_json(self.recipe_file.read_text())
 

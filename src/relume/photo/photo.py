@@ -126,7 +126,7 @@ class Photo:
 
     @property
     def bits(self) -> int:
-        """Bits a channel of the photo's file: 8 or 16."""
+        """Bits per channel of the photo's file: 8 or 16."""
         return self.depth or 8 * self.rgb_HWC.dtype.itemsize
 
     @property

@@ -47,7 +47,7 @@ _PROBLEM = {
     },
 }
 _WHY = {
-    400: "The request is no HTTP, or names no host of this service.",
+    400: "The request is not HTTP, or names no host of this service.",
     401: "The request shows no valid token.",
     403: "Another site may not ask here.",
     408: "The body did not arrive in time.",

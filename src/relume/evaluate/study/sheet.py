@@ -44,7 +44,7 @@ def make_study(sheet: Path, folder: Path, *, asked: int, checks: int, seed: int 
     """Write the page, its pictures under names that say nothing, and beside its folder the key.
 
     Args:
-        sheet: a folder with one folder of results a method, with the same names of files in each.
+        sheet: a folder with one folder of results per method, with the same names of files in each.
         folder: for the page; new or empty.
         asked: comparisons for each visitor.
         checks: further ones, which every visitor gets, of which one side is spoilt: who does not look at the
@@ -90,7 +90,9 @@ def _methods(sheet: Path) -> tuple[list[str], list[str], bool]:
     folders = sorted(entry.name for entry in sheet.iterdir() if entry.is_dir())
     methods = [name for name in folders if name != REFERENCE]
     if len(methods) < 2:
-        raise DataError("this has not two folders of results", "Put one folder a method into it.", path=sheet)
+        raise DataError(
+            "this does not hold two folders of results", "Put one folder per method into it.", path=sheet
+        )
     files = [{file.name for file in (sheet / name).iterdir() if file.is_file()} for name in folders]
     names = sorted(files[0].intersection(*files[1:]))
     if not names:

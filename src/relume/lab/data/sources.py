@@ -155,7 +155,7 @@ def _rows(file: Path) -> list[dict[str, str]]:
         with file.open(newline="", encoding="utf-8") as lines:
             rows = [row for row in csv.DictReader(lines) if all(value is not None for value in row.values())]
     except (OSError, ValueError, csv.Error) as error:
-        said = getattr(error, "strerror", None) or "it is no CSV in UTF-8"
+        said = getattr(error, "strerror", None) or "it is not a CSV file in UTF-8"
         raise DataError(f"the list cannot be read ({said})", "Get the set again.", path=file) from error
     if not rows:
         raise DataError("it lists nothing", "Get the set again.", path=file)
