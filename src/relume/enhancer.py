@@ -85,11 +85,14 @@ class Enhancer:
         self.card: Card = load_card(self.options.model)
         self.precision = self._precision()
         graphs = graphs_for(self.card, self.precision)
-        engines = [self._load(graphs[part]) for part in ("global", "local", "image") if part in graphs]
+        threads = self.options.threads or available()
+        engines = [
+            self._load(graphs[part], threads) for part in ("global", "local", "image") if part in graphs
+        ]
         self._model = Model(self.card, engines[0] if len(engines) > 1 else None, engines[-1])
         if not is_shipped(self.options.model):
             try_model(self._model, engines)
-        self._pool = ThreadPoolExecutor(self.options.threads or available())
+        self._pool = ThreadPoolExecutor(threads)
         self._process = os.getpid()
 
     def _precision(self) -> str:
@@ -100,10 +103,10 @@ class Enhancer:
         fast = on_processor and has_precision(self.card, "int8") and is_fast_at_int8()
         return "int8" if fast else "float32"
 
-    def _load(self, file_name: str) -> Engine:
+    def _load(self, file_name: str, threads: int) -> Engine:
         graph = load_graph(self.options.model, self.card, file_name)
         chosen = self.options
-        return load_engine(chosen.engine, graph, device=chosen.device, threads=chosen.threads)
+        return load_engine(chosen.engine, graph, device=chosen.device, threads=threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         model = self.options.model

@@ -18,6 +18,7 @@ from relume.errors import ExitCode, Fault, InputInvalid, ModelError, error_of, p
 from relume.jobs.batch import Outcome, run_batch
 from relume.jobs.crew import TRIES, Say, run_in_processes
 from relume.jobs.plan import Job, Output
+from relume.jobs.processes import Died
 from relume.photo import Photo
 from shared import Result, digest
 
@@ -130,6 +131,13 @@ def test_a_photo_whose_worker_was_killed_is_tried_again(jobs: list[Job], tmp_pat
     begun = partial(begin_falling_once, tmp_path / "mark")
     outcomes = list(run_in_processes(jobs, Output(), begun, 2, print))
     assert [each.status for each in outcomes] == ["ok"] * len(jobs)
+
+
+def test_what_ended_a_process_is_named_whatever_it_was() -> None:
+    assert "(SIGKILL)" in Died(False, -signal.SIGKILL).reason
+    between = signal.SIGRTMIN + 3  # a signal without a name in Python
+    assert f"(signal {between})" in Died(False, -between).reason
+    assert "(exit code 3)" in Died(False, 3).reason
 
 
 def test_an_error_keeps_its_kind_and_where_it_arose(photo: Make, tmp_path: Path) -> None:

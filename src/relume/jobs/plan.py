@@ -154,14 +154,15 @@ def _apart(jobs: Sequence[Job]) -> list[Job]:
 
     `IMG.HEIC` and `IMG.JPG` become `IMG.HEIC.jpg` and `IMG.JPG`.
     """
-    counts = Counter(identity(job.target) for job in jobs)
+    names = [identity(job.target) for job in jobs]
+    counts = Counter(names)
     return [
         replace(
             job, target=job.target.with_name(job.target.name.replace(job.source.stem, job.source.name, 1))
         )
-        if counts[identity(job.target)] > 1 and job.source.suffix.lower() not in WRITABLE_SUFFIXES
+        if counts[name] > 1 and job.source.suffix.lower() not in WRITABLE_SUFFIXES
         else job
-        for job in jobs
+        for job, name in zip(jobs, names, strict=True)
     ]
 
 
@@ -196,10 +197,10 @@ def check_targets(
     """
     jobs = list(jobs)
     sources = {key for job in jobs if not in_place for key in _keys(job.source)}
-    targets: dict[str, Job] = {}
+    targets: dict[object, Job] = {}
     for job in jobs:
-        target = identity(job.target)
-        if not sources.isdisjoint(_keys(job.target)):
+        target, *on_disk = _keys(job.target)
+        if not sources.isdisjoint((target, *on_disk)):
             reason, remedy = "would be overwritten, but is an input", "Name another output folder."
             on_conflict(job, OutputExists(reason, remedy, path=named(job.target)))
         elif target in targets:
@@ -212,7 +213,9 @@ def check_targets(
 
 
 def _keys(path: Location) -> list[object]:
-    """Under which a file is known: its name whatever links lead to it, and what it is on the disk."""
+    """Under which a file is known: its name whatever links lead to it, then what it is on the disk, if it is
+    there.
+    """
     return [key for key in (identity(path), _on_disk(path)) if key]
 
 

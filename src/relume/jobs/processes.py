@@ -43,9 +43,12 @@ class Died(Exception):
 
 
 def _name_of(code: int | None) -> str:
-    if code is not None and code < 0:
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    try:
         return signal.Signals(-code).name
-    return f"exit code {code}"
+    except ValueError:  # Python names no real-time signals between the first and the last
+        return f"signal {-code}"
 
 
 class WorkerProcess:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from relume.arrays import Floats
@@ -11,7 +9,7 @@ from relume.look.look import Look
 from relume.look.model import Model
 from relume.options import Controls, Downsample
 from relume.photo import Photo
-from relume.steps.controls import Adjustment, needs_preview, settle, strength_for
+from relume.steps.controls import asked, needs_preview, settle, strength_for
 from relume.steps.thumbnail import overview_shape, thumbnail
 
 PREVIEW = 160
@@ -46,19 +44,19 @@ def decide(photo: Photo, model: Model, controls: Controls, downsample: Downsampl
     arrays = model.overview(overview)
     factor = automatic_factor(photo) if downsample == "auto" else downsample
     if factor == 1 and not needs_preview(controls):
-        alone = Adjustment(strength, controls.denoise, controls.highlight_guard)
-        return Look(arrays, alone, factor)
-    adjustment = settle(controls, model.local(overview, arrays))
-    return Look(arrays, replace(adjustment, strength=strength), factor)
+        return Look(arrays, asked(controls, strength), factor)
+    return Look(arrays, settle(controls, model.local(overview, arrays), strength), factor)
 
 
 def automatic_factor(photo: Photo) -> int:
     """What `auto` stands for."""
-    return AUTOMATIC if photo.height * photo.width >= LARGE else 1
+    height, width, _ = photo.rgb_HWC.shape
+    return AUTOMATIC if height * width >= LARGE else 1
 
 
 def _overview(photo: Photo, model: Model) -> Floats:
     """The thumbnail of the whole photo, 1 x 3 x rows x columns."""
-    shape = overview_shape(photo.height, photo.width, model.card.thumbnail_size or PREVIEW)
+    height, width, _ = photo.rgb_HWC.shape
+    shape = overview_shape(height, width, model.card.thumbnail_size or PREVIEW)
     small_3ST = thumbnail(np.moveaxis(photo.rgb_HWC, -1, 0), shape, photo.alpha_HW)
     return np.ascontiguousarray(small_3ST[None])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -38,12 +38,8 @@ class Look:
         adjustment = self.adjustment
         if adjustment is None:
             return {"strength": 0.0}
-        told: dict[str, Any] = {
-            "strength": round(adjustment.strength, 3),
-            "denoise": adjustment.denoise,
-            "highlight_guard": adjustment.highlight_guard,
-            "downsample": self.factor,
-        }
+        told: dict[str, Any] = {name: round(getattr(adjustment, name), 3) for name in _SHARES}
+        told["downsample"] = self.factor
         if adjustment.gain_C is not None:
             told["network_stops"] = _stops(adjustment.gain_C)
         if adjustment.correction_C is not None:
@@ -88,8 +84,8 @@ class Look:
 
 
 _REMEDY = "Take what `Look.to_json` returned."
-_SHARES = ("strength", "denoise", "highlight_guard")
 _GAINS = ("gain_C", "correction_C")
+_SHARES = tuple(each.name for each in fields(Adjustment) if each.name not in _GAINS)
 _FACTORS = (1, 2, 3, 4)
 _TYPES = ("float32", "float64")
 _MOST_NUMBERS = 1 << 20

@@ -72,7 +72,7 @@ def render(photo: Photo, model: Model, look: Look, pool: Executor, *, tile: int 
     result = np.empty_like(photo.rgb_HWC)
     finish = _Finish(look.adjustment, photo.grey, result)
     step = 1 / np.iinfo(result.dtype).max
-    for where in _parts(photo, model.card, tile, look.factor):
+    for where in _parts(photo.rgb_HWC, model.card, tile, look.factor):
         part = _Part(photo.rgb_HWC, where, look.factor)
         image = np.empty((1, 3, *part.shape), np.float32)
         _in_strips(pool, where.rows.outer, partial(part.read, image[0]))
@@ -138,7 +138,7 @@ class _Part:
     def write(self, change: Change, finish: _Finish, rows: slice) -> None:
         """Finish rows: back to full resolution, apply the controls, write them into the result."""
         here = np.s_[self._full(rows), self._full(self.tile.columns.inner)]
-        kept = _moved(rows, self.tile.rows.outer), self.tile.columns.kept
+        kept = _moved(rows, self.tile.rows.outer), _moved(self.tile.columns.inner, self.tile.columns.outer)
         result_HWC = finish.result_HWC[here]
         if self.factor == 1:
             finish.write(Change(*(pixels[:, *kept] for pixels in change)), result_HWC)
@@ -159,8 +159,8 @@ def _moved(part: slice, origin: slice) -> slice:
     return slice(part.start - origin.start, part.stop - origin.start)
 
 
-def _parts(photo: Photo, card: Card, tile: int, factor: int) -> Iterator[Tile]:
-    height, width = (-(-side // factor) for side in (photo.height, photo.width))
+def _parts(pixels_HWC: Pixels, card: Card, tile: int, factor: int) -> Iterator[Tile]:
+    height, width = (-(-side // factor) for side in pixels_HWC.shape[:2])
     if card.halo is not None:
         reach = 0 if factor == 1 else -(-REACH // card.size_multiple) * card.size_multiple
         return tiles(height, width, tile, card.halo + reach, card.size_multiple)

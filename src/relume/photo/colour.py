@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyvips
 
+from relume.colour import to_srgb as encoded
 from relume.photo import vips
 from relume.photo.photo import Metadata
 
@@ -116,7 +117,7 @@ def _curves(icc: bytes) -> Table | None:
         light = [_light(tags[name], stored) for name in names]
     except (ValueError, struct.error):
         return None
-    held = np.stack([_srgb_curve(np.clip(np.nan_to_num(one), 0, 1)) for one in light])
+    held = np.stack([encoded(np.clip(np.nan_to_num(one), 0, 1)) for one in light])
     table = np.rint(held * 65535).astype(np.uint16)
     rising = np.diff(table.astype(np.int32), axis=1) >= 0
     return table if rising.all() and (table[:, -1] > table[:, 0]).all() else None
@@ -141,11 +142,6 @@ def _light(curve: bytes, stored: npt.NDArray[np.float64]) -> npt.NDArray[np.floa
         c, d, e, f = 0, -b / a if a else 0, c, c
     power = np.maximum(a * stored + b, 0) ** g + e
     return np.where(stored >= d, power, c * stored + f) if kind else power
-
-
-def _srgb_curve(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """sRGB's encoding of linear light in [0, 1] (IEC 61966-2-1)."""
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
 def _held(image: pyvips.Image, table: Table) -> pyvips.Image:

@@ -137,7 +137,7 @@ def _check(photo: Photo, form: Format, quality: int | None, path: Path | None) -
         raise UsageError(f"the quality {quality} is out of range", "Choose 1 to 100.")
     if max(photo.height, photo.width) > form.max_side:
         raise OutputUnwritable(
-            f"{form.title} holds at most {form.max_side} pixels a side, not {photo.width} x {photo.height}",
+            f"{form.title} holds at most {form.max_side} pixels per side, not {photo.width} x {photo.height}",
             "Choose PNG or TIFF.",
             path=path,
         )
@@ -216,6 +216,7 @@ def _listed(parts: Sequence[Part]) -> str:
 def _image(photo: Photo, form: Format, icc: bytes | None) -> tuple[pyvips.Image, list[str]]:
     """The pixels as they go into the file, and notes. Nothing is computed before it is saved."""
     notes: list[str] = []
+    bits = photo.bits
     image = vips.wrap(_one_channel(photo.rgb_HWC) if photo.grey else photo.rgb_HWC, grey=photo.grey)
     read_by = photo.metadata.icc
     if photo.grey and icc is None and read_by is not None and colour.judge(read_by) is Profile.GREY:
@@ -228,13 +229,13 @@ def _image(photo: Photo, form: Format, icc: bytes | None) -> tuple[pyvips.Image,
         alpha = None
         notes.append(f"transparency laid on white: {form.title} holds none")
     if read_by is not None and not photo.grey:
-        image, colour_notes = _with_colours(image, read_by, photo.bits, keep=icc is not None)
+        image, colour_notes = _with_colours(image, read_by, bits, keep=icc is not None)
         notes += colour_notes
     elif icc is not None:
         vips.set_blob(image, "icc-profile-data", icc)
-    if photo.bits > form.bits:
+    if bits > form.bits:
         notes.append(_BIT_DEPTH_NOTE.format(form.bits))
-    if form.bits == 8 or photo.bits == 8:
+    if form.bits == 8 or bits == 8:
         image = _to_8_bits(image)
         alpha = None if alpha is None else _to_8_bits(alpha)
     if alpha is not None:

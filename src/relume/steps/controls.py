@@ -123,11 +123,20 @@ def strength_for(controls: Controls, before_3HW: Array) -> Array:
     return 1.0 if controls.strength == "auto" else float(controls.strength)
 
 
-def settle(controls: Controls, preview: Change) -> Adjustment:
-    """Decide what to do with a photo: what the user wants, seen on a preview of it."""
+def asked(controls: Controls, strength: Array) -> Adjustment:
+    """What the controls themselves ask for; all that is done where they need no preview."""
+    return Adjustment(strength, controls.denoise, controls.highlight_guard)
+
+
+def settle(controls: Controls, preview: Change, strength: Array | None = None) -> Adjustment:
+    """Decide what to do with a photo: what the user wants, seen on a preview of it.
+
+    Args:
+        strength: from `strength_for`, where it has been asked already.
+    """
     gain_C = effective_gain(preview)
-    strength = strength_for(controls, preview.before)
-    adjustment = Adjustment(strength, controls.denoise, controls.highlight_guard, gain_C)
+    strength = strength_for(controls, preview.before) if strength is None else strength
+    adjustment = replace(asked(controls, strength), gain_C=gain_C)
     if not needs_preview(controls):
         return adjustment
     adjustment = replace(adjustment, correction_C=guard_colour(gain_C, controls.colour_guard))
@@ -194,8 +203,7 @@ def auto_strength(image_3HW: Array) -> Array:
     """
     xp = namespace(image_3HW)
     key = xp.astype(xp.mean(xp.sqrt(luma(image_3HW))), xp.float64) ** 2
-    share = xp.clip((LIT_KEY - key) / (LIT_KEY - DARK_KEY), 0.0, 1.0)
-    return share * share * (3 - 2 * share)
+    return _risen(xp.clip((LIT_KEY - key) / (LIT_KEY - DARK_KEY), 0.0, 1.0))
 
 
 def evidence(image_3HW: Array) -> Array:
@@ -322,9 +330,14 @@ def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: Array) -> Arr
     limit = limit / (1 + limit)
     limited_3HW = enhanced_3HW * xp.clip(limit / xp.clip(result, _TINY, None), None, 1.0)
     share = xp.clip((brightest - _LIGHTS[0]) / (_LIGHTS[1] - _LIGHTS[0]), 0.0, 1.0)
-    kept = given * (_KEPT + (1 - _KEPT) * share * share * (3 - 2 * share))
+    kept = given * (_KEPT + _risen(share, 1 - _KEPT))
     guarded_3HW = xp.maximum(limited_3HW, kept * image_3HW / (1 - (1 - kept) * image_3HW))
     return guarded_3HW if given is not guard else xp.where(given > 0, guarded_3HW, enhanced_3HW)
+
+
+def _risen(share: Array, most: float = 1.0) -> Array:
+    """From 0 to `most` as the share goes from 0 to 1, without an edge at either end."""
+    return most * share * share * (3 - 2 * share)
 
 
 def _blend(start_3HW: Array, end_3HW: Array, share: Array) -> Array:

@@ -18,11 +18,6 @@ class Span:
     inner: slice
     outer: slice
 
-    @property
-    def kept(self) -> slice:
-        """Where `inner` lies within `outer`."""
-        return slice(self.inner.start - self.outer.start, self.inner.stop - self.outer.start)
-
 
 @dataclass(frozen=True)
 class Tile:

@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from relume.colour import to_srgb
+
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
 Random = np.random.Generator
@@ -487,11 +489,7 @@ def _finished(light: Floats, random: Random) -> Pixels:
         if random.random() < 0.5
         else _blurred(np.minimum(light, 4), random.uniform(0.4, 0.9))
     )
-    return _rounded(_encoded(np.clip(sharp + stray, 0, 1)), random)
-
-
-def _encoded(light: Floats) -> Floats:
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 1e-6) ** (1 / 2.4) - 0.055)
+    return _rounded(to_srgb(np.clip(sharp + stray, 0, 1)), random)
 
 
 def _rounded(srgb: Floats, random: Random) -> Pixels:
