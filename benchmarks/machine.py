@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from relume.evaluate.bench import machine
-
 Item = TypeVar("Item")
 
 RESULTS = Path(__file__).parent / "results"
@@ -21,6 +19,8 @@ RESULTS = Path(__file__).parent / "results"
 @cache
 def facts() -> dict[str, Any]:
     """Processor, versions, commit and day; the commit as it is before a first result changes a file."""
+    from relume.evaluate.bench import machine  # not above: processes of earlier revisions have none
+
     return {**machine(), "commit": _commit()}
 
 
