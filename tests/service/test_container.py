@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -44,6 +47,75 @@ def test_it_runs_without_root_and_tells_its_health() -> None:
     assert "HEALTHCHECK" in last
     assert f":{ServiceOptions().port}/health" in last
     assert json.loads(re.findall(r"(?m)^ENTRYPOINT (.*)$", last)[0])[:2] == ["relume", "serve"]
+
+
+def lines_of(word: str) -> list[str]:
+    """What stands behind a word of the Dockerfile, with continued lines joined."""
+    text = re.sub(r"\\\n\s*", "", DOCKERFILE.read_text())
+    return re.findall(rf"(?m)^{word} (.*)$", text)
+
+
+def copied(target: Path) -> None:
+    """What the Dockerfile copies from this tree into its first stage, as far as .dockerignore lets it."""
+    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line.startswith("!")]
+    for line in lines_of("COPY"):
+        *sources, place = line.split()
+        if sources[0].startswith("--from"):
+            continue
+        for name in sources:
+            assert name in kept, f"{name} does not reach the engine"
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, target / place, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / name, target / place)
+
+
+def test_what_it_builds_serves_and_its_health_is_told(tmp_path: Path) -> None:
+    """Its steps without an engine: a wheel from what is copied, started by the entry point, asked as it asks.
+
+    Packages are those of this environment, as an index is for the engine alone.
+    """
+    pytest.importorskip("hatchling")
+    context, installed = tmp_path / "context", tmp_path / "installed"
+    context.mkdir()
+    copied(context)
+    (install,) = [line for line in lines_of("RUN") if "pip install" in line]
+    extras = set(re.findall(r"'\.\[(.*)\]'", install)[0].split(","))
+    known = tomllib.loads((context / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras <= known.keys()
+    assert "--constraint constraints.txt" in install
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
+    subprocess.run([*pip, "--target", installed, context], check=True)
+    command = json.loads(lines_of("ENTRYPOINT")[0])
+    environment = {**os.environ, "PYTHONPATH": str(installed), "RELUME_TOKEN": "secret"}
+    small = ["--port", "0", "--workers", "1", "--memory", "1500"]
+    with subprocess.Popen(
+        [sys.executable, "-m", *command, *small],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+    ) as process:
+        assert process.stderr is not None
+        address = process.stderr.readline().split()[-1]
+        (health,) = re.findall(r"HEALTHCHECK .*?CMD (.*)", re.sub(r"\\\n\s*", "", DOCKERFILE.read_text()))
+        _, *asking = json.loads(health.replace(":8000/", f":{address.rpartition(':')[2]}/"))
+        assert subprocess.run([sys.executable, *asking], capture_output=True).returncode == 0
+        photo = (ROOT / "docs/images/night.jpg").read_bytes()
+        asked = address.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+        assert httpx.post(f"{asked}/look", content=photo, auth=("", "secret"), timeout=60).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert subprocess.run([sys.executable, *asking], capture_output=True).returncode == 1
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -142,6 +143,19 @@ def test_clients_that_stop_half_way_leave_nothing_behind(tight: Served) -> None:
     assert tight.metric("relume_busy") == tight.metric("relume_waiting") == 0
 
 
+def test_a_body_that_waits_to_be_asked_for_is_refused_at_once(tight: Served) -> None:
+    head = HEAD.replace(b"1000", b"5000000").replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+    started = time.monotonic()
+    with opened(tight, head) as connection:
+        said = b"".join(iter(lambda: connection.recv(10_000), b""))
+    assert said.startswith(b"HTTP/1.1 413")
+    assert b"connection: close" in said.lower()
+    assert time.monotonic() < started + 0.9  # not after --stall-seconds
+    asked = HEAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+    with opened(tight, asked) as connection:
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100")
+
+
 # Workers that hang, die, or are all taken
 
 
@@ -219,6 +233,22 @@ def test_a_stop_finishes_what_has_come_in() -> None:
     assert answers[-1].headers["connection"] == "close"
 
 
+def test_a_second_interrupt_gives_up_what_runs() -> None:
+    """Without waiting, and without a word (which `serving` asserts)."""
+    with serving(*SMALL) as served, ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(served.client.post, "/enhance", content=plain(6000))
+        wait_for(lambda: served.metric("relume_busy") == 1)
+        time.sleep(0.3)
+        started = time.monotonic()
+        for _ in range(2):
+            served.process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        served.process.wait(20)
+        assert time.monotonic() - started < 3
+        with pytest.raises(httpx.RemoteProtocolError):
+            asked.result()
+
+
 # Who may ask
 
 
@@ -260,6 +290,24 @@ def refused(*arguments: str) -> tuple[int, str]:
     environment = {name: value for name, value in os.environ.items() if name != "RELUME_TOKEN"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     return done.returncode, done.stderr
+
+
+def test_tokens_are_those_that_every_client_can_show(night: Night) -> None:
+    for token in ("two words", "späte", "tab\t", " "):
+        code, said = refused("--port", "0", "--token", token)
+        assert (code, "the token has" in said) == (ExitCode.USAGE, True)
+    with serving(*SMALL, env={"RELUME_TOKEN": "a:b=/+~!"}) as served, served.client as client:
+        assert client.get("/models", headers={"authorization": "bearer  a:b=/+~!"}).status_code == 200
+        assert client.get("/models", auth=("anyone", "a:b=/+~!")).status_code == 200
+        assert client.get("/models", headers={"authorization": b"Bearer \xff"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "https://example.org/", "example.org", "https://Example.org", "null"]
+)
+def test_origins_are_those_that_browsers_send(origin: str) -> None:
+    code, said = refused("--port", "0", "--origin", origin)
+    assert (code, origin in said) == (ExitCode.USAGE, True)
 
 
 def test_other_machines_are_not_served_without_a_token(tight: Served) -> None:

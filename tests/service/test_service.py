@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 import subprocess
@@ -130,6 +131,59 @@ def assert_problem(answer: Any, status: int, code: ExitCode, words: str) -> None
     assert told["remedy"].endswith(".")
 
 
+@pytest.mark.parametrize("in_form", [0, 1, 2])
+def test_an_option_that_is_given_twice_is_422(client: Any, night: Night, in_form: int) -> None:
+    """Which of them counts would be a guess; `in_form` of the two stand in the form."""
+    data = night()
+    if in_form == 0:
+        answer = client.post("/enhance?strength=0.5&strength=0.7", content=data)
+    elif in_form == 1:
+        answer = client.post("/enhance?strength=0.5", files={"photo": data}, data={"strength": "0.5"})
+    else:
+        answer = client.post("/enhance", files={"photo": data}, data={"strength": ["0.5", "0.7"]})
+    assert_problem(answer, 422, ExitCode.USAGE, "strength")
+
+
+def test_a_compressed_body_is_415(client: Any, night: Night) -> None:
+    for coding in ("gzip", "deflate, br", "GZIP"):
+        headers = {"content-encoding": coding}
+        answer = client.post("/enhance", content=gzip.compress(night()), headers=headers)
+        assert_problem(answer, 415, ExitCode.USAGE, "compressed")
+        assert answer.headers["accept-encoding"] == "identity"
+    assert client.post("/look", content=night(), headers={"content-encoding": "identity"}).status_code == 200
+
+
+@pytest.mark.parametrize("charset", ["undefined", "idna", "punycode", "zlib", "nothing", "utf-7", '"'])
+def test_no_character_set_of_a_form_is_a_fault(client: Any, charset: str) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\n\xff.--\xe9\r\n--x--\r\n'
+    kind = f"multipart/form-data; charset={charset}; boundary=x"
+    answer = client.post("/enhance", content=body, headers={"content-type": kind})
+    assert answer.status_code == 422, answer.text
+
+
+def test_what_is_not_foreseen_is_a_fault_with_all_headers_and_is_counted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> Any:
+        raise KeyError("nobody thought of this")
+
+    monkeypatch.setattr("relume.service.app.describe_models", fail)
+    answers = asked_here(tmp_path, ["/models", "/metrics"])
+    assert_problem(answers["/models"], 500, ExitCode.FAULT, "KeyError")
+    assert "default-src 'self'" in answers["/models"].headers["content-security-policy"]
+    assert 'relume_requests_total{path="/models",status="500"} 1.0' in answers["/metrics"].text
+    assert "nobody thought of this" in caplog.text
+
+
+def test_head_tells_what_get_would(client: Any) -> None:
+    for path in ("/", "/health", "/ready", "/models", "/metrics", "/site.json", "/graphs/cells.onnx"):
+        asked, told = client.get(path), client.head(path)
+        assert told.status_code == asked.status_code == 200, path
+        assert told.content == b""
+        assert told.headers["content-type"] == asked.headers["content-type"]
+    assert client.head("/enhance").status_code == 405
+
+
 def test_what_is_no_photo_is_415(client: Any) -> None:
     assert_problem(client.post("/enhance", content=b"%PDF-1.7"), 415, ExitCode.INPUT_INVALID, "PDF")
     assert_problem(client.post("/enhance", content=b""), 415, ExitCode.INPUT_INVALID, "empty")
@@ -153,6 +207,7 @@ def test_paths_and_methods_that_are_none(client: Any) -> None:
     assert_problem(client.get("/nothing"), 404, ExitCode.USAGE, "Not Found")
     for wrong in (client.get("/enhance"), client.post("/health"), client.put("/look", content=b"x")):
         assert_problem(wrong, 405, ExitCode.USAGE, "Method Not Allowed")
+    assert client.options("/enhance").headers["allow"] == client.get("/look").headers["allow"] == "POST"
 
 
 def test_every_answer_carries_headers_of_security(client: Any) -> None:
@@ -194,8 +249,8 @@ def test_random_requests_after_the_description_find_no_fault(service: Served, tm
     assert service.metric("relume_worker_deaths_total") == 0
 
 
-def test_the_page_stands_behind_the_other_paths(tmp_path: Path) -> None:
-    """In this process, as the page is another's to build."""
+def asked_here(folder: Path, paths: list[str]) -> dict[str, Any]:
+    """Answers of an application in this process, without workers, with a page of its own."""
     from relume.options import EnhanceOptions
     from relume.service.app import make_app
     from relume.service.metrics import Metrics
@@ -203,17 +258,23 @@ def test_the_page_stands_behind_the_other_paths(tmp_path: Path) -> None:
     from relume.service.pool import Pool
     from relume.service.worker import Setup
 
-    (tmp_path / "index.html").write_text("<p>here")
+    (folder / "index.html").write_text("<p>here")
     pool = Pool(Setup(EnhanceOptions(), 1, 1, 1, 1), 1, 1)
-    app = make_app(ServiceOptions(), pool, Metrics(), page=tmp_path)
+    app = make_app(ServiceOptions(), pool, Metrics(), page=folder)
 
     async def ask() -> dict[str, Any]:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return {path: await client.get(path) for path in ("/", "/enhance", "/nothing", "/ready")}
+            return {path: await client.get(path) for path in paths}
 
     answers = asyncio.run(ask())
     pool.close()
+    return answers
+
+
+def test_the_page_stands_behind_the_other_paths(tmp_path: Path) -> None:
+    """In this process, as the page is another's to build."""
+    answers = asked_here(tmp_path, ["/", "/enhance", "/nothing", "/ready"])
     assert answers["/"].text == "<p>here"
     assert "default-src 'self'" in answers["/"].headers["content-security-policy"]
     assert_problem(answers["/enhance"], 405, ExitCode.USAGE, "Method Not Allowed")

@@ -10,7 +10,7 @@ import typer
 from relume.cli.options import Expand, QuietOption, expanded
 from relume.errors import MissingExtra, UsageError, install
 from relume.options import EnhanceOptions
-from relume.service.options import OF_THE_MACHINE, PLACE, ServiceOptions
+from relume.service.options import OF_THE_MACHINE, PLACE, ServiceOptions, check_origin, check_token
 
 TOKEN_VARIABLE = "RELUME_TOKEN"  # noqa: S105 - a name
 
@@ -67,6 +67,9 @@ def serve(
             f"{service.host} is reached from other machines, and there is no token",
             f"Set {TOKEN_VARIABLE} to a long random text, or say --anyone.",
         )
+    check_token(token)
+    for each in origin:
+        check_origin(each)
     require_service()
     from relume.service.server import serve as run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from importlib import resources
@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from relume import site
-from relume.errors import ExitCode, RelumeError, as_failure
+from relume.errors import ExitCode, RelumeError
 from relume.models import describe_models
 from relume.photo.formats import HEAD_BYTES, sniff
 from relume.service import body, describe
@@ -70,11 +70,11 @@ class Service:
         """
         account = Account(self.ledger)
         try:
-            body.check_length(request.headers, self.options)
+            body.check_announced(request.headers, self.options)
             self.pool.check_room()
             photo, fields = await body.receive(request, account, self.options)
             self.metrics.received.inc(len(photo))
-            order = Order.of(_together(asked, fields), look_only=look_only)
+            order = Order.of(_together(_once(request, asked), fields), look_only=look_only)
             _check_kind(photo)
             reply, result = await _unless_gone(request, self.pool.run(order, photo))
             self.metrics.seconds.observe(reply["seconds"])
@@ -112,11 +112,29 @@ async def _unless_gone(request: Request, work: Awaitable[Any]) -> Any:
             await asyncio.gather(working, watching, return_exceptions=True)
 
 
+def _once(request: Request, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Options of the query, of which none may stand there twice: which of them counts would be a guess.
+
+    Raises:
+        Problem: one is given twice.
+    """
+    names = [name for name, _ in request.query_params.multi_items()]
+    _refuse_twice(name for name in asked if names.count(name) > 1)
+    return asked
+
+
+def _refuse_twice(names: Iterable[str]) -> None:
+    for name in names:
+        remedy = "Give each option once, in the query or in the form."
+        reason = f"{name}: is given twice"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, ExitCode.USAGE, reason, remedy)
+
+
 def _together(asked: Mapping[str, Any], fields: Mapping[str, str]) -> Mapping[str, Any]:
     """Options of the query, and those of a form.
 
     Raises:
-        Problem: a field that is no option, or out of range.
+        Problem: a field that is no option, out of range, or in the query, too.
     """
     if not fields:
         return asked
@@ -124,6 +142,7 @@ def _together(asked: Mapping[str, Any], fields: Mapping[str, str]) -> Mapping[st
         told = Asked.model_validate(fields)
     except ValidationError as error:
         raise _invalid(error.errors()) from error
+    _refuse_twice(name for name in asked if name in fields)
     return {**asked, **told.model_dump(exclude_unset=True)}
 
 
@@ -142,7 +161,8 @@ def _invalid(errors: Sequence[Any]) -> Problem:
     said: dict[str, str] = {}  # an option of several types has an error for each
     for each in errors:
         name = next((part for part in map(str, each["loc"]) if part != "query"), "request")
-        said.setdefault(name[:40], each["msg"][:100].lower())
+        what = "is no option" if each["type"] == "extra_forbidden" else each["msg"][:100].lower()
+        said.setdefault(name[:40], what)
     reason = "; ".join(f"{name}: {what}" for name, what in list(said.items())[:3])
     remedy = "See /openapi.json for the options and their ranges."
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, ExitCode.USAGE, reason, remedy)
@@ -305,10 +325,6 @@ def _add_errors(app: FastAPI, service: Service) -> None:
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> Response:
         return Response(status_code=HTTPStatus.BAD_REQUEST)  # which nobody hears
-
-    @app.exception_handler(Exception)
-    async def failed(request: Request, error: Exception) -> Response:
-        return as_problem(as_failure(error, None)).response()
 
 
 def _describe(app: FastAPI) -> None:

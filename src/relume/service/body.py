@@ -65,8 +65,17 @@ def too_large(options: ServiceOptions) -> Problem:
     )
 
 
-def check_length(headers: Headers, options: ServiceOptions) -> None:
-    """Raises Problem (413) where a body announces itself as too large."""
+def check_announced(headers: Headers, options: ServiceOptions) -> None:
+    """Raises Problem where a body announces itself as too large (413), or as compressed (415)."""
+    coding = headers.get("content-encoding", "identity")
+    if coding.strip().lower() not in ("", "identity"):
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            ExitCode.USAGE,
+            f"the body is compressed ({coding[:40]})",
+            "Send it as it is, without Content-Encoding: photos are compressed already.",
+            headers={"Accept-Encoding": "identity"},
+        )
     length = headers.get("content-length", "")
     if length.isdigit() and int(length) > options.max_bytes + _AROUND:
         raise too_large(options)
@@ -140,6 +149,8 @@ async def _from_form(
         form = await parser.parse()
     except MultiPartException as error:
         raise _wrong(f"the form cannot be read ({error.message.rstrip('.')})") from error
+    except UnicodeError as error:  # that of a character set which decodes nothing
+        raise _wrong("the form's character set is none for text") from error
     try:
         photos = [
             value for name, value in form.multi_items() if name == FIELD and isinstance(value, UploadFile)

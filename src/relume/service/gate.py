@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import logging
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,10 +14,12 @@ from http import HTTPStatus
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from relume.errors import ExitCode
+from relume.errors import ExitCode, as_failure
 from relume.service.metrics import Metrics
 from relume.service.options import ServiceOptions, known_hosts
-from relume.service.problems import Problem
+from relume.service.problems import Problem, as_problem
+
+_log = logging.getLogger(__name__)
 
 _POLICY = "; ".join(
     (
@@ -94,22 +97,35 @@ class Gate:
         headers = Headers(scope=scope)
         body = _Body(receive, headers)
 
+        begun = False
+
         async def with_headers(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 if message["status"] != HTTPStatus.REQUEST_TIMEOUT:  # of whose body nothing comes
                     await body.discard(self._most)
-                self._finish(message, scope)
+                self._finish(message, scope, last=body.held_back)
             await send(message)
 
         problem = self._misled(scope, headers) or self._refusal(scope["path"], headers)
         answer = self._app if problem is None else problem.response()
-        await answer(scope, body.receive, with_headers)
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server leaves out the body
+        try:
+            await answer(scope, body.receive, with_headers)
+        except Exception as error:
+            if begun:
+                raise
+            # Outside of here it would be answered without headers, and not counted.
+            _log.exception("a request to %s failed", scope["path"] if scope["path"] in KNOWN else "other")
+            await as_problem(as_failure(error, None)).response()(scope, body.receive, with_headers)
 
-    def _finish(self, message: Message, scope: Scope) -> None:
+    def _finish(self, message: Message, scope: Scope, *, last: bool) -> None:
         headers = MutableHeaders(scope=message)
         for name, value in SECURITY.items():
             headers.setdefault(name, value)
-        if scope["app"].state.closing:
+        if last or scope["app"].state.closing:
             headers["connection"] = "close"
         path = scope["path"] if scope["path"] in KNOWN else "other"
         self._metrics.requests.labels(path, message["status"]).inc()
@@ -119,7 +135,7 @@ class Gate:
 
         The page's files stand behind all paths and would answer there, that there is no such file.
         """
-        if scope["path"] in PHOTOS and scope["method"] not in ("POST", "OPTIONS"):
+        if scope["path"] in PHOTOS and scope["method"] != "POST":
             remedy = "Send a photo by POST; see /openapi.json."
             reason, allowed = HTTPStatus.METHOD_NOT_ALLOWED.phrase, {"Allow": "POST"}
             return Problem(HTTPStatus.METHOD_NOT_ALLOWED, ExitCode.USAGE, reason, remedy, headers=allowed)
@@ -150,7 +166,7 @@ def _shown(headers: Headers) -> bytes:
     """The token that a request shows: by itself, or as a password, for which browsers ask by themselves."""
     scheme, _, shown = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return shown.strip().encode()
+        return shown.strip().encode("latin-1")  # the very bytes of the header
     if scheme.lower() == "basic":
         with suppress(ValueError):
             return base64.b64decode(shown, validate=True).partition(b":")[2]
@@ -163,8 +179,15 @@ class _Body:
     def __init__(self, receive: Receive, headers: Headers) -> None:
         self._receive = receive
         self._open = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        self._announced = headers.get("expect", "").lower() == "100-continue"
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the client waits to be asked for the body, and may not send it at all."""
+        return self._announced and self._open
 
     async def receive(self) -> Message:
+        self._announced = False  # the server asks for it now
         message = await self._receive()
         if not message.get("more_body"):
             self._open = False
@@ -172,6 +195,8 @@ class _Body:
 
     async def discard(self, most: int) -> None:
         """Take what is still to come: most clients read no answer before they have sent all."""
+        if self.held_back:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(_DISCARDED_SECONDS):
                 while self._open and most > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -124,6 +125,24 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_token(token: str) -> None:
+    """Raises UsageError where a token could not be shown in a header, or only by some clients."""
+    if not all("!" <= letter <= "~" for letter in token):
+        raise UsageError(
+            "the token has a space, or a letter or sign that headers do not carry alike",
+            "Use letters, digits and signs of ASCII, such as those of: openssl rand -hex 32",
+        )
+
+
+def check_origin(origin: str) -> None:
+    """Raises UsageError where no browser would name a site so, and its pages would be refused unexplained."""
+    if not re.fullmatch(r"https?://[a-z0-9._-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", origin):
+        raise UsageError(
+            f"'{origin}' is not the origin of a site",
+            "Give scheme and name alone, in small letters, such as https://example.org or http://localhost:3000.",
+        )
 
 
 def known_hosts(host: str) -> frozenset[str]:

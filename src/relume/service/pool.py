@@ -45,6 +45,10 @@ class Worker(WorkerProcess):
             raise told_problem(**reply["error"])
         return reply, result
 
+    def drop(self) -> None:
+        """End it in the middle of what it does; who waits for it is told that it has died."""
+        self._signal()
+
     def _problem(self, death: Died) -> Problem:
         """What a worker that has died says of the photo that it had."""
         if death.late or (os.name == "posix" and death.code == -signal.SIGXCPU):
@@ -155,6 +159,11 @@ class Pool:
             if not chosen.alive:
                 with suppress(RuntimeError):  # closing
                     self._threads.submit(_revive, chosen)
+
+    def give_up(self) -> None:
+        """End all workers at once, whatever they have; then close."""
+        for each in self._workers:
+            each.drop()
 
     def close(self) -> None:
         """End all workers, when they have done what they have."""

@@ -44,7 +44,11 @@ class _Protocol(H11Protocol):
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             scope[ABORT] = self.transport.abort
-            await inner(scope, receive, send)
+            try:
+                await inner(scope, receive, send)
+            except asyncio.CancelledError:  # by a second Ctrl-C: what runs is given up
+                self.transport.abort()
+                await asyncio.sleep(0)  # until the server knows
 
         self.app = app
 
@@ -111,7 +115,7 @@ def serve(
     origins: Sequence[str] = (),
     on_start: Callable[[str], object] = lambda _: None,
 ) -> None:
-    """Serve until the process is told to stop, and finish what runs then.
+    """Serve until the process is told to stop, and finish what runs then; a second Ctrl-C gives it up.
 
     Args:
         options: where, and with what limits.
@@ -145,12 +149,14 @@ def serve(
             app = make_app(options, pool, metrics, token=token, origins=origins)
             host, port = listening.getsockname()[:2]
             on_start(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-            _run(app, options, listening)
+            if _run(app, options, listening):
+                pool.give_up()
         finally:
             pool.close()
 
 
-def _run(app: Any, options: ServiceOptions, listening: socket.socket) -> None:
+def _run(app: Any, options: ServiceOptions, listening: socket.socket) -> bool:
+    """Serve until it is told to stop; returns whether what runs then is to be given up."""
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of what strangers send
     config = uvicorn.Config(
@@ -170,3 +176,4 @@ def _run(app: Any, options: ServiceOptions, listening: socket.socket) -> None:
         signal.signal(signal.SIGHUP, lambda *_: server.handle_exit(signal.SIGTERM, None))
     with suppress(KeyboardInterrupt):  # which the server raises once more when it has stopped
         server.run(sockets=[listening])
+    return server.force_exit
