@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from relume.errors import InputInvalid, InputUnreadable, OutputExists, OutputUnwritable
+from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, OutputExists, OutputUnwritable
 
 _PIECE = 1 << 20
+_LONGEST_TEXT = 256 << 20
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
@@ -30,10 +31,15 @@ def read_text(path: Path) -> str:
 
     Raises:
         InputUnreadable: missing, or may not be read.
+        InputTooLarge: beyond what any file of relume's has.
         InputInvalid: no text.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = read_at_most(file, _LONGEST_TEXT + 1)
+        if len(data) > _LONGEST_TEXT:
+            raise InputTooLarge("this is too long for a text file", "Name another file.", path=path)
+        return data.decode().replace("\r\n", "\n")
     except OSError as error:
         raise InputUnreadable(f"cannot be read ({error.strerror})", "Check the name.", path=path) from error
     except ValueError as error:
@@ -49,7 +55,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputInvalid(f"this is not JSON ({error})", "Name a JSON file.", path=path) from error
 
 

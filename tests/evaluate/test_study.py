@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from relume.errors import DataError, OutputExists
+from relume.errors import DataError, InputInvalid, OutputExists
 from relume.evaluate.study.scores import score_study
 from relume.evaluate.study.sheet import Study, make_study
 
@@ -112,6 +112,93 @@ def test_damaged_answers_are_refused(made: Study, tmp_path: Path) -> None:
     (tmp_path / "odd.json").write_text(json.dumps(said))
     with pytest.raises(DataError, match="damaged"):
         score_study(made.key, [tmp_path / "odd.json"])
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda each, _: each.update(better="both"), "side"),
+        (lambda each, _: each.update(better=["left"]), "side"),
+        (lambda each, _: each.update(left=each["right"]), "not compared"),
+        (lambda each, others: each.update(left=others["photo"]), "not compared"),
+        (lambda each, others: each.update(left=others["spoilt"]), "not compared"),
+        (lambda each, _: each.update(pair=["a", "list"]), "damaged"),
+        (lambda each, _: each.clear(), "damaged"),
+    ],
+)
+def test_what_a_stranger_made_up_is_refused(
+    made: Study, tmp_path: Path, change: Callable[[Any, Any], object], word: str
+) -> None:
+    said = answers(made.key, by_rank)
+    known = json.loads(made.key.read_text())
+    pictures = known["pictures"]
+    each = next(each for each in said["answers"] if each["pair"] not in known["checks"])
+    own = pictures[each["right"]]
+    others = {
+        "photo": next(name for name, one in pictures.items() if one["photo"] != own["photo"]),
+        "spoilt": next(name for name, one in pictures.items() if one["method"] == "spoilt"),
+    }
+    change(each, others)
+    (tmp_path / "odd.json").write_text(json.dumps(said))
+    with pytest.raises(DataError, match=word):
+        score_study(made.key, [tmp_path / "odd.json"])
+
+
+def test_no_answer_counts_twice(made: Study, tmp_path: Path) -> None:
+    said = answers(made.key, by_rank)
+    for name in ("anna", "copied"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(said))
+    with pytest.raises(DataError, match="given twice"):
+        score_study(made.key, [tmp_path / "anna.json", tmp_path / "copied.json"])
+    said["answers"] *= 3
+    (tmp_path / "anna.json").write_text(json.dumps(said))
+    with pytest.raises(DataError, match="answered twice"):
+        score_study(made.key, [tmp_path / "anna.json"])
+
+
+def test_checks_that_are_left_out_are_not_passed(made: Study, tmp_path: Path) -> None:
+    said = answers(made.key, by_rank)
+    checks = json.loads(made.key.read_text())["checks"]
+    said["answers"] = [each for each in said["answers"] if each["pair"] not in checks]
+    (tmp_path / "anna.json").write_text(json.dumps(said))
+    with pytest.raises(DataError, match="no answers count"):
+        score_study(made.key, [tmp_path / "anna.json"])
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"study": ' + "9" * 10_000 + "}", "\x00"])
+def test_files_that_are_no_json_are_refused(made: Study, tmp_path: Path, text: str) -> None:
+    (tmp_path / "odd.json").write_text(text)
+    with pytest.raises(InputInvalid, match="not JSON"):
+        score_study(made.key, [tmp_path / "odd.json"])
+
+
+def test_a_study_that_fails_leaves_nothing(sheet: Path, tmp_path: Path) -> None:
+    (sheet / "middling" / "photo3.png").write_bytes(b"no photo")
+    with pytest.raises(InputInvalid):
+        make_study(sheet, tmp_path / "study", asked=1, checks=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["sheet"]
+    (sheet / "middling" / "photo3.png").unlink()
+    made = make_study(sheet, tmp_path / "study", asked=1, checks=0)
+    assert made.left_out == ["alone.png", "photo3.png"]
+
+
+def test_other_files_of_a_sheet_are_passed_over(
+    relume: Callable[..., Any], sheet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (sheet / ".git").mkdir()
+    for folder in sheet.iterdir():
+        for name in ("scores.csv", ".DS_Store", "<b>&amp;.png"):
+            (folder / name).write_bytes((sheet / "input" / "photo0.png").read_bytes())
+    out = tmp_path / "made"
+    out.mkdir()
+    monkeypatch.chdir(out)
+    said = relume("study", sheet, "-o", ".").err
+    assert "18 comparisons" in said
+    assert "left out, as not every folder has them: 1 (alone.png)" in said
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("index.html", "pictures", "study.css", "study.js", "study.json")
+    ]
+    assert (tmp_path / "made.key.json").is_file()
 
 
 def test_sheets_need_two_methods_and_common_photos(sheet: Path, made: Study, tmp_path: Path) -> None:

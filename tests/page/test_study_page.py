@@ -46,15 +46,20 @@ def test_a_visitor_answers_by_keys_and_saves(
       const context = canvas.getContext('2d');
       context.drawImage(image, 0, 0);
       return context.getImageData(0, 0, 1, 1).data[0]; })"""
-    shown = "() => [...document.querySelectorAll('#sides img')].every((image) => image.complete && image.src)"
     for count in range(4):
-        visit.page.wait_for_function(shown)
+        visit.page.wait_for_selector(f"body[data-seen='{count}']")
         left, right = visit.page.evaluate(brightness)
         visit.page.keyboard.press("ArrowLeft" if left > right else "ArrowRight")
         if count == 0:
+            visit.page.wait_for_selector("body[data-seen='1']")
             visit.page.keyboard.press("Backspace")
-            visit.page.wait_for_function(shown)
+            visit.page.wait_for_selector("body[data-seen='0']")
             visit.page.keyboard.press("ArrowLeft" if left > right else "ArrowRight")
+        if count == 1:
+            visit.page.wait_for_selector("body[data-seen='2']")
+            visit.page.reload()  # by mistake; nothing is lost
+            assert visit.page.inner_text("#start") == "Go on"
+            visit.page.click("#start")
     visit.page.wait_for_selector("#end:not([hidden])")
     visit.download("#save", tmp_path / "answers.json")
     assert len(json.loads((tmp_path / "answers.json").read_text())["answers"]) == 4
@@ -62,3 +67,26 @@ def test_a_visitor_answers_by_keys_and_saves(
     assert [(each.method, each.won) for each in found.scores] == [("two", 3), ("one", 0)]
     assert all(url.startswith((study, "data:")) for url in visit.asked if "blob:" not in url)
     assert visit.said == []
+
+
+def test_a_visitor_who_leans_on_a_key_answers_once(open_page: Callable[..., Visit], study: str) -> None:
+    visit = open_page(study, ready=False)
+    visit.page.wait_for_selector("body[data-ready]")
+    visit.page.click("#start")
+    visit.page.wait_for_selector("body[data-seen='0']")
+    for _ in range(5):
+        visit.page.keyboard.down("ArrowLeft")  # again and again, as a key that is held repeats itself
+    visit.page.keyboard.up("ArrowLeft")
+    visit.page.wait_for_selector("body[data-seen='1']")
+    assert visit.page.evaluate("document.getElementById('progress').value") == 1
+
+
+def test_a_study_opened_as_a_file_says_what_is_missing(
+    open_page: Callable[..., Visit], study: str, tmp_path: Path
+) -> None:
+    visit = open_page((tmp_path / "study" / "index.html").as_uri(), ready=False)
+    visit.page.wait_for_function(
+        "() => getComputedStyle(document.getElementById('plain')).visibility === 'visible'"
+    )
+    assert "python -m http.server" in visit.page.inner_text("#plain")
+    assert visit.page.is_hidden("#start")

@@ -12,6 +12,9 @@ from relume.errors import UsageError
 
 MAKING, SCORING = "Making a study", "Scoring it"
 
+_NAMED = 5
+"""Photos that a line names, at most."""
+
 
 def study(
     paths: Annotated[
@@ -61,6 +64,9 @@ def study(
     made = make_study(paths[0], out, asked=asked, checks=checks)
     told = f"{made.pairs} comparisons and {made.checks} checks"
     typer.echo(f"wrote {out} with {told}, and its key {made.key}", err=True)
+    if made.left_out:
+        some = ", ".join(made.left_out[:_NAMED]) + (" ..." if len(made.left_out) > _NAMED else "")
+        typer.echo(f"left out, as not every folder has them: {len(made.left_out)} ({some})", err=True)
 
 
 def _score(files: list[Path], key: Path | None, out: Path | None, *, as_json: bool) -> None:

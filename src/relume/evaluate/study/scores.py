@@ -81,9 +81,14 @@ def score_study(key: Path, files: Sequence[Path], *, seed: int = 0) -> Scores:
     known = _checked_key(read_json(key), key)
     answers: list[Answer] = []
     left_out: list[str] = []
+    read: list[Any] = []
     for file in files:
-        own, right, wrong = _answers(known, read_json(file), file)
-        if wrong > _MISTAKES * (right + wrong):
+        said = read_json(file)
+        if said in read:
+            raise DataError("these answers are given twice", "Name each visitor's file once.", path=file)
+        read.append(said)
+        own, wrong = _answers(known, said, file)
+        if wrong > _MISTAKES * len(known["checks"]):
             left_out.append(str(file))
         else:
             answers += own
@@ -110,29 +115,36 @@ def _checked_key(key: Any, path: Path) -> dict[str, Any]:
     return known
 
 
-def _answers(key: Mapping[str, Any], said: Any, path: Path) -> tuple[list[Answer], int, int]:
-    """A visitor's answers, and how many checks were right and wrong."""
+def _answers(key: Mapping[str, Any], said: Any, path: Path) -> tuple[list[Answer], int]:
+    """A visitor's answers, and how many checks were not answered rightly."""
     if not isinstance(said, Mapping) or cast("Mapping[str, Any]", said).get("study") != key["study"]:
         raise DataError("this is not a file of answers to the study", "Name what its page saves.", path=path)
-    answers: list[Answer] = []
-    right: list[bool] = []
+    checks: Mapping[str, str] = key["checks"]
     try:
-        for each in cast("Mapping[str, Any]", said)["answers"]:
-            if each["pair"] in key["checks"]:
-                right.append(each.get(each["better"]) == key["checks"][each["pair"]])
-            else:
-                answers.append(_answer(key["pictures"], each))
-    except (KeyError, TypeError, AttributeError) as error:
+        given = list(cast("Mapping[str, Any]", said)["answers"])
+        by_pair = {each["pair"]: each for each in given}
+        if len(by_pair) < len(given):
+            raise ValueError("a comparison is answered twice")
+        seen = {pair: by_pair[pair] for pair in checks if pair in by_pair}
+        right = sum(each.get(each["better"]) == checks[pair] for pair, each in seen.items())
+        answers = [_answer(key, each) for pair, each in by_pair.items() if pair not in checks]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(
             f"the answers are damaged ({error!r:.80})", "Ask for them again.", path=path
         ) from error
-    return answers, right.count(True), right.count(False)
+    return answers, len(checks) - right
 
 
-def _answer(pictures: Mapping[str, Any], said: Mapping[str, str]) -> Answer:
+def _answer(key: Mapping[str, Any], said: Mapping[str, str]) -> Answer:
+    """One answer of a visitor, who may have written anything."""
+    if said["better"] not in ("left", "right", "neither"):
+        raise ValueError("neither side is better, nor none")
     sides = ("right", "left") if said["better"] == "right" else ("left", "right")
-    winner, loser = (pictures[said[side]] for side in sides)
-    return Answer(winner["photo"], (winner["method"], loser["method"]), said["better"] == "neither")
+    winner, loser = (key["pictures"][said[side]] for side in sides)
+    methods = (winner["method"], loser["method"])
+    if winner["photo"] != loser["photo"] or len({*methods} & {*key["methods"]}) < 2:
+        raise ValueError("these two pictures are not compared")
+    return Answer(winner["photo"], methods, said["better"] == "neither")
 
 
 def _table(methods: Sequence[str], answers: Sequence[Answer]) -> npt.NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import secrets
+import shutil
 from dataclasses import dataclass, field
 from importlib import resources
 from itertools import combinations
@@ -15,7 +16,7 @@ import numpy as np
 
 from relume.errors import DataError, OutputExists
 from relume.files import make_folder, write_file
-from relume.photo import Photo, read_photo, vips, write_photo
+from relume.photo import READABLE_SUFFIXES, Photo, read_photo, vips, write_photo
 
 REFERENCE = "input"
 """A folder of this name holds the dark photos: they are shown above the results, and not compared."""
@@ -33,11 +34,13 @@ class Study:
         key: the file that says which picture is whose; it stands beside the page's folder, not in it.
         pairs: comparisons to draw from.
         checks: further ones, of which one side is spoilt.
+        left_out: names of photos that not every folder has.
     """
 
     key: Path
     pairs: int
     checks: int
+    left_out: list[str]
 
 
 def make_study(sheet: Path, folder: Path, *, asked: int, checks: int, seed: int = 0) -> Study:
@@ -56,49 +59,92 @@ def make_study(sheet: Path, folder: Path, *, asked: int, checks: int, seed: int 
         OutputExists: the folder holds something, or there is a key already.
         RelumeError: what reading and writing refuse.
     """
-    methods, names, has_reference = _methods(sheet)
+    sheets = _sheets(sheet)
+    folder = folder.absolute()
     key = folder.with_name(f"{folder.name}.key.json")
     for there in (folder, key):
         if there.is_file() or (there.is_dir() and any(there.iterdir())):
             raise OutputExists("is there already", "Name a new folder for the study.", path=there)
-    made = _Made(sheet, folder, [*methods, *([REFERENCE] if has_reference else [])])
+    make_folder(folder.parent)
+    partial = folder.with_name(f".{folder.name}.{_token()}.partial")
+    try:
+        made, told = _written(sheet, partial, sheets, asked, checks, seed)
+        for file in _PAGE.iterdir():
+            write_file(partial / file.name, file.read_bytes())
+        write_file(partial / "study.json", json.dumps(told))
+        kept = {"study": told["study"], "methods": sheets.methods}
+        write_file(key, json.dumps({**kept, "pictures": made.pictures, "checks": made.checks}, indent=1))
+        make_folder(folder)
+        for entry in partial.iterdir():
+            entry.rename(folder / entry.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Study(key, len(made.pairs) - len(made.checks), len(made.checks), sheets.left_out)
+
+
+def _written(
+    sheet: Path, folder: Path, sheets: _Sheets, asked: int, checks: int, seed: int
+) -> tuple[_Made, dict[str, Any]]:
+    """The pictures and comparisons, and what the page is told of them."""
+    made = _Made(sheet, folder, [*sheets.methods, *([REFERENCE] if sheets.has_reference else [])])
     make_folder(folder / "pictures")
-    for name in names:
-        made.compare(name, methods)
+    for name in sheets.names:
+        made.compare(name, sheets.methods)
     ordinary = list(made.pairs)
     draw = random.Random(seed)  # noqa: S311 - nothing is secret
-    for name in draw.sample(names, min(checks, len(names))):
-        made.check(name, draw.choice(methods))
+    for name in draw.sample(sheets.names, min(checks, len(sheets.names))):
+        made.check(name, draw.choice(sheets.methods))
     # Every visitor gets the checks, and as many others with them, so that nothing tells them apart.
     always = [*made.checks, *draw.sample(ordinary, min(len(made.checks), len(ordinary)))]
     draw.shuffle(always)
-    study = _token()
-    pairs = dict(sorted(made.pairs.items()))
-    told = {"study": study, "asked": asked + len(made.checks), "always": always, "pairs": pairs}
-    for file in _PAGE.iterdir():
-        write_file(folder / file.name, file.read_bytes())
-    write_file(folder / "study.json", json.dumps(told))
-    kept = {"study": study, "methods": methods, "pictures": made.pictures, "checks": made.checks}
-    write_file(key, json.dumps(kept, indent=1))
-    return Study(key, len(ordinary), len(made.checks))
+    told = {"study": _token(), "asked": asked + len(made.checks), "always": always}
+    return made, {**told, "pairs": dict(sorted(made.pairs.items()))}
 
 
-def _methods(sheet: Path) -> tuple[list[str], list[str], bool]:
-    """Names of the methods, of the photos that all have, and whether there are dark photos."""
+@dataclass(frozen=True)
+class _Sheets:
+    """What a sheet holds.
+
+    Attributes:
+        methods: names of the folders of results.
+        names: of the photos that all folders have.
+        left_out: of those that only some have.
+        has_reference: whether one of the folders holds the dark photos.
+    """
+
+    methods: list[str]
+    names: list[str]
+    left_out: list[str]
+    has_reference: bool
+
+
+def _sheets(sheet: Path) -> _Sheets:
+    """The folders of a sheet, and the photos in them; hidden ones and other files are passed over."""
     if not sheet.is_dir():
         raise DataError("there is no such folder", "Name a folder of folders of results.", path=sheet)
-    folders = sorted(entry.name for entry in sheet.iterdir() if entry.is_dir())
-    methods = [name for name in folders if name != REFERENCE]
+    found = {entry.name: _photos(entry) for entry in sorted(sheet.iterdir()) if entry.is_dir()}
+    found = {name: photos for name, photos in found.items() if not name.startswith(".")}
+    methods = [name for name in found if name != REFERENCE]
     if len(methods) < 2:
         raise DataError(
             "this does not hold two folders of results", "Put one folder per method into it.", path=sheet
         )
-    files = [{file.name for file in (sheet / name).iterdir() if file.is_file()} for name in folders]
-    names = sorted(files[0].intersection(*files[1:]))
+    first, *others = found.values()
+    names = first.intersection(*others)
     if not names:
         remedy = "Give the results of one photo the same name in every folder."
         raise DataError("no photo is in all of its folders", remedy, path=sheet)
-    return methods, names, REFERENCE in folders
+    left_out = first.union(*others) - names
+    return _Sheets(methods, sorted(names), sorted(left_out), REFERENCE in found)
+
+
+def _photos(folder: Path) -> set[str]:
+    """Names of the photos in a folder."""
+    return {
+        file.name
+        for file in folder.iterdir()
+        if file.suffix.lower() in READABLE_SUFFIXES and file.is_file() and not file.name.startswith(".")
+    }
 
 
 @dataclass

@@ -6,6 +6,7 @@ let study;
 let trials = [];
 let answers = [];
 let since = 0;
+let seen = false; // whether both pictures of the comparison are there
 
 /** A whole number below another, from the browser's own source of randomness. */
 function below(most) {
@@ -35,7 +36,9 @@ function drawn() {
 const source = (picture) => `pictures/${picture}.jpg`;
 
 async function show() {
-  const trial = trials[answers.length];
+  const number = answers.length;
+  const trial = trials[number];
+  seen = false;
   $('progress').max = trials.length;
   $('progress').value = answers.length;
   $('trial').hidden = !trial;
@@ -46,13 +49,18 @@ async function show() {
   $('dark').hidden = !trial.dark;
   if (trial.dark) $('dark').querySelector('img').src = source(trial.dark);
   await Promise.all([...document.querySelectorAll('#sides img')].map((image) => image.decode().catch(() => null)));
+  if (number !== answers.length) return; // one back meanwhile
   since = performance.now();
+  seen = true;
+  document.body.dataset.seen = number;
 }
 
 function answer(better) {
+  if (!seen) return;
   const { pair, left, right } = trials[answers.length];
   const seconds = Math.round((performance.now() - since) / 100) / 10;
   answers.push({ pair, left, right, better, seconds });
+  keep();
   show();
 }
 
@@ -62,15 +70,35 @@ function save() {
   link.href = URL.createObjectURL(new Blob([content], { type: 'application/json' }));
   link.download = `answers-${study.study}.json`;
   link.click();
+  keep(null); // whoever comes next begins anew
 }
 
 function back() {
   answers.pop();
+  keep();
   show();
 }
 
+/** A page that is loaded again goes on where it was. */
+function keep(state = { trials, answers }) {
+  try {
+    if (state) localStorage.setItem(`study-${study.study}`, JSON.stringify(state));
+    else localStorage.removeItem(`study-${study.study}`);
+  } catch {
+    // some browsers keep nothing
+  }
+}
+
+function kept() {
+  try {
+    return JSON.parse(localStorage.getItem(`study-${study.study}`));
+  } catch {
+    return null;
+  }
+}
+
 addEventListener('keydown', (event) => {
-  if ($('trial').hidden || event.altKey || event.ctrlKey || event.metaKey) return;
+  if ($('trial').hidden || event.repeat || event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.key in KEYS) answer(KEYS[event.key]);
   else if (event.key === 'Backspace') back();
   else return;
@@ -87,5 +115,8 @@ $('start').addEventListener('click', () => {
 });
 
 study = await (await fetch('study.json')).json();
-trials = drawn();
+({ trials, answers } = kept() ?? { trials: drawn(), answers: [] });
+if (answers.length) $('start').textContent = 'Go on';
+$('plain').remove();
+$('start').hidden = false;
 document.body.dataset.ready = 'true';
