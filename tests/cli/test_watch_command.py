@@ -117,3 +117,53 @@ def test_a_watch_needs_two_folders(relume: Callable[..., Result], photo: Photo, 
     assert relume("watch", tmp_path / "in", "-o", tmp_path / "in/").code == 2
     assert relume("watch", file, "-o", tmp_path / "out").code == 3
     assert relume("watch", tmp_path / "in").code == 2
+
+
+def test_a_place_for_results_that_is_none_is_told_at_once(
+    relume: Callable[..., Result], photo: Photo, tmp_path: Path
+) -> None:
+    """Not when the first photo comes."""
+    folder = photo("in/a.jpg").parent
+    (folder / "a.jpg").unlink()
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere" / "deep")
+    for place in ("file", "file/out", "gone", "/proc/relume"):
+        assert relume("watch", folder, "-o", tmp_path / place).code == 7, place
+
+
+def test_a_system_that_tells_of_no_changes_is_an_error_with_a_remedy(
+    relume: Callable[..., Result], photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object, **__: object) -> Iterator[set[object]]:
+        raise OSError(28, "OS file watch limit reached.")
+        yield set()
+
+    monkeypatch.setattr("watchfiles.watch", exhausted)
+    result = relume("watch", photo("in/a.jpg").parent, "-o", tmp_path / "out")
+    assert result.code == 14
+    assert "WATCHFILES_FORCE_POLLING" in result.err
+
+
+def test_a_photo_is_done_when_its_place_is_there_again(
+    relume: Callable[..., Result], photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stood in the way of a result is gone later, while the photo has not changed."""
+    in_the_way = tmp_path / "out" / "a.jpg"
+    in_the_way.mkdir(parents=True)
+
+    def quiet(*_: object, **__: object) -> Iterator[set[object]]:
+        for number in range(40):
+            time.sleep(0.05)
+            if number == 20:
+                in_the_way.rmdir()
+            yield set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("watchfiles.watch", quiet)
+    monkeypatch.setattr("relume.jobs.watch._AGAIN", 0.3)
+    result = relume(
+        *("watch", photo("in/a.jpg").parent, "-o", tmp_path / "out", "--settle", 0.1, "--threads", 1)
+    )
+    assert in_the_way.is_file()
+    assert "a folder, not a file" in result.err
+    assert "1 done" in result.err

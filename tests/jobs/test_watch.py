@@ -63,6 +63,26 @@ def test_a_photo_that_changes_or_comes_back_is_due_again(tmp_path: Path) -> None
     assert wait() == [job]
 
 
+def test_what_failed_by_no_fault_of_its_own_is_tried_again_ever_later(tmp_path: Path) -> None:
+    clock = Clock()
+    arrivals = Arrivals(1.0, clock)
+    job = Job(tmp_path / "a.jpg", tmp_path / "out/a.jpg")
+    job.source.write_bytes(b"one")
+    arrivals.due([job])
+    tried: list[int] = []
+    for second in range(1, 1000):
+        clock.now = second
+        if arrivals.due([job]):
+            tried.append(second)
+            arrivals.again(job)
+            assert not arrivals.waiting  # a folder is not looked through all the time for it
+    assert tried == [1, 61, 181, 421, 901]
+    job.source.write_bytes(b"another")
+    arrivals.due([job])
+    clock.now += 1
+    assert arrivals.due([job]) == [job]
+
+
 def test_what_has_a_newer_result_is_not_due(tmp_path: Path) -> None:
     clock = Clock()
     jobs = [Job(tmp_path / f"{name}.jpg", tmp_path / f"{name}.out") for name in ("older", "newer", "same")]
@@ -82,7 +102,9 @@ def test_results_that_would_collide_are_told_and_the_rest_goes_on(photo: Photo, 
     first, second, third = (photo(f"in/{name}") for name in ("a.jpg", "a.png", "b.png"))
     output = Output(path=tmp_path / "out", folder=True, format="webp")
     told: list[Exception] = []
-    steps = arriving(folder, output, iter([True] * 3), recursive=False, settle=0.0, on_error=told.append)
+    steps = arriving(
+        folder, output, iter([True] * 3), recursive=False, arrivals=Arrivals(0.0), on_error=told.append
+    )
     jobs = [job for some in steps for job in some]
     assert [job.source for job in jobs] == [first, third]
     assert len(told) == 1
@@ -97,7 +119,9 @@ def test_results_inside_the_folder_are_not_photos(photo: Photo, tmp_path: Path) 
     photo("in/out/b.jpg")
     photo("in/.hidden.jpg")
     output = Output(path=tmp_path / "in/out", folder=True)
-    steps = arriving(tmp_path / "in", output, iter([True] * 2), recursive=True, settle=0.0, on_error=print)
+    steps = arriving(
+        tmp_path / "in", output, iter([True] * 2), recursive=True, arrivals=Arrivals(0.0), on_error=print
+    )
     assert [job.source.name for some in steps for job in some] == ["a.jpg"]
 
 
@@ -106,7 +130,9 @@ def test_an_empty_folder_is_no_error_and_one_that_is_gone_is(tmp_path: Path) -> 
     folder = tmp_path / "in"
     folder.mkdir()
     output = Output(path=tmp_path / "out", folder=True)
-    steps = arriving(folder, output, iter([True] * 2), recursive=False, settle=0.0, on_error=told.append)
+    steps = arriving(
+        folder, output, iter([True] * 2), recursive=False, arrivals=Arrivals(0.0), on_error=told.append
+    )
     assert next(steps) == []
     assert told == []
     folder.rmdir()

@@ -20,8 +20,11 @@ from relume.cli.options import (
     VerboseOption,
     expanded,
 )
-from relume.errors import InputUnreadable, MissingExtra, UsageError, install
+from relume.errors import ExitCode, InputUnreadable, MissingExtra, OutOfResources, UsageError, install
 from relume.options import DEFAULT_MAX_PIXELS, FILES, EnhanceOptions, Saving
+
+_PASSING = (ExitCode.INPUT_UNREADABLE, ExitCode.OUTPUT_UNWRITABLE, ExitCode.RESOURCES)
+"""Of failures that may be gone later, while the photo stays the same."""
 
 
 @expanded
@@ -57,11 +60,12 @@ def watch(
     """
     from relume.cli.console import say
     from relume.cli.enhance import Lines, report, set_up, work_of
+    from relume.files import check_target, make_folder
     from relume.jobs.batch import run_batch
     from relume.jobs.inputs import identity
     from relume.jobs.places import is_folder
     from relume.jobs.plan import Output
-    from relume.jobs.watch import arriving
+    from relume.jobs.watch import Arrivals, arriving
 
     require_watchfiles()
     set_up(options, verbose)
@@ -69,8 +73,11 @@ def watch(
         raise InputUnreadable("this is not a folder", "Name the folder that photos come into.", path=folder)
     if identity(folder) == identity(output):
         raise UsageError("results cannot go into the same folder", "Name another one with -o.", path=output)
+    make_folder(output)
+    check_target(output / ".relume.watch", [])
     place = Output(**asdict(saving), path=output, folder=True, max_pixels=max_pixels)
     work = work_of(options, explain, say)
+    arrivals = Arrivals(settle)
     lines, done, failed = Lines(as_json), 0, 0
     try:
         for jobs in arriving(
@@ -78,12 +85,14 @@ def watch(
             place,
             _changes(folder, recursive, settle),
             recursive=recursive,
-            settle=settle,
+            arrivals=arrivals,
             on_error=lambda error: say(f"relume: {error}"),
         ):
             for outcome in run_batch(jobs, place, work):
                 lines.add(outcome)
                 report(outcome, quiet)
+                if outcome.error is not None and outcome.error.exit_code in _PASSING:
+                    arrivals.again(outcome.job)
                 done, failed = done + (outcome.status == "ok"), failed + (outcome.status == "failed")
     except KeyboardInterrupt:
         if not quiet:
@@ -104,8 +113,15 @@ def _changes(folder: Path, recursive: bool, settle: float) -> Iterator[bool]:
         raise_interrupt=True,
         ignore_permission_denied=True,
     )
-    for number, changes in enumerate(heard):
-        yield not number or bool(changes)
+    try:
+        for number, changes in enumerate(heard):
+            yield not number or bool(changes)
+    except (OSError, RuntimeError) as error:
+        raise OutOfResources(
+            f"the system does not tell of changes in the folder ({' '.join(str(error).split())[:100]})",
+            "Set WATCHFILES_FORCE_POLLING=1, or raise the system's limits (fs.inotify.max_user_watches).",
+            path=folder,
+        ) from error
 
 
 def require_watchfiles() -> None:

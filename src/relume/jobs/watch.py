@@ -16,6 +16,11 @@ from relume.jobs.plan import Job, Output, plan
 Signature = tuple[int, int, int]
 """Size, time of the last change and number of a file, which change with its content."""
 
+_AGAIN = 60.0
+"""Seconds after which a photo is tried again for the first time; then twice as many each time."""
+
+_LONGEST_WAIT = 3600.0
+
 _RESCAN = 30.0
 """Seconds after which a folder is looked through even where nothing was heard of a change."""
 
@@ -25,14 +30,15 @@ class _Arrival:
     signature: Signature
     since: float
     done: bool
+    failed: int = 0
 
 
 class Arrivals:
     """Which photos are due: complete, and without a result that is newer than they are.
 
     A photo counts as complete when its file has stayed the same for a while. One that fails is due again when
-    its file changes. What is done is known from the results; so nothing is lost or done twice when a watch
-    ends and another one begins.
+    its file changes, or later where `again` is told. What is done is known from the results; so nothing is
+    lost or done twice when a watch ends and another one begins.
 
     Args:
         settle: seconds that a file must have stayed the same.
@@ -45,8 +51,17 @@ class Arrivals:
 
     @property
     def waiting(self) -> bool:
-        """Whether a photo is not done yet."""
-        return any(not each.done for each in self._seen.values())
+        """Whether a photo is not done yet, and is not left for later."""
+        now = self._clock()
+        return any(not each.done and each.since <= now for each in self._seen.values())
+
+    def again(self, job: Job) -> None:
+        """Have a photo due again after a while: it failed, and not by its own fault (a full disk)."""
+        arrival = self._seen.get(job.source)
+        if arrival is not None:
+            wait = min(_AGAIN * 2**arrival.failed, _LONGEST_WAIT)
+            arrival.failed += 1
+            arrival.done, arrival.since = False, self._clock() + wait - self._settle
 
     def due(self, jobs: Iterable[Job]) -> list[Job]:
         """Those of all jobs of the folder that are due, and count as done from now on."""
@@ -89,7 +104,7 @@ def arriving(
     changes: Iterator[bool],
     *,
     recursive: bool,
-    settle: float,
+    arrivals: Arrivals,
     on_error: Callable[[InputUnreadable | OutputExists], object],
 ) -> Iterator[list[Job]]:
     """Jobs as they become due, without end.
@@ -99,13 +114,12 @@ def arriving(
         output: as for `plan`, with the folder of results.
         changes: tells, now and then, whether something has changed in the folder.
         recursive: look into its folders, too.
-        settle: as for `Arrivals`.
+        arrivals: what is known of the folder.
         on_error: told once of what cannot be read, and of photos whose results would collide.
 
     Raises:
         InputUnreadable: the folder is gone.
     """
-    arrivals = Arrivals(settle)
     told: set[str] = set()
     last = float("-inf")
 
