@@ -143,6 +143,49 @@ def test_files_keep_their_metadata_and_profile(
         assert np.abs(pixels(tmp_path / f"out-{name}") - ours).mean() < 2 * name.endswith("jpg") + 0.01
 
 
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_every_orientation_is_the_one_of_the_command_line(
+    visit: Visit, host: Host, tmp_path: Path, form: str
+) -> None:
+    code = """async ([module, bytes]) => {
+      const { decode } = await import(module);
+      const photo = await decode(new File([new Uint8Array(bytes)], 'photo'));
+      const letters = Array.from(photo.data, (value) => String.fromCharCode(value)).join('');
+      return [photo.height, photo.width, btoa(letters), Array.from(photo.about.exif)]; }"""
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / f"{orientation}"
+        Image.fromarray(lit(24, 40)).save(path, form, exif=exif, lossless=True)
+        arguments = [f"{host.address}photo.js", list(path.read_bytes())]
+        height, width, values, kept = visit.page.evaluate(code, arguments)
+        theirs = np.frombuffer(base64.b64decode(values), np.uint8).reshape(height, width, 4)[..., :3]
+        ours = read_photo(path).rgb_HWC
+        assert theirs.shape == ours.shape, orientation
+        assert np.abs(theirs.astype(int) - ours).max() <= (2 if form == "JPEG" else 0), orientation
+        upright = Image.Exif()
+        upright.load(bytes(kept))
+        assert upright[0x0112] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "frames"),
+    [("one.png", 1), ("tall.png", 1), ("moving.gif", 2), ("moving.webp", 2), ("png.jpg", 1)],
+)
+def test_odd_photos_come_back(visit: Visit, tmp_path: Path, name: str, frames: int) -> None:
+    shape = {"one.png": (1, 1), "tall.png": (700, 1)}.get(name, (30, 40))
+    pixels = lit(*shape) // (1 + 2 * (min(shape) == 1))
+    first, *rest = [Image.fromarray(pixels // (1 + number)) for number in range(frames)]
+    form = "PNG" if name == "png.jpg" else None  # a wrong name
+    first.save(tmp_path / name, form, **({"save_all": True, "append_images": rest} if rest else {}))
+    visit.add(tmp_path / name)
+    assert ("first picture" in visit.page.inner_text("#told")) is (frames > 1)
+    suggested = visit.download("#download", tmp_path / "result")
+    with Image.open(tmp_path / "result") as result:
+        assert result.size == shape[::-1]
+        assert suggested == f"{Path(name).stem}.relume.{'png' if result.format == 'PNG' else 'jpg'}"
+
+
 def wide_gamut() -> bytes:
     """A profile with Display P3's primaries and sRGB's curve, as phones write it, in samples."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
@@ -247,6 +290,133 @@ def test_photos_are_pasted_and_dropped(visit: Visit, photos: Path, event: str) -
     visit.page.wait_for_function(
         "name => document.getElementById('status').textContent.startsWith(name + ' is ready')", arg=name
     )
+
+
+@pytest.mark.slow
+def test_a_part_in_full_size_is_that_of_the_result(
+    visit: Visit, tmp_path: Path, kept_enhancer: Callable[..., Enhancer]
+) -> None:
+    """Of a photo that the network sees at half its size, at odd places."""
+    with Image.open(ROOT / "docs/images/night.jpg") as small:
+        small.resize((3601, 2301), Image.Resampling.BICUBIC).save(tmp_path / "large.png", compress_level=1)
+    visit.add(tmp_path / "large.png")
+    visit.page.click("#zoom")
+    visit.page.wait_for_selector("body[data-drawing=false]")
+    assert "in full size" in visit.page.inner_text("#told")
+    visit.page.focus("#split")
+    for key in ("Shift+ArrowRight", "Shift+ArrowDown", "Shift+ArrowDown"):
+        visit.page.keyboard.press(key)
+        visit.page.wait_for_selector("body[data-drawing=false]")
+    before, after = shown(visit, "before"), shown(visit, "after")
+    whole = pixels(tmp_path / "large.png")
+    box = visit.page.locator("#stage").bounding_box()
+    height, width = before.shape[:2]
+    assert (height, width) == (round(box["height"]), round(box["width"]))
+    top, left = place_in(whole, before)
+    ours = kept_enhancer("photo", precision="float32").enhance(tmp_path / "large.png").rgb_HWC
+    assert np.abs(ours[top : top + height, left : left + width] - after).max() <= 1
+    visit.page.mouse.move(box["x"] + 60, box["y"] + 60)
+    visit.page.mouse.down()
+    visit.page.mouse.move(box["x"] + 20, box["y"] + 50, steps=3)
+    visit.page.mouse.up()
+    visit.page.wait_for_selector("body[data-drawing=false]")
+    assert place_in(whole, shown(visit, "before")) == (top + 10, left + 40)
+    visit.page.click("#zoom")
+    visit.page.wait_for_selector("body[data-drawing=false]")
+    assert shown(visit, "before").shape[1] == 1024
+
+
+def place_in(whole: np.ndarray, part: np.ndarray) -> tuple[int, int]:
+    """Where a part of a picture lies in it."""
+    rows, columns = (whole.shape[axis] - part.shape[axis] + 1 for axis in (0, 1))
+    same = np.ones((rows, columns), bool)
+    for row, column in ((0, 0), (5, 9), (40, 100), (-1, -1), (99, 7), (200, 201)):
+        at = (row % part.shape[0], column % part.shape[1])
+        same &= (whole[at[0] : at[0] + rows, at[1] : at[1] + columns] == part[at]).all(-1)
+    found = np.argwhere(same)
+    for top, left in found:
+        if (whole[top : top + part.shape[0], left : left + part.shape[1]] == part).all():
+            return int(top), int(left)
+    raise AssertionError("this is no part of the photo")
+
+
+def test_a_result_is_copied(open_page: Open, host: Host, photos: Path) -> None:
+    visit = open_page(
+        host.address, service_workers="block", permissions=["clipboard-read", "clipboard-write"]
+    )
+    visit.add(photos / "hole.png")
+    visit.page.click("#copy")
+    visit.page.wait_for_function(
+        "() => document.getElementById('status').textContent === 'hole.png was copied, as PNG.'"
+    )
+    code = """async () => { const [item] = await navigator.clipboard.read();
+      const { width, height } = await createImageBitmap(await item.getType('image/png'));
+      return [width, height]; }"""
+    assert visit.page.evaluate(code) == [160, 120]
+
+
+def test_settings_stay_for_the_next_visit(open_page: Open, host: Host, photos: Path) -> None:
+    visit = open_page(host.address, service_workers="block")
+    visit.add(photos / "hole.png")
+    set_range(visit, "exposure", 45)
+    visit.page.select_option("#format", "png")
+    visit.page.select_option("#model", "lol")
+    visit.page.reload()
+    visit.page.wait_for_selector("body[data-provider]")
+    settings = "() => [...document.querySelectorAll('#exposure, #format, #model')].map((each) => each.value)"
+    assert visit.page.evaluate(settings) == ["45", "lol", "png"]
+    assert visit.page.inner_text("[data-control=strength] output") == "automatic"
+    for odd in ("{", '"x"', '{"controls": {"exposure": 9, "more": 1}, "model": "none", "format": 7}'):
+        visit.page.evaluate("odd => localStorage.setItem('relume.settings', odd)", odd)
+        visit.page.reload()
+        visit.page.wait_for_selector("body[data-provider]")
+        assert visit.page.evaluate(settings)[1:] == ["photo", "same"]
+        assert visit.page.inner_text("[data-control=exposure] output") == "automatic"
+    assert visit.said == []
+
+
+def test_photos_that_are_passed_over_are_not_waited_for(visit: Visit, photos: Path, tmp_path: Path) -> None:
+    """Forty photos at once, and a hurried visitor."""
+    many = [tmp_path / f"{number}.png" for number in range(40)]
+    for path in many:
+        path.write_bytes((photos / "hole.png").read_bytes())
+    visit.page.reload()
+    visit.page.wait_for_selector("body[data-provider]")
+    visit.add(*many)
+    assert visit.page.locator("#queue li").count() == 40
+    opened = "() => document.querySelectorAll('#queue .film').length"
+    visit.page.evaluate("() => document.querySelectorAll('#queue .film').forEach((film) => film.click())")
+    visit.page.wait_for_function(
+        "() => document.getElementById('status').textContent.startsWith('39.png is ready')"
+    )
+    assert visit.page.evaluate(opened) == 40
+    assert visit.page.is_hidden("#busy")
+    visit.page.reload()
+    visit.page.wait_for_selector("body[data-provider]")
+
+
+def test_words_that_stand_there_change_their_language_too(
+    open_page: Open, host: Host, photos: Path, tmp_path: Path
+) -> None:
+    visit = open_page(host.address, service_workers="block")
+    (tmp_path / "notes.txt").write_text("no photo")
+    visit.page.set_input_files("#pick", str(tmp_path / "notes.txt"))
+    visit.page.wait_for_selector("#problem:not([hidden])")
+    visit.add(photos / "hole.png")
+    visit.page.select_option("#language", "de")
+    assert visit.page.inner_text("#status") == "hole.png kann verglichen werden."
+    assert "ist kein Foto" in visit.page.inner_text("#problem")
+    assert visit.page.get_attribute("#split", "aria-valuetext").startswith("Vorher")
+
+
+def test_a_part_that_failed_to_load_is_tried_again(open_page: Open, host: Host, photos: Path) -> None:
+    visit = open_page(host.address, ready=False, service_workers="block")
+    visit.page.context.route("**/worker.js", lambda route: route.abort())
+    visit.page.reload()
+    visit.page.wait_for_selector("#problem:not([hidden])")
+    assert "could not be started" in visit.page.inner_text("#problem")
+    visit.page.context.unroute("**/worker.js")
+    visit.add(photos / "hole.png")
 
 
 def test_a_well_lit_photo_is_left_alone(visit: Visit, tmp_path: Path) -> None:

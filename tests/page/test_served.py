@@ -68,7 +68,34 @@ def test_settings_reach_the_server(visit: Visit, tmp_path: Path) -> None:
     visit.page.click("button[type=reset]")
 
 
+def test_photos_that_only_the_server_can_read(visit: Visit, tmp_path: Path) -> None:
+    with Image.open(PHOTO) as original:
+        original.save(tmp_path / "scan.tiff")
+    visit.add(tmp_path / "scan.tiff")
+    assert visit.page.evaluate("document.getElementById('before').width") == original.width
+    assert visit.download("#download", tmp_path / "result.tiff") == "scan.relume.tiff"
+    with Image.open(tmp_path / "result.tiff") as result:
+        assert (result.format, result.size) == ("TIFF", original.size)
+    (tmp_path / "notes.txt").write_text("no photo")
+    visit.page.set_input_files("#pick", str(tmp_path / "notes.txt"))
+    visit.page.wait_for_selector("#problem:not([hidden])")
+    assert "The server refused notes.txt." in visit.page.inner_text("#problem p")
+    visit.page.click("#problem button")
+
+
+def test_a_part_in_full_size_comes_from_the_server(visit: Visit, tmp_path: Path) -> None:
+    with Image.open(PHOTO) as original:
+        original.resize((2400, 1600)).save(tmp_path / "large.jpg", quality=90)
+    visit.add(tmp_path / "large.jpg")
+    visit.page.click("#zoom")
+    visit.page.wait_for_selector("body[data-drawing=false]")
+    box = visit.page.locator("#stage").bounding_box()
+    assert visit.page.evaluate("document.getElementById('after').width") == round(box["width"])
+    visit.page.click("#zoom")
+
+
 def test_what_the_server_refuses_is_told_in_its_words(visit: Visit) -> None:
+    visit.add(PHOTO)
     problem = {"title": "Too Many Requests", "detail": "the queue is full", "remedy": "Try again in 5 s."}
     visit.page.route(
         "**/enhance?*",

@@ -7,6 +7,10 @@ import { zip } from './zip.js';
 
 const PREVIEW = 1024; // longer side of what is compared, in pixels
 const FILM = 144; // longer side of a small picture, in pixels
+const FULL = 1600; // longest side of what is shown in full size, in pixels
+const MOST_IN_ZIP = 4e9; // bytes, which its format counts in 32 bits
+const NEAR = 28; // pixels from the border within which a finger means it
+const READ_BY_SERVICE = '.heic,.heif,.avif,.jxl,.tif,.tiff,.dng,.cr2,.cr3,.nef,.arw,.raf,.orf,.rw2';
 const AUTOMATIC = { strength: 'auto', exposure: null }; // the values of controls that a photo can decide
 const $ = (id) => document.getElementById(id);
 const all = (selector) => document.querySelectorAll(selector);
@@ -23,6 +27,10 @@ const state = {
   work: null,
   drawing: false,
   again: false,
+  opening: null,
+  zoom: null, // the middle of what is shown in full size, in shares of the photo
+  said: [], // of the line of status, so that it can be said in another language
+  problem: null,
 };
 
 const t = (key, told) => words(state.language, key, told);
@@ -46,9 +54,14 @@ function speak() {
   for (const each of all('[data-title]')) each.title = t(each.dataset.title);
   for (const each of all('[data-name]')) each.setAttribute('aria-label', t('remove', { name: each.dataset.name }));
   $('promise').textContent = t(host() === state.service ? 'promiseService' : 'promise');
+  say(...state.said);
+  if (state.problem) complain(...state.problem);
+  if (state.current?.found) tell(state.current);
+  $('pick').accept = host() === state.service && state.service ? `image/*,${READ_BY_SERVICE}` : 'image/*';
   showControls();
   showQueue();
   showRuns();
+  if (state.current) place();
 }
 
 function appear(dark) {
@@ -57,10 +70,12 @@ function appear(dark) {
 }
 
 function say(key, told) {
+  state.said = [key, told];
   $('status').textContent = key ? t(key, told) : '';
 }
 
 function complain(failure, name) {
+  state.problem = [failure, name];
   const { key, told } = failure instanceof Failure ? failure : { key: 'fault', told: { said: String(failure) } };
   $('problem').querySelector('p').textContent = t(key, { name, ...told });
   $('problem').hidden = false;
@@ -123,8 +138,33 @@ function makeControls() {
 
 function set(name, value) {
   state.controls[name] = value;
+  keepSettings();
   showControls();
   draw();
+}
+
+/** Settings stay for the next visit. */
+function keepSettings() {
+  const { controls } = state;
+  stored('settings', JSON.stringify({ controls, model: $('model').value, format: $('format').value }));
+}
+
+/** What was set in an earlier visit, as far as there still is such a setting. */
+function restore() {
+  let told = null;
+  try {
+    told = JSON.parse(stored('settings'));
+  } catch {
+    // another version's, or somebody else's
+  }
+  for (const [name, value] of Object.entries(told?.controls ?? {})) {
+    const fits = (typeof value === 'number' && value >= 0 && value <= 1) || value === AUTOMATIC[name];
+    if (name in state.controls && fits) state.controls[name] = value;
+  }
+  for (const select of [$('model'), $('format')]) {
+    if ([...select.options].some(({ value }) => value === told?.[select.id])) select.value = told[select.id];
+  }
+  showControls();
 }
 
 function showControls() {
@@ -149,6 +189,7 @@ function showControls() {
 function reset() {
   state.controls = { ...state.facts.controls };
   for (const box of all('.control')) box.querySelector('input').value = box.dataset.control === 'exposure' ? 40 : 100;
+  $('format').value = 'same';
   showControls();
 }
 
@@ -176,6 +217,8 @@ function remove(photo) {
   host().ask('close', { key: photo.key });
   if (!state.photos.length) {
     state.current = null;
+    state.opening?.abort();
+    if (!state.work) busy(false);
     $('work').hidden = true;
     $('welcome').hidden = false;
     document.body.dataset.state = 'empty';
@@ -214,12 +257,14 @@ function showQueue() {
   $('downloadAll').textContent = t('downloadAll', { count: good });
   const idle = !state.work;
   $('downloadAll').disabled = !idle || !good;
-  $('download').disabled = !idle || state.current?.status !== 'open';
+  for (const id of ['download', 'copy']) $(id).disabled = !idle || state.current?.status !== 'open';
 }
 
 /** Small pictures of what waits, made by the browser. */
 async function films() {
-  for (const photo of state.photos.filter((each) => !each.film)) {
+  for (const photo of [...state.photos]) {
+    if (photo.film || photo.filming || !state.photos.includes(photo)) continue; // removed meanwhile
+    photo.filming = true;
     const bitmap = await createImageBitmap(photo.file).catch(() => null);
     if (!bitmap) continue;
     photo.film = small(bitmap);
@@ -239,26 +284,26 @@ function small(bitmap) {
 
 async function show(photo) {
   state.current = photo;
-  const chosen = () => state.current === photo;
+  const chosen = () => state.current === photo && state.opening === opening;
+  state.opening?.abort(); // a photo that was passed over need not be opened
+  const opening = new AbortController();
+  state.opening = opening;
+  state.zoom = null;
   showQueue();
-  if (photo.status === 'failed') {
-    document.body.dataset.state = 'failed';
-    blank();
-    complain(photo.failure, photo.name);
-    return;
-  }
   document.body.dataset.state = 'opening';
   say(state.runs || host() === state.service ? 'opening' : 'starting', { name: photo.name });
   blank();
-  busy(true);
+  if (!state.work) busy(true);
   const model = $('model').value;
   try {
     await started();
     if (!chosen()) return;
     say('opening', { name: photo.name });
-    const opened = await host().ask('open', { key: photo.key, file: photo.file, model, preview: PREVIEW });
-    Object.assign(photo, opened, { status: 'open', model });
+    const asked = { key: photo.key, file: photo.file, model, preview: PREVIEW };
+    const opened = await host().ask('open', asked, { signal: opening.signal });
     if (!chosen()) return;
+    Object.assign(photo, opened, { status: 'open', model });
+    photo.film ??= small(opened.before);
     paint($('before'), opened.before);
     paint($('after'), opened.before);
     document.body.dataset.state = 'open';
@@ -267,7 +312,8 @@ async function show(photo) {
     await draw();
     if (chosen()) say('ready', { name: photo.name });
   } catch (failure) {
-    Object.assign(photo, { status: 'failed', failure });
+    if (failure.key === 'cancelled') return;
+    photo.status = 'failed';
     if (chosen()) {
       say();
       document.body.dataset.state = 'failed';
@@ -275,7 +321,7 @@ async function show(photo) {
     }
     showQueue();
   } finally {
-    if (chosen()) busy(false);
+    if (chosen() && !state.work) busy(false);
   }
 }
 
@@ -301,11 +347,17 @@ async function draw() {
   state.drawing = true;
   document.body.dataset.drawing = 'true';
   try {
-    const controls = { ...state.controls };
-    const found = await host().ask('look', { key: photo.key, model: photo.model, controls });
-    if (photo === state.current) {
+    const asked = { key: photo.key, file: photo.file, model: photo.model, controls: { ...state.controls } };
+    const zoom = state.zoom && { ...state.zoom };
+    const found = await host().ask(zoom ? 'part' : 'look', zoom ? { ...asked, ...cut(photo, zoom) } : asked);
+    if (photo === state.current && !zoom === !state.zoom) {
+      if (!zoom) photo.preview = found.after;
+      paint($('before'), found.before ?? photo.before);
       paint($('after'), found.after);
-      tell(photo, found.strength);
+      shift(0, 0);
+      photo.found = found;
+      tell(photo);
+      place();
     }
   } catch (failure) {
     if (failure.key === 'closed') show(photo);
@@ -321,10 +373,10 @@ async function draw() {
   }
 }
 
-function tell(photo, strength) {
+function tell(photo) {
   const parts = photo.notes.filter((note) => note.startsWith('note')).map((note) => t(note));
-  if (strength === 0) parts.unshift(t('untouched'));
-  else if (photo.reduced) parts.unshift(t('preview'));
+  if (photo.found.strength === 0) parts.unshift(t('untouched'));
+  else if (photo.reduced) parts.unshift(t(state.zoom ? 'zoomed' : 'preview'));
   $('told').textContent = parts.join(' ');
 }
 
@@ -340,6 +392,10 @@ function place() {
   stage.style.setProperty('--width', `${shown.width}px`);
   stage.style.setProperty('--height', `${shown.height}px`);
   stage.style.setProperty('--at', `${share * shown.width}px`);
+  const smaller = shown.width * devicePixelRatio < 0.95 * (state.current?.width ?? 0);
+  $('zoom').hidden = !(state.zoom || smaller);
+  $('zoom').setAttribute('aria-pressed', String(!!state.zoom));
+  $('pan').hidden = !state.zoom;
   $('split').setAttribute('aria-valuetext', `${t('before')} ${Math.round(share * 100)} %`);
 }
 
@@ -352,16 +408,93 @@ function drag(event) {
   place();
 }
 
+// --- Full size: a part of the photo, pixel for pixel
+
+/** The part that fits the stage, of which the middle is where `zoom` says. */
+function cut({ width, height }, zoom) {
+  const box = $('stage').getBoundingClientRect();
+  const along = (room, length, middle) => {
+    const shown = Math.min(length, FULL, Math.max(1, Math.round(room * devicePixelRatio)));
+    return [Math.round(Math.min(length - shown, Math.max(0, middle * length - shown / 2))), shown];
+  };
+  const [[left, columns], [top, rows]] = [along(box.width, width, zoom.x), along(box.height, height, zoom.y)];
+  return { left, top, width: columns, height: rows };
+}
+
+function zoomTo(zoom) {
+  state.zoom = zoom;
+  const { before, preview } = state.current;
+  if (!zoom) {
+    paint($('before'), before);
+    paint($('after'), preview ?? before);
+  }
+  place();
+  draw();
+}
+
+/** Where a pointer is, in shares of the photo. */
+function under({ clientX, clientY }) {
+  const shown = $('before').getBoundingClientRect();
+  return { x: (clientX - shown.left) / shown.width, y: (clientY - shown.top) / shown.height };
+}
+
+/** Move what is shown in full size by pixels of the screen. */
+function pan(right, down) {
+  const { width, height } = state.current;
+  const part = cut(state.current, state.zoom);
+  const moved = { x: part.left + right * devicePixelRatio, y: part.top + down * devicePixelRatio };
+  const along = (start, shown, length) => (Math.min(length - shown, Math.max(0, start)) + shown / 2) / length;
+  state.zoom = { x: along(moved.x, part.width, width), y: along(moved.y, part.height, height) };
+  draw();
+}
+
+/** In full size a pointer moves the border where it is near to it, and else the photo. */
+function listenToPan() {
+  const surface = $('pan');
+  let from = null;
+  surface.addEventListener('pointerdown', (event) => {
+    const line = document.querySelector('.border').getBoundingClientRect();
+    surface.setPointerCapture(event.pointerId);
+    from = { x: event.clientX, y: event.clientY, border: Math.abs(event.clientX - line.left - line.width / 2) <= NEAR };
+  });
+  surface.addEventListener('pointermove', (event) => {
+    if (from?.border) drag(event);
+    else if (from) shift(event.clientX - from.x, event.clientY - from.y);
+  });
+  for (const kind of ['pointerup', 'pointercancel']) {
+    surface.addEventListener(kind, (event) => {
+      if (from && !from.border) pan(from.x - event.clientX, from.y - event.clientY);
+      from = null;
+    });
+  }
+  surface.addEventListener('dblclick', () => zoomTo(null));
+}
+
+/** Carry the pictures along with a pointer until the part under it is drawn. */
+function shift(right, down) {
+  for (const canvas of [$('before'), $('after')]) canvas.style.translate = `${right}px ${down}px`;
+}
+
+function zoomKeys(event) {
+  const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  if (!state.zoom || !event.shiftKey || !(event.key in steps)) return;
+  event.preventDefault();
+  const box = $('stage').getBoundingClientRect();
+  const [right, down] = steps[event.key];
+  pan((right * box.width) / 4, (down * box.height) / 4);
+}
+
 // --- Files to keep
 
-const ENDINGS = { jpeg: 'jpg', png: 'png', webp: 'webp' };
+/** Endings of names of each format, the usual one first. */
+const ENDINGS = { jpeg: ['jpg', 'jpeg', 'jpe'], tiff: ['tiff', 'tif'] };
 
 function resultName(photo, format) {
   const dot = photo.name.lastIndexOf('.');
   const stem = dot > 0 ? photo.name.slice(0, dot) : photo.name;
   const own = dot > 0 ? photo.name.slice(dot + 1) : '';
-  const same = ENDINGS[format] === own.toLowerCase() || (format === 'jpeg' && own.toLowerCase() === 'jpeg');
-  return `${stem}.relume.${same ? own : (ENDINGS[format] ?? 'jpg')}`;
+  const endings = ENDINGS[format] ?? [format];
+  return `${stem}.relume.${endings.includes(own.toLowerCase()) ? own : endings[0]}`;
 }
 
 function save(blob, name) {
@@ -379,8 +512,8 @@ function busy(on, percent) {
   else $('progress').value = percent;
 }
 
-async function rendered(photo, signal, from, to) {
-  const options = { key: photo.key, file: photo.file, model: $('model').value, format: $('format').value };
+async function rendered(photo, signal, from, to, format = $('format').value) {
+  const options = { key: photo.key, file: photo.file, model: $('model').value, format };
   const progress = (share) => {
     const percent = Math.round(100 * (from + share * (to - from)));
     busy(true, percent);
@@ -420,6 +553,23 @@ function download() {
   });
 }
 
+function copy() {
+  const photo = state.current;
+  return during(async (signal) => {
+    try {
+      const png = rendered(photo, signal, 0, 1, 'png').then(({ blob }) => new Blob([blob], { type: 'image/png' }));
+      png.catch(() => null); // told below
+      await navigator.clipboard.write([new ClipboardItem({ 'image/png': png })]).catch(async (failure) => {
+        await png; // which says why, where it is the photo's fault
+        throw new Failure('noClipboard', { said: String(failure.message ?? failure) });
+      });
+      say('copied', { name: photo.name });
+    } catch (failure) {
+      stopped(failure, photo);
+    }
+  });
+}
+
 function downloadAll() {
   return during(async (signal) => {
     const results = [];
@@ -430,10 +580,14 @@ function downloadAll() {
       } catch (failure) {
         stopped(failure, photo);
         if (failure.key === 'cancelled') return;
-        Object.assign(photo, { status: 'failed', failure });
+        photo.status = 'failed';
       }
     }
     if (!results.length) return;
+    if (results.reduce((size, { blob }) => size + blob.size, 0) > MOST_IN_ZIP) {
+      complain(new Failure('tooMuch'), 'relume.zip');
+      return;
+    }
     save(await zip(results), 'relume.zip');
     say('savedAll', { count: results.length });
   });
@@ -490,8 +644,16 @@ function listen() {
     $('dropping').hidden = true;
     add(event.dataTransfer?.files ?? []);
   });
-  addEventListener('resize', place);
+  addEventListener('resize', () => {
+    place();
+    if (state.zoom) draw();
+  });
+  addEventListener('beforeunload', (event) => state.work && event.preventDefault());
   $('split').addEventListener('input', place);
+  $('split').addEventListener('keydown', zoomKeys);
+  $('split').addEventListener('dblclick', (event) => !$('zoom').hidden && zoomTo(under(event)));
+  $('zoom').addEventListener('click', () => zoomTo(state.zoom ? null : { x: 0.5, y: 0.5 }));
+  listenToPan();
   for (const kind of ['pointerdown', 'pointermove']) $('split').addEventListener(kind, drag);
   $('language').addEventListener('change', ({ target }) => {
     state.language = stored('language', target.value) ?? target.value;
@@ -502,7 +664,11 @@ function listen() {
     stored('theme', dark ? 'dark' : 'light');
     appear(dark);
   });
-  $('model').addEventListener('change', () => state.current && show(state.current));
+  $('model').addEventListener('change', () => {
+    keepSettings();
+    if (state.current) show(state.current);
+  });
+  $('format').addEventListener('change', keepSettings);
   $('mode').addEventListener('change', ({ target }) => {
     stored('mode', target.value);
     for (const photo of state.photos) photo.status = 'new'; // what one cannot read the other may
@@ -512,13 +678,19 @@ function listen() {
   $('settings').addEventListener('reset', (event) => {
     event.preventDefault();
     reset();
+    keepSettings();
     draw();
   });
   $('settings').addEventListener('submit', (event) => event.preventDefault());
   $('download').addEventListener('click', download);
   $('downloadAll').addEventListener('click', downloadAll);
   $('cancel').addEventListener('click', () => state.work?.abort());
-  $('problem').querySelector('button').addEventListener('click', () => ($('problem').hidden = true));
+  $('copy').addEventListener('click', copy);
+  $('copy').hidden = !(navigator.clipboard?.write && 'ClipboardItem' in self);
+  $('problem').querySelector('button').addEventListener('click', () => {
+    state.problem = null;
+    $('problem').hidden = true;
+  });
   const system = matchMedia('(prefers-color-scheme: dark)');
   system.addEventListener('change', () => stored('theme') ?? appear(system.matches));
   appear((stored('theme') ?? (system.matches ? 'dark' : 'light')) === 'dark');
@@ -528,9 +700,10 @@ async function begin() {
   for (const [code, name] of Object.entries(LANGUAGES)) {
     $('language').add(new Option(name, code, false, code === state.language));
   }
+  $('plain').remove();
+  state.device = new Device(() => (state.started = null));
   listen();
   speak();
-  state.device = new Device();
   try {
     state.facts = await facts();
   } catch (failure) {
@@ -546,6 +719,7 @@ async function begin() {
   }
   makeControls();
   reset();
+  restore();
   speak();
   keep(state.facts);
   started().catch((failure) => complain(failure, 'relume'));

@@ -31,6 +31,7 @@ export async function inspect(bytes) {
     else if (startsWith(bytes, PNG)) await readPng(bytes, about);
     else if (text(bytes.subarray(0, 4)) === 'RIFF' && text(bytes.subarray(8, 12)) === 'WEBP') readWebp(bytes, about);
     else if (text(bytes.subarray(4, 8)) === 'ftyp') about.format = 'isobmff';
+    else if (text(bytes.subarray(0, 3)) === 'GIF') readGif(bytes, about);
   } catch (error) {
     if (!(error instanceof RangeError || error instanceof TypeError)) throw error;
     about.damaged = true; // the blocks end somewhere; the pixels may be whole
@@ -115,6 +116,26 @@ function readWebp(bytes, about) {
   }
 }
 
+function readGif(bytes, about) {
+  const view = viewOf(bytes);
+  const table = (flags) => (flags & 0x80 ? 3 * 2 ** ((flags & 7) + 1) : 0); // bytes of the colours
+  const behind = (start) => {
+    let at = start; // of a row of blocks, each with its length before it
+    for (let length = view.getUint8(at); length; length = view.getUint8(at)) at += 1 + length;
+    return at + 1;
+  };
+  let frames = 0;
+  about.format = 'gif';
+  for (let at = 13 + table(view.getUint8(10)); frames < 2 && at < bytes.length; ) {
+    if (bytes[at] === 0x21) at = behind(at + 2);
+    else if (bytes[at] === 0x2c) {
+      frames += 1;
+      about.several = frames > 1;
+      at = behind(at + 11 + table(view.getUint8(at + 9)));
+    } else return;
+  }
+}
+
 /** An EXIF block for upright pixels: orientation 1, and no thumbnail, which shows the photo as it was. */
 export function uprightExif(exif) {
   const block = exif.slice();
@@ -139,6 +160,23 @@ export function uprightExif(exif) {
     return undefined; // damaged
   }
   return block;
+}
+
+/** The orientation that an EXIF block tells, 1 where it tells none. */
+export function orientationOf(exif) {
+  const view = viewOf(exif);
+  const little = text(exif.subarray(0, 2)) === 'II';
+  try {
+    const first = view.getUint32(4, little);
+    for (let at = first + 2; at < first + 2 + 12 * view.getUint16(first, little); at += 12) {
+      if (view.getUint16(at, little) !== 0x0112) continue;
+      const value = view.getUint16(at + 8 + (view.getUint16(at + 2, little) === 4 && !little ? 2 : 0), little);
+      return value >= 1 && value <= 8 ? value : 1;
+    }
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+  }
+  return 1;
 }
 
 function blankThumbnail(block, view, at, little) {

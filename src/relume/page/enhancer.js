@@ -1,7 +1,8 @@
 // One photo through the graphs: what relume.look does. Everything that is computed on pixels is in a graph;
 // here they are cut, handed on and put together.
 
-import { margins, overviewShape, range, repeated, tiles } from './geometry.js';
+import { holding, margins, overviewShape, range, repeated, tiles } from './geometry.js';
+import { cropped } from './photo.js';
 
 /** The graphs that every photo needs with the settings that the page begins with. */
 export const STEPS = ['cells', 'overview', 'part', 'settle', 'prepare.1', 'finish.1'];
@@ -212,9 +213,8 @@ export class Enhancer {
     const { width, height } = photo;
     const result = new Uint8ClampedArray(photo.data.length);
     const factor = this.factorFor(photo);
-    const { halo, size_multiple: multiple } = this.facts.models[decision.model];
-    const reach = factor === 1 ? 0 : Math.ceil(REACH / multiple) * multiple;
-    const all = tiles(Math.ceil(height / factor), Math.ceil(width / factor), side, halo + reach, multiple);
+    const { halo, multiple } = this.surroundings(decision, factor);
+    const all = tiles(Math.ceil(height / factor), Math.ceil(width / factor), side, halo, multiple);
     for (const [index, tile] of all.entries()) {
       await breathe();
       if (!progress(index / all.length)) throw new Cancelled();
@@ -230,6 +230,23 @@ export class Enhancer {
     await breathe();
     if (!progress(1)) throw new Cancelled();
     return result;
+  }
+
+  /** What a look makes of a part of a photo, as it does in the whole; `place` is in pixels of the photo. */
+  async region(photo, decision, adjustment, { left, top, width, height }) {
+    const factor = this.factorFor(photo);
+    const { halo, multiple } = this.surroundings(decision, factor);
+    const along = (start, length, whole) => holding(start / factor, (start + length) / factor, Math.ceil(whole / factor), halo, multiple);
+    const [rows, columns] = [along(top, height, photo.height), along(left, width, photo.width)];
+    const { data, dims } = await this.finish(await this.see(photo, decision, { rows, columns }, factor), adjustment);
+    const place = { left: left - columns.inner[0] * factor, top: top - rows.inner[0] * factor, width, height };
+    return cropped({ data, width: dims[1] }, place);
+  }
+
+  /** What a tile must see around it, and what its sides are multiples of. */
+  surroundings(decision, factor) {
+    const { halo, size_multiple: multiple } = this.facts.models[decision.model];
+    return { halo: halo + (factor === 1 ? 0 : Math.ceil(REACH / multiple) * multiple), multiple };
   }
 
   /** A whole small photo, seen once; `finish` then takes any controls. */

@@ -33,6 +33,12 @@ export function spans(length, side, halo, multiple) {
   return found;
 }
 
+/** The run along an axis that holds what lies from `start` to `stop`, whole multiples, and what it must see. */
+export function holding(start, stop, length, halo, multiple) {
+  const inner = [Math.floor(start / multiple) * multiple, Math.min(length, ceilDiv(stop, multiple) * multiple)];
+  return { inner, outer: [Math.max(0, inner[0] - halo), Math.min(length, inner[1] + halo)] };
+}
+
 /** All tiles of a photo, row by row. */
 export function tiles(height, width, side, halo, multiple) {
   const columns = spans(width, side, halo, multiple);

@@ -2,17 +2,26 @@
 
 import { Failure } from './photo.js';
 
-/** The worker, as functions that return promises. */
+/** The worker, as functions that return promises; one that fails as a whole is begun anew when it is asked. */
 export class Device {
-  constructor() {
-    this.worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+  /** @param ended called when the worker has failed, and must be told to start once more */
+  constructor(ended = () => {}) {
+    this.worker = null;
     this.waiting = new Map();
     this.last = 0;
+    this.ended = ended;
+  }
+
+  begin() {
+    this.worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
     this.worker.onmessage = ({ data }) => this.hear(data);
     this.worker.onerror = (event) => {
       event.preventDefault();
+      this.worker.terminate();
+      this.worker = null;
       for (const { fail } of this.waiting.values()) fail(new Failure('noRuntime'));
       this.waiting.clear();
+      this.ended();
     };
   }
 
@@ -29,32 +38,35 @@ export class Device {
   }
 
   ask(action, message, { progress, signal } = {}) {
+    if (!this.worker) this.begin();
     this.last += 1;
     const id = this.last;
     return new Promise((go, fail) => {
       this.waiting.set(id, { go, fail, progress });
-      signal?.addEventListener('abort', () => this.worker.postMessage({ action: 'cancel', of: id }));
+      signal?.addEventListener('abort', () => this.waiting.has(id) && this.worker.postMessage({ action: 'cancel', of: id }));
       this.worker.postMessage({ ...message, action, id });
     });
   }
 }
 
-const TYPES = { jpeg: 'image/jpeg', png: 'image/png', webp: 'image/webp' };
-
 /** The service, asked as the worker is. */
 export class Service {
   constructor() {
     this.previews = new Map();
+    this.read = new Map(); // photos that only the service can read, as it reads them
+    this.detail = {};
   }
 
   async ask(action, message, options = {}) {
-    return { start: async () => ({ provider: 'service' }), open, look, render, close }[action].call(this, message, options);
+    return { start: async () => ({ provider: 'service' }), open, look, part, render, close }[action].call(this, message, options);
   }
 }
 
-async function open({ key, file, preview }) {
-  const bitmap = await createImageBitmap(file).catch(() => {
-    throw new Failure('undecodable');
+async function open({ key, file, model, preview }) {
+  const bitmap = await createImageBitmap(file).catch(async () => {
+    const { blob } = await enhance(file, { model, controls: { strength: 0 }, format: 'jpeg' });
+    this.read.set(key, blob);
+    return createImageBitmap(blob);
   });
   const share = Math.min(1, preview / Math.max(bitmap.width, bitmap.height));
   const size = [bitmap.width, bitmap.height].map((length) => Math.max(1, Math.round(length * share)));
@@ -71,15 +83,26 @@ async function look({ key, model, controls }) {
   return { after: await createImageBitmap(blob), strength: told?.strength ?? null };
 }
 
+/** A part of a photo at its full size; the whole result is kept until the settings change. */
+async function part({ key, file, model, controls, left, top, width, height }) {
+  const asked = JSON.stringify([key, model, controls]);
+  if (this.detail.asked !== asked) this.detail = { asked, ...(await enhance(file, { model, controls, format: 'jpeg' })) };
+  const { blob, told } = this.detail;
+  const place = [left, top, width, height];
+  const [before, after] = await Promise.all([this.read.get(key) ?? file, blob].map((from) => createImageBitmap(from, ...place)));
+  return { before, after, strength: told?.strength ?? null };
+}
+
 async function render({ file, model, controls, format }, { progress, signal }) {
   progress?.(0);
   const { blob, notes } = await enhance(file, { model, controls, format, signal });
-  const found = Object.keys(TYPES).find((name) => TYPES[name] === blob.type) ?? format;
-  return { blob, notes, format: found };
+  return { blob, notes, format: blob.type.replace('image/', '') };
 }
 
 async function close({ key }) {
   this.previews.delete(key);
+  this.read.delete(key);
+  this.detail = {};
 }
 
 async function enhance(body, { model, controls, format = 'same', signal }) {

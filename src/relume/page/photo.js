@@ -1,6 +1,6 @@
 // A photo in the browser: decoded as its file has it, and made a file again.
 
-import { hasStandardCurve, inspect, jpegWith, png, uprightExif, uprightXmp } from './container.js';
+import { hasStandardCurve, inspect, jpegWith, orientationOf, png, uprightExif, uprightXmp } from './container.js';
 
 export const MOST_PIXELS = 50e6;
 const STRIP = 4 << 20; // pixels that are copied out at a time
@@ -17,15 +17,17 @@ export class Failure extends Error {
 
 /** The pixels of a file, upright, and what else it holds. */
 export async function decode(file) {
-  const about = await inspect(new Uint8Array(await file.arrayBuffer()));
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  const about = await inspect(bytes);
   if (about.size && about.size[0] * about.size[1] > MOST_PIXELS) throw tooLarge(...about.size);
   const notes = [];
   const kept = about.icc ? hasStandardCurve(about.icc) : !about.curve || about.standard;
-  const bitmap = await createImageBitmap(file, {
+  const { source, orientation } = unturned(file, bytes, about);
+  const bitmap = await createImageBitmap(source, {
     colorSpaceConversion: kept ? 'none' : 'default',
     premultiplyAlpha: 'none',
   }).catch(() => {
-    throw new Failure('undecodable');
+    throw new Failure(about.format === 'isobmff' ? 'undecodableHeic' : 'undecodable');
   });
   if (bitmap.width * bitmap.height > MOST_PIXELS) throw tooLarge(bitmap.width, bitmap.height);
   let photo = pixelsOf(bitmap);
@@ -35,6 +37,7 @@ export async function decode(file) {
     else notes.push('noteAlpha');
   }
   bitmap.close();
+  if (orientation > 1) photo = { ...photo, ...turned(photo, orientation) };
   if (about.icc && !kept) {
     delete about.icc;
     notes.push('noteColours');
@@ -45,6 +48,43 @@ export async function decode(file) {
   if (about.several) notes.push('noteSeveral');
   if (!['jpeg', 'png', 'webp'].includes(about.format)) notes.push('noteMetadata');
   return { ...photo, grey: about.grey && isGrey(photo.data), about, notes };
+}
+
+/**
+ * A file as every browser decodes it, and the orientation that is left to be applied: by the EXIF block of a
+ * WebP file some turn the photo, and some do not.
+ */
+function unturned(file, bytes, about) {
+  const upright = about.format === 'webp' && about.exif && uprightExif(about.exif);
+  if (!upright) return { source: file, orientation: 1 };
+  const copy = bytes.slice();
+  copy.set(upright, about.exif.byteOffset - bytes.byteOffset);
+  return { source: new Blob([copy], { type: 'image/webp' }), orientation: orientationOf(about.exif) };
+}
+
+/** The pixels of a photo, upright, after the orientation that EXIF tells. */
+export function turned({ data, width, height }, orientation) {
+  const [right, bottom] = [width - 1, height - 1];
+  const from = [
+    (x, y) => [x, y],
+    (x, y) => [right - x, y],
+    (x, y) => [right - x, bottom - y],
+    (x, y) => [x, bottom - y],
+    (x, y) => [y, x],
+    (x, y) => [y, bottom - x],
+    (x, y) => [right - y, bottom - x],
+    (x, y) => [right - y, x],
+  ][orientation - 1];
+  const [columns, rows] = orientation > 4 ? [height, width] : [width, height];
+  const before = new Uint32Array(data.buffer, data.byteOffset, width * height);
+  const after = new Uint32Array(width * height);
+  for (let y = 0, at = 0; y < rows; y += 1) {
+    for (let x = 0; x < columns; x += 1, at += 1) {
+      const [column, row] = from(x, y);
+      after[at] = before[row * width + column];
+    }
+  }
+  return { data: new Uint8ClampedArray(after.buffer), width: columns, height: rows };
 }
 
 const tooLarge = (width, height) => new Failure('tooLarge', { width, height, most: MOST_PIXELS / 1e6 });
@@ -114,6 +154,16 @@ export function shrunk(photo, side) {
   context.imageSmoothingQuality = 'high';
   context.drawImage(whole, 0, 0, width, height);
   return { ...photo, width, height, data: context.getImageData(0, 0, width, height).data };
+}
+
+/** The pixels of a part of a photo, or of what has its size. */
+export function cropped({ data, width: row }, { left, top, width, height }) {
+  const part = new Uint8ClampedArray(width * height * 4);
+  for (let line = 0; line < height; line += 1) {
+    const from = ((top + line) * row + left) * 4;
+    part.set(data.subarray(from, from + width * 4), line * width * 4);
+  }
+  return part;
 }
 
 /** The format in which a photo is written by default. */

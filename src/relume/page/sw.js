@@ -15,7 +15,8 @@ function isolated(response) {
 async function install() {
   const site = await (await fetch('site.json', { cache: 'no-cache' })).json();
   const store = await caches.open(STORE);
-  await store.addAll(['./', 'site.json', ...site.files]);
+  // Past the browser's own store, in which a host may have had files of an earlier version kept for a while.
+  await store.addAll(['./', 'site.json', ...site.files].map((file) => new Request(file, { cache: 'no-cache' })));
   await self.skipWaiting();
 }
 

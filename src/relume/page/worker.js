@@ -1,7 +1,7 @@
 // The private mode: photos come in, results go out, and nothing else leaves this worker.
 
 import { Cancelled, Enhancer, STEPS } from './enhancer.js';
-import { decode, encode, Failure, formatFor, shrunk } from './photo.js';
+import { cropped, decode, encode, Failure, formatFor, shrunk } from './photo.js';
 
 const KEPT = 3; // photos whose previews are kept
 const TILE = 1024; // side of a tile, in pixels of the network
@@ -9,6 +9,7 @@ const SMALL_TILE = 640; // for devices with little memory
 
 const cancelled = new Set();
 const looks = new Map();
+let whole = {}; // the photo that is looked at in full size
 let enhancer;
 let turn = Promise.resolve();
 let side = TILE;
@@ -76,6 +77,7 @@ async function agree(exact, faster, model) {
 }
 
 async function open({ key, file, model, preview }) {
+  if (whole.key !== key) whole = {};
   const photo = await decode(file);
   const small = shrunk(photo, preview);
   const decision = await enhancer.decide(photo, model);
@@ -106,9 +108,23 @@ async function look({ key, controls }) {
   return { after, strength: adjustment ? adjustment.strength.data[0] : 0 };
 }
 
+/** A part of a photo at its full size, before and after. */
+async function part({ key, file, controls, ...place }) {
+  const known = looks.get(key);
+  if (!known) throw new Failure('closed');
+  remember(key, known);
+  if (whole.key !== key) whole = { key, photo: known.photo ?? (await decode(file)) };
+  const { photo } = whole;
+  const adjustment = await enhancer.settle(known.decision, controls);
+  const before = cropped(photo, place);
+  const after = adjustment ? await enhancer.region(photo, known.decision, adjustment, place) : before;
+  const [one, two] = await Promise.all([before, after].map((data) => createImageBitmap(new ImageData(data, place.width, place.height))));
+  return { before: one, after: two, strength: adjustment ? adjustment.strength.data[0] : 0 };
+}
+
 async function render({ id, key, file, model, controls, format }) {
   const known = looks.get(key)?.decision.model === model ? looks.get(key) : {};
-  const photo = known.photo ?? (await decode(file));
+  const photo = known.photo ?? (whole.key === key ? whole.photo : await decode(file));
   const decision = known.decision ?? (await enhancer.decide(photo, model));
   const adjustment = await enhancer.settle(decision, controls);
   const progress = (share) => {
@@ -126,7 +142,12 @@ async function render({ id, key, file, model, controls, format }) {
   return { blob: await encode(photo, data, wanted), notes, format: wanted };
 }
 
-const actions = { start, open, look, render, close: ({ key }) => void looks.delete(key) };
+function close({ key }) {
+  looks.delete(key);
+  if (whole.key === key) whole = {};
+}
+
+const actions = { start, open, look, part, render, close };
 
 async function answer(message) {
   const { id, action } = message;
