@@ -58,6 +58,7 @@ def test_a_visitor_answers_by_keys_and_saves(
         if count == 1:
             visit.page.wait_for_selector("body[data-seen='2']")
             visit.page.reload()  # by mistake; nothing is lost
+            visit.page.wait_for_selector("body[data-ready]")
             assert visit.page.inner_text("#start") == "Go on"
             visit.page.click("#start")
     visit.page.wait_for_selector("#end:not([hidden])")
