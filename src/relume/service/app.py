@@ -257,11 +257,11 @@ def _add_photos(app: FastAPI, service: Service) -> None:
     """The paths that take a photo."""
 
     @app.post("/enhance", **describe.ENHANCE)
-    async def enhance(request: Request, asked: Annotated[Asked, Query()]) -> Response:  # pyright: ignore[reportInvalidTypeForm]
+    async def enhance(request: Request, asked: Annotated[Asked, Query()]) -> Response:
         return await service.answer(request, asked.model_dump(exclude_unset=True), look_only=False)
 
     @app.post("/look", **describe.LOOK_AT)
-    async def look(request: Request, asked: Annotated[Asked, Query()]) -> Response:  # pyright: ignore[reportInvalidTypeForm]
+    async def look(request: Request, asked: Annotated[Asked, Query()]) -> Response:
         return await service.answer(request, asked.model_dump(exclude_unset=True), look_only=True)
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from types import NoneType
-from typing import Annotated, Any, Literal, Union, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -57,7 +57,13 @@ def _asked() -> type[BaseModel]:
     return create_model("Options", __config__=ConfigDict(extra="forbid"), **told)
 
 
-Asked = _asked()
+if TYPE_CHECKING:
+
+    class Asked(BaseModel):
+        """Its fields are known only when it is made."""
+
+else:
+    Asked = _asked()
 
 
 @dataclass(frozen=True)

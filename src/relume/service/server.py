@@ -9,7 +9,8 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from types import FrameType
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -61,7 +62,7 @@ class _Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def _look(self) -> None:
-        cycle = self.cycle
+        cycle: Any = cast(Any, self.cycle)  # None at first, which uvicorn's types do not say
         idle = cycle is None or cycle.response_complete
         mark = (cycle,) if idle else None
         if idle and mark == self._idle_since:
@@ -172,8 +173,12 @@ def _run(app: Any, options: ServiceOptions, listening: socket.socket) -> bool:
         timeout_graceful_shutdown=round(2 * options.seconds + options.transfer_seconds),
     )
     server = _Server(config)
+
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        server.handle_exit(signal.SIGTERM, None)
+
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, lambda *_: server.handle_exit(signal.SIGTERM, None))
+        signal.signal(signal.SIGHUP, hang_up)
     with suppress(KeyboardInterrupt):  # which the server raises once more when it has stopped
         server.run(sockets=[listening])
     return server.force_exit
