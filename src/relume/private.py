@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
+from typing import Any, cast
 
 
 def refuse_telemetry() -> None:
-    """Keep ONNX Runtime from writing a device id into the home folder and from calling its telemetry host.
+    """Keep ONNX Runtime and OpenVINO from writing ids into the home folder and from calling their hosts.
 
-    It reads this while it is imported, and nothing stops it later; so relume's first import sets it.
+    ONNX Runtime reads this while it is imported, and nothing stops it later; so relume's first import sets
+    it. OpenVINO does without the package that would tell of its import, where that is not found.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    cast("dict[str, Any]", sys.modules).setdefault("openvino_telemetry", None)
 
 
 def lend_folder_to_matplotlib() -> None:

@@ -18,7 +18,7 @@ from relume.look.model import Model
 from relume.models import Card
 from relume.options import Controls, Downsample
 from relume.photo import Photo
-from relume.steps.controls import Adjustment, Change, adjust
+from relume.steps.controls import Adjustment, Change, Room, adjust, room_for
 from relume.steps.guided_filter import REACH, area_mean, fit, interleaved, transfer
 from relume.steps.tiles import Tile, tiles
 from relume.threads import available
@@ -70,7 +70,7 @@ def render(photo: Photo, model: Model, look: Look, pool: Executor, *, tile: int 
     if look.adjustment is None:
         return photo
     result = np.empty_like(photo.rgb_HWC)
-    finish = _Finish(look.adjustment, photo.grey, result)
+    finish = _Finish(look.adjustment, photo.grey, result, _rooms(look.adjustment, photo.rgb_HWC))
     step = 1 / np.iinfo(result.dtype).max
     for where in _parts(photo.rgb_HWC, model.card, tile, look.factor):
         part = _Part(photo.rgb_HWC, where, look.factor)
@@ -90,6 +90,14 @@ def _in_strips(pool: Executor, rows: slice, work: Callable[[slice], None]) -> No
         pass  # raises what the work raised
 
 
+def _rooms(adjustment: Adjustment, pixels_HWC: Pixels) -> Room | None:
+    """What the highlight guard leaves to each value that pixels can have: a table spares most of its work."""
+    if not adjustment.highlight_guard:
+        return None
+    values = np.arange(np.iinfo(pixels_HWC.dtype).max + 1, dtype=pixels_HWC.dtype)
+    return room_for(_planes(values[None, :, None])[0, 0], adjustment.highlight_guard)
+
+
 @dataclass(frozen=True)
 class _Finish:
     """What becomes of the network's result, in the whole photo.
@@ -98,15 +106,22 @@ class _Finish:
         adjustment: the controls, settled.
         grey: whether the photo is grey.
         result_HWC: where the result goes.
+        rooms: of each value that pixels can have.
     """
 
     adjustment: Adjustment
     grey: bool
     result_HWC: Pixels
+    rooms: Room | None
 
-    def write(self, change: Change, result_HWC: Pixels) -> None:
-        """Apply the controls to what the network did, and store it in part of the result."""
-        after_3HW = adjust(change, self.adjustment)
+    def write(self, change: Change, pixels_HWC: Pixels, result_HWC: Pixels) -> None:
+        """Apply the controls to what the network did to these pixels, and store it in part of the result."""
+        room = None
+        if self.rooms is not None:
+            red, green, blue = (pixels_HWC[..., channel] for channel in range(3))
+            brightest = np.maximum(np.maximum(red, green), blue).astype(np.intp)[None]
+            room = Room(*(np.take(part, brightest) for part in self.rooms))
+        after_3HW = adjust(change, self.adjustment, room)
         _from_network(_as_grey(after_3HW) if self.grey else after_3HW, result_HWC)
 
 
@@ -133,21 +148,22 @@ class _Part:
     def read(self, image_3HW: Floats, rows: slice) -> None:
         """Fill rows of what the local pass sees; they count from the photo's top."""
         pixels = self.pixels_HWC[self._full(rows), self._full(self.tile.columns.outer)]
-        image_3HW[:, _moved(rows, self.tile.rows.outer)] = area_mean(pixels, self.factor)
+        image = _planes(pixels) if self.factor == 1 else area_mean(pixels, self.factor)
+        image_3HW[:, _moved(rows, self.tile.rows.outer)] = image
 
     def write(self, change: Change, finish: _Finish, rows: slice) -> None:
         """Finish rows: back to full resolution, apply the controls, write them into the result."""
         here = np.s_[self._full(rows), self._full(self.tile.columns.inner)]
         kept = _moved(rows, self.tile.rows.outer), _moved(self.tile.columns.inner, self.tile.columns.outer)
-        result_HWC = finish.result_HWC[here]
+        pixels_HWC, result_HWC = self.pixels_HWC[here], finish.result_HWC[here]
         if self.factor == 1:
-            finish.write(Change(*(pixels[:, *kept] for pixels in change)), result_HWC)
+            finish.write(Change(*(pixels[:, *kept] for pixels in change)), pixels_HWC, result_HWC)
             return
         gain_C = finish.adjustment.gain_C
         model_5HW = fit(change, gain_C, *kept)
         for *every, there_5HW in interleaved(model_5HW, self.factor):
-            before_3HW = area_mean(self.pixels_HWC[here][*every], 1)
-            finish.write(transfer(before_3HW, there_5HW, gain_C), result_HWC[*every])
+            there = transfer(_planes(pixels_HWC[*every]), there_5HW, gain_C)
+            finish.write(there, pixels_HWC[*every], result_HWC[*every])
 
     def _full(self, part: slice) -> slice:
         """The same part at full resolution; the last pixel may reach beyond the photo."""
@@ -170,6 +186,16 @@ def _parts(pixels_HWC: Pixels, card: Card, tile: int, factor: int) -> Iterator[T
             "Make the photo smaller, or choose a model that works in tiles, such as the default.",
         )
     return tiles(height, width, 0, 0, card.size_multiple)
+
+
+def _planes(pixels_HWC: Pixels) -> Floats:
+    """Integers over their whole range -> float32 in [0, 1], one plane a channel: `area_mean` of factor 1."""
+    height, width, channels = pixels_HWC.shape
+    planes = np.empty((channels, height, width), np.float32)
+    scale = np.float32(1 / np.iinfo(pixels_HWC.dtype).max)
+    for channel, plane in enumerate(planes):
+        np.multiply(pixels_HWC[..., channel], scale, out=plane, dtype=np.float32)
+    return planes
 
 
 def _from_network(image_3HW: Floats, pixels_HWC: Pixels) -> None:

@@ -279,12 +279,25 @@ def _gain_between(too_low: Callable[[Array], Array], like: Array) -> Array:
     return 2.0 ** ((low + high) / 2)
 
 
-def adjust(change: Change, adjustment: Adjustment) -> Array:
+class Room(NamedTuple):
+    """What the highlight guard leaves to pixels, by their brightness before.
+
+    Attributes:
+        limit: the most that their largest channel may become.
+        kept: the least gain that each of their channels has.
+    """
+
+    limit: Array
+    kept: Array
+
+
+def adjust(change: Change, adjustment: Adjustment, room: Room | None = None) -> Array:
     """Turn the network's result into the user's: 3 x H x W in [0, 1].
 
     Args:
         change: what the network does to a photo, or to rows of it.
         adjustment: from `settle`.
+        room: that of `room_for` at each pixel, 1 x H x W, where it is known already.
     """
     image_3HW, enhanced_3HW, _ = change
     if not _is(adjustment.denoise, 1):
@@ -293,7 +306,7 @@ def adjust(change: Change, adjustment: Adjustment) -> Array:
     if adjustment.correction_C is not None:
         enhanced_3HW = exposure_curve(enhanced_3HW, adjustment.correction_C[:, None, None])
     if not _is(adjustment.highlight_guard, 0):
-        enhanced_3HW = guard_highlights(image_3HW, enhanced_3HW, adjustment.highlight_guard)
+        enhanced_3HW = guard_highlights(image_3HW, enhanced_3HW, adjustment.highlight_guard, room)
     if _is(adjustment.strength, 1):
         return enhanced_3HW
     return _blend(image_3HW, enhanced_3HW, adjustment.strength)
@@ -304,7 +317,9 @@ def _is(control: Array, number: float) -> bool:
     return isinstance(control, int | float) and control == number
 
 
-def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: Array) -> Array:
+def guard_highlights(
+    image_3HW: Array, enhanced_3HW: Array, guard: Array, room: Room | None = None
+) -> Array:
     """Keep lights: room above what becomes bright for what was brighter, and hardly anything gets darker.
 
     The limit is on the largest channel of a pixel, m before. In log odds, t = log(m / (1 - m)), it lies above
@@ -317,9 +332,23 @@ def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: Array) -> Arr
     Args:
         image_3HW, enhanced_3HW: pixels before and after, in [0, 1].
         guard: a number above 0, or an array without a dimension that may be 0; 1 limits the most.
+        room: as for `adjust`.
     """
     xp = namespace(image_3HW, enhanced_3HW)
-    brightest, result = (xp.max(pixels, axis=0, keepdims=True) for pixels in (image_3HW, enhanced_3HW))
+    limit, kept = room or room_for(xp.max(image_3HW, axis=0, keepdims=True), guard)
+    result = xp.max(enhanced_3HW, axis=0, keepdims=True)
+    limited_3HW = enhanced_3HW * xp.clip(limit / xp.clip(result, _TINY, None), None, 1.0)
+    guarded_3HW = xp.maximum(limited_3HW, kept * image_3HW / (1 - (1 - kept) * image_3HW))
+    return guarded_3HW if isinstance(guard, int | float) else xp.where(guard > 0, guarded_3HW, enhanced_3HW)
+
+
+def room_for(brightest: Array, guard: Array) -> Room:
+    """What the highlight guard leaves to pixels, by their largest channels, of any shape.
+
+    Args:
+        guard: as for `guard_highlights`.
+    """
+    xp = namespace(brightest)
     # What is black by noise alone must not stay black among its neighbours.
     brightest = xp.clip(brightest, _SHADOW, 1 - _TINY)
     odds = brightest / (1 - brightest)
@@ -328,11 +357,8 @@ def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: Array) -> Arr
     shoulder, headroom = xp.exp(_SHOULDER + 2 * looser), xp.exp(_HEADROOM * (1 + looser))
     limit = (odds + shoulder) ** _FALL * odds ** (1 - _FALL) * headroom
     limit = limit / (1 + limit)
-    limited_3HW = enhanced_3HW * xp.clip(limit / xp.clip(result, _TINY, None), None, 1.0)
     share = xp.clip((brightest - _LIGHTS[0]) / (_LIGHTS[1] - _LIGHTS[0]), 0.0, 1.0)
-    kept = given * (_KEPT + _risen(share, 1 - _KEPT))
-    guarded_3HW = xp.maximum(limited_3HW, kept * image_3HW / (1 - (1 - kept) * image_3HW))
-    return guarded_3HW if given is not guard else xp.where(given > 0, guarded_3HW, enhanced_3HW)
+    return Room(limit, given * (_KEPT + _risen(share, 1 - _KEPT)))
 
 
 def _risen(share: Array, most: float = 1.0) -> Array:
