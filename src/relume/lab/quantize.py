@@ -162,7 +162,9 @@ class _Nodes:
 
     def begins_at_zero(self, node: onnx.NodeProto) -> bool:
         """Whether a node rounds to a range without negative values."""
-        return node.op_type == "QuantizeLinear" and not numpy_helper.to_array(self._stored[node.input[2]]).any()
+        return (
+            node.op_type == "QuantizeLinear" and not numpy_helper.to_array(self._stored[node.input[2]]).any()
+        )
 
 
 def _keep(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:

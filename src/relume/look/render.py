@@ -94,7 +94,7 @@ def _rooms(adjustment: Adjustment, pixels_HWC: Pixels) -> Room | None:
     """What the highlight guard leaves to each value that pixels can have: a table spares most of its work."""
     if not adjustment.highlight_guard:
         return None
-    values = np.arange(np.iinfo(pixels_HWC.dtype).max + 1, dtype=pixels_HWC.dtype)
+    values: Pixels = np.arange(np.iinfo(pixels_HWC.dtype).max + 1).astype(pixels_HWC.dtype)
     return room_for(_planes(values[None, :, None])[0, 0], adjustment.highlight_guard)
 
 

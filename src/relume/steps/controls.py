@@ -317,9 +317,7 @@ def _is(control: Array, number: float) -> bool:
     return isinstance(control, int | float) and control == number
 
 
-def guard_highlights(
-    image_3HW: Array, enhanced_3HW: Array, guard: Array, room: Room | None = None
-) -> Array:
+def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: Array, room: Room | None = None) -> Array:
     """Keep lights: room above what becomes bright for what was brighter, and hardly anything gets darker.
 
     The limit is on the largest channel of a pixel, m before. In log odds, t = log(m / (1 - m)), it lies above
