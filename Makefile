@@ -18,7 +18,7 @@ $(VENV)/base: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev: $(VENV)/base
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,heif,raw,jxl,video,tasks,serve,study,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,heif,raw,jxl,video,tasks,serve,study,cloud,ray,dev]'
 	# Its weights and, in a test, its code; torchvision, which it asks for, need not fit this PyTorch.
 	$(BIN)/python -m pip install --quiet --no-deps lpips tqdm
 	touch $@

@@ -28,6 +28,7 @@ EXTRAS = {
     "video": {"av": "av"},
     "study": {"choix": "choix"},
     "cloud": {"fsspec": "fsspec"},
+    "ray": {"ray": "ray", "pyarrow": "pyarrow"},
     "serve": {
         "fastapi": "fastapi",
         "prometheus-client": "prometheus_client",

@@ -169,8 +169,8 @@ def test_photos_go_from_url_to_url_and_folder_and_back(memory: Any, photo: Make,
     up = Output(path=location("memory://up"), format="jpg", hashed=True)
     (jpeg,) = run_batch(plan([(tmp_path / "a.png", tmp_path)], up), up, same)
     assert jpeg.status == "ok", jpeg.error
-    assert jpeg.size == len(memory.cat_file("/up/a.jpg"))
-    assert (down.size, down.sha256) == (len(content), digest(tmp_path / "a.png"))
+    assert jpeg.length == len(memory.cat_file("/up/a.jpg"))
+    assert (down.length, down.sha256) == (len(content), digest(tmp_path / "a.png"))
 
 
 def test_what_is_there_is_skipped(memory: Any, photo: Make) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -40,7 +41,7 @@ class Outcome:
         error: why it failed.
         frames: pictures of a clip; None of a photo.
         left_alone: the photo's own file is the result.
-        size, sha256: of the result, where they are wanted.
+        length, sha256: bytes of the result, and their hash, where they are wanted.
     """
 
     job: Job
@@ -53,7 +54,7 @@ class Outcome:
     error: RelumeError | None = None
     frames: int | None = None
     left_alone: bool = False
-    size: int = 0
+    length: int = 0
     sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -69,7 +70,7 @@ class Outcome:
             if self.frames is not None:
                 record["frames"] = self.frames
             if self.sha256:
-                record |= {"size": self.size, "sha256": self.sha256}
+                record |= {"size": self.length, "sha256": self.sha256}
             record["notes"] = list(self.notes)
         if self.error is not None:
             record["error"] = {
@@ -188,7 +189,7 @@ class Done:
     notes: tuple[str, ...]
     frames: int | None = None
     left_alone: bool = False
-    size: int = 0
+    length: int = 0
     sha256: str = ""
 
 
@@ -287,14 +288,14 @@ def _run(job: Job, output: Output, enhance: Callable[[Photo], Photo], read: Read
     format_name = output.format or (photo.format if by_source else "")
     result = Result(photo, enhanced, source, output)
     notes, content = result.write(job.target, format_name)
-    size, sha256 = _fingerprint(job.target, content) if output.hashed else (0, "")
+    length, sha256 = _fingerprint(job.target, content) if output.hashed else (0, "")
     return Done(
         enhanced.width,
         enhanced.height,
         enhanced.bits,
         notes,
         left_alone=result.stays(None if isinstance(job.target, Url) else job.target, format_name),
-        size=size,
+        length=length,
         sha256=sha256,
     )
 
@@ -304,8 +305,7 @@ def _fingerprint(target: Location, content: bytes | None) -> tuple[int, str]:
     if content is not None:
         return len(content), hashlib.sha256(content).hexdigest()
     with local(target).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return file.tell(), digest
+        return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Tally:

@@ -154,9 +154,9 @@ class Hand:
                 return self._worker.exchange([_order(job)])[0]
             except Died as death:
                 if tries >= TRIES:
-                    return {"said": [], **_told(failed(job, _blamed(death, tries), started))}
+                    return told_of(failed(job, _blamed(death, tries), started))
             except RelumeError as error:
-                return {"said": [], **_told(failed(job, error, started))}
+                return told_of(failed(job, error, started))
         raise AssertionError
 
     def close(self) -> None:
@@ -197,7 +197,7 @@ def _main(connection: Connection, setup: Setup) -> None:
             said.clear()
             job = Job(*map(location, json.loads(order)))
             outcome = next(run_batch([job], setup.output, enhance))
-            return {"said": said, **_told(outcome)}, b""
+            return told_of(outcome, said), b""
 
         return answer
 
@@ -206,9 +206,10 @@ def _main(connection: Connection, setup: Setup) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends already
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
+def told_of(outcome: Outcome, said: Sequence[str] = ()) -> dict[str, Any]:
+    """What is told of a photo, JSON-ready, with lines for the user; `outcome_of` reads it."""
     error = outcome.error
-    told: dict[str, Any] = {name: getattr(outcome, name) for name in _SENT}
+    told: dict[str, Any] = {"said": said, **{name: getattr(outcome, name) for name in _SENT}}
     if error is not None:
         cause = error.__cause__
         told["error"] = parts_of(error) | {"path": None if error.path is None else str(error.path)}
