@@ -124,7 +124,8 @@ def test_doctor_tells_extras_and_missing_packages(relume: Run, monkeypatch: pyte
     facts = json.loads(result.out)
     states = {"heif": "not installed", "jxl": "installed", "raw": "installed", "lab": "lacks onnx"}
     states["openvino"] = "not installed"
-    installed = dict.fromkeys(("metrics", "study", "tasks", "video", "serve"), "installed")
+    names = ("metrics", "study", "tasks", "video", "serve", "cloud", "ray")
+    installed = dict.fromkeys(names, "installed")
     assert facts["extras"] == states | installed
     assert (list(facts["faults"]), result.code) == (["numpy"], ExitCode.MISSING_EXTRA)
 
