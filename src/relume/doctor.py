@@ -28,7 +28,7 @@ EXTRAS = {
     "video": {"av": "av"},
     "study": {"choix": "choix"},
     "cloud": {"fsspec": "fsspec"},
-    "ray": {"ray": "ray", "pyarrow": "pyarrow"},
+    "ray": {"fsspec": "fsspec", "pandas": "pandas", "pyarrow": "pyarrow", "ray": "ray"},
     "serve": {
         "fastapi": "fastapi",
         "prometheus-client": "prometheus_client",
