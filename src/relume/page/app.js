@@ -307,6 +307,7 @@ async function show(photo) {
     paint($('before'), opened.before);
     paint($('after'), opened.before);
     document.body.dataset.state = 'open';
+    $('stage').style.setProperty('--shape', photo.width / photo.height);
     place();
     showQueue();
     await draw();
