@@ -34,6 +34,7 @@ class Recipe:
     subtitles: bool = False
     rotation: int = 0
     aspect: Fraction | None = None
+    rate: int = RATE
     seconds: Callable[[int], float] = lambda index: index / RATE
     metadata: tuple[tuple[str, str], ...] = ()
     chapters: bool = False
@@ -86,11 +87,16 @@ def make_clip(path: Path, **options: Any) -> Path:
     return path
 
 
+def _base(recipe: Recipe) -> Fraction:
+    """Of time stamps: fine, except for codecs that count pictures."""
+    return Fraction(1, recipe.rate) if recipe.codec in ("mpeg4", "mjpeg", "dvvideo") else BASE
+
+
 def _video_stream(out: Any, recipe: Recipe) -> Any:
-    video = out.add_stream(recipe.codec, rate=RATE)
+    video = out.add_stream(recipe.codec, rate=recipe.rate)
     video.width, video.height = recipe.size
     video.pix_fmt = recipe.pixel_format
-    video.codec_context.time_base = BASE if recipe.codec not in ("mpeg4", "mjpeg") else Fraction(1, RATE)
+    video.codec_context.time_base = _base(recipe)
     if recipe.codec in ("libx264", "libx265"):
         video.options = {"crf": "10", "preset": "veryfast"}
         if recipe.codec == "libx265":
@@ -128,7 +134,7 @@ def _frame(recipe: Recipe, index: int) -> Any:
     if recipe.tags is not None:
         kwargs = {"dst_color_range": recipe.tags[0]}
     frame = frame.reformat(format=recipe.pixel_format, **kwargs)
-    base = BASE if recipe.codec not in ("mpeg4", "mjpeg") else Fraction(1, RATE)
-    frame.pts = round(recipe.seconds(index) / base)
+    base = _base(recipe)
+    frame.pts = round(recipe.seconds(index) * RATE / recipe.rate / base)
     frame.time_base = base
     return frame

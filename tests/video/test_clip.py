@@ -290,14 +290,40 @@ def test_a_clip_cut_short_is_one_error_or_what_can_be_saved(tmp_path: Path, suff
     codec = "libvpx-vp9" if suffix == ".webm" else "libx264"
     path = make_clip(tmp_path / f"a{suffix}", codec=codec, frames=60)
     path = cut_short(faststart(path) if suffix == ".mp4" else path, 0.6)
+    target = tmp_path / f"b{suffix}"
     with pytest.raises(InputInvalid, match="damaged or cut short") as raised:
-        enhance(path, tmp_path / f"b{suffix}")
+        enhance(path, target)
     assert "--salvage" in str(raised.value)
-    assert not (tmp_path / f"b{suffix}").exists()
-    made = enhance(path, tmp_path / f"b{suffix}", salvage=True)
+    assert not target.exists()
+    made = enhance(path, target, salvage=True)
     assert 10 < made.frames < 60
     assert any("damaged" in note for note in made.notes)
-    assert len(facts(tmp_path / f"b{suffix}").times) == made.frames
+    assert len(facts(target).times) == made.frames
+
+
+def test_an_avi_that_ends_between_two_pictures_is_cut_short(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.avi", codec="mjpeg", pixel_format="yuvj420p", frames=60)
+    with av.open(str(path)) as clip:
+        begins = [packet.pos for packet in clip.demux(video=0) if packet.size]
+    path.write_bytes(path.read_bytes()[: begins[30]])
+    with pytest.raises(InputInvalid, match="cut short"):
+        enhance(path, tmp_path / "b.mp4", smooth=0.0)
+    assert enhance(path, tmp_path / "b.mp4", smooth=0.0, salvage=True).frames == 30
+
+
+def test_a_clip_whose_time_begins_late_is_whole(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mkv", seconds=lambda n: 7 + n / RATE, frames=20)
+    enhance(path, tmp_path / "b.mkv")
+    assert facts(tmp_path / "b.mkv").times == facts(path).times
+    with pytest.raises(InputInvalid, match="cut short"):
+        enhance(cut_short(path, 0.4), tmp_path / "c.mkv")
+
+
+def test_a_tape_of_dv_has_pictures_as_it_has_them_per_second(tmp_path: Path) -> None:
+    """FFmpeg gives the clock of DV for its rate, which no encoder takes."""
+    path = make_clip(tmp_path / "a.dv", codec="dvvideo", size=(720, 576), frames=2, rate=25)
+    enhance(path, tmp_path / "b.mp4", smooth=0.0)
+    assert facts(tmp_path / "b.mp4").times == [Fraction(0), Fraction(1, 25)]
 
 
 def test_damage_in_the_middle_is_one_error_or_passed_over(tmp_path: Path) -> None:

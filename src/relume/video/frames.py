@@ -33,6 +33,9 @@ _OWN_CLOCKS = ("mpegts", "mpeg", "mxf")
 
 _SALVAGE = "Add --salvage to write what can be decoded."
 
+_FASTEST = 10_000
+"""Most pictures per second; what FFmpeg says of DV is its clock."""
+
 _LOST_END = 1.0
 """Seconds that may be missing at the end of what the clip's own header announces."""
 
@@ -132,8 +135,9 @@ class Source:
 
     @property
     def rate(self) -> Fraction | None:
-        """Pictures per second, on average."""
-        return self.stream.average_rate or self.stream.guessed_rate
+        """Pictures per second, on average; None where nobody knows."""
+        rates = (self.stream.average_rate, self.stream.guessed_rate)
+        return next((rate for rate in rates if rate and rate <= _FASTEST), None)
 
     @property
     def expected(self) -> int | None:
@@ -289,12 +293,21 @@ class Source:
         self._damage += 1
 
     def _check_end(self) -> None:
-        """Matroska says how long a clip is, and its end may be missing without a fault anywhere."""
-        if "matroska" not in self.container.format.name or self.container.duration is None:
-            return
-        announced = self.container.duration / av.time_base
-        if self._end < announced - max(_LOST_END, 0.02 * announced):
+        """Matroska and AVI say how long a clip is, and its end may be missing without a fault anywhere."""
+        announced = self._announced
+        if announced is not None and self._end < announced - max(_LOST_END, 0.02 * announced):
             self._damaged(None)
+
+    @property
+    def _announced(self) -> float | None:
+        """Seconds from the clip's start that its header announces; None of others than Matroska and AVI."""
+        name = self.container.format.name
+        if "matroska" in name and self.container.duration is not None:
+            # Where time does not begin with the clip, some programs write its end there, others its length.
+            return self.container.duration / av.time_base - float(max(self._origin, 0))
+        if name == "avi" and self.stream.frames and self.stream.time_base:
+            return float(self.stream.frames * self.stream.time_base)  # the container's is made of its size
+        return None
 
 
 @contextmanager
