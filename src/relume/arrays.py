@@ -14,7 +14,19 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "Floats", "Pixels", "constant", "device", "full_range", "is_numpy", "namespace"]
+__all__ = [
+    "Array",
+    "Doubles",
+    "EightBits",
+    "Floats",
+    "Numbers",
+    "Pixels",
+    "constant",
+    "device",
+    "full_range",
+    "is_numpy",
+    "namespace",
+]
 
 Array: TypeAlias = Any
 """An array of any library with the array API standard, such as NumPy's or a tensor of PyTorch."""
@@ -22,8 +34,17 @@ Array: TypeAlias = Any
 Floats: TypeAlias = npt.NDArray[np.float32]
 """NumPy's, in single precision, as the networks take and give them."""
 
-Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Doubles: TypeAlias = npt.NDArray[np.float64]
+"""NumPy's, in double precision."""
+
+EightBits: TypeAlias = npt.NDArray[np.uint8]
+"""NumPy's, whole numbers from 0 to 255."""
+
+Pixels: TypeAlias = EightBits | npt.NDArray[np.uint16]
 """NumPy's, integers over their whole range, as photos hold them."""
+
+Numbers: TypeAlias = npt.NDArray[Any]
+"""NumPy's, of any type."""
 
 
 _IS_STANDARD = hasattr(np, "astype")

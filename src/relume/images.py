@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
 import numpy as np
-import numpy.typing as npt
 
+from relume.arrays import Numbers
 from relume.errors import UsageError
 from relume.photo import Photo
 
-Array: TypeAlias = npt.NDArray[Any]
 Back: TypeAlias = Callable[[Photo], Any]
 
 _BEYOND = 1
@@ -37,7 +36,7 @@ def as_photo(image: object) -> tuple[Photo, Back]:
     if isinstance(image, Photo):
         return image, lambda photo: photo
     if isinstance(image, np.ndarray):
-        return _from_array(cast(Array, image))
+        return _from_array(cast(Numbers, image))
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(image, pillow.Image):
         return _from_pillow(image, pillow)
@@ -47,7 +46,7 @@ def as_photo(image: object) -> tuple[Photo, Back]:
     )
 
 
-def _from_array(array: Array) -> tuple[Photo, Back]:
+def _from_array(array: Numbers) -> tuple[Photo, Back]:
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 3, 4) or array.size == 0:
         raise UsageError(
@@ -59,7 +58,7 @@ def _from_array(array: Array) -> tuple[Photo, Back]:
     grey = channels == 1
     rgb_HWC = np.repeat(pixels_HWC, 3, axis=2) if grey else np.ascontiguousarray(pixels_HWC[..., :3])
 
-    def back(photo: Photo) -> Array:
+    def back(photo: Photo) -> Numbers:
         result_HWC = photo.rgb_HWC[..., :1] if grey else photo.rgb_HWC
         if array.dtype.kind == "f":
             result_HWC = (result_HWC / 65535).astype(array.dtype)
@@ -85,7 +84,7 @@ def _from_pillow(image: Any, pillow: Any) -> tuple[Photo, Back]:
     return photo, as_pillow
 
 
-def _to_integers(array: Array) -> Array:
+def _to_integers(array: Numbers) -> Numbers:
     if array.dtype.name in ("uint8", "uint16"):
         return array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype.kind != "f":

@@ -13,12 +13,13 @@ pytest.importorskip("torch")
 
 import torch
 
+from relume.arrays import EightBits
 from relume.lab.darkness import NIGHT, SMOOTH, draw
 from relume.lab.data import nights
-from relume.lab.data.nights import NIGHTS, Pixels, gradient, night
+from relume.lab.data.nights import NIGHTS, gradient, night
 from relume.lab.data.synthesis import degrade
 
-Maker = Callable[[np.random.Generator, int, int], Pixels]
+Maker = Callable[[np.random.Generator, int, int], EightBits]
 
 
 @given(

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
 
-import numpy.typing as npt
-
+from relume.arrays import Numbers
 from relume.datasets.overlap import trained_on
 from relume.datasets.pairs import images_by_name
 from relume.enhancer import Enhancer
@@ -16,8 +14,6 @@ from relume.errors import DataError, UsageError
 from relume.evaluate.classical import CLASSICAL, apply_classical
 from relume.options import Controls, Downsample
 from relume.photo import read_photo
-
-Pixels: TypeAlias = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,7 @@ class Candidate:
 
     label: str
     params: int | None
-    enhance: Callable[[str, Pixels], Pixels]
+    enhance: Callable[[str, Numbers], Numbers]
     files: tuple[Path, ...] = ()
     trained_on: tuple[str, ...] = ()
 
@@ -70,7 +66,7 @@ def finished(folder: Path) -> Candidate:
     """Results that lie in a folder, by name."""
     results = images_by_name(folder)
 
-    def read(name: str, _: Pixels) -> Pixels:
+    def read(name: str, _: Numbers) -> Numbers:
         if name not in results:
             raise DataError(f"holds no result for '{name}'", "Name a folder with all results.", path=folder)
         return read_photo(results[name]).rgb_HWC

@@ -8,23 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from relume.arrays import Doubles, Numbers
 from relume.colour import LUMA_REC601
 from relume.errors import MissingExtra, install
-from relume.evaluate.metrics import Image, as_unit
-
-Unit = npt.NDArray[np.float64]
-"""sRGB-encoded H x W x 3 in [0, 1]."""
+from relume.evaluate.metrics import as_unit
 
 MIDDLE = 0.5
 """Mean luma that `gamma` aims at."""
 
 
-def nothing(rgb_HWC: Unit) -> Unit:
+def nothing(rgb_HWC: Doubles) -> Doubles:
     """The dark photo itself."""
     return rgb_HWC
 
 
-def gamma(rgb_HWC: Unit) -> Unit:
+def gamma(rgb_HWC: Doubles) -> Doubles:
     """`x^g`, with the g that brings the mean luma to `MIDDLE`; never darker."""
     low, high = 0.05, 1.0
     for _ in range(20):
@@ -34,7 +32,7 @@ def gamma(rgb_HWC: Unit) -> Unit:
     return rgb_HWC**high
 
 
-def clahe(rgb_HWC: Unit) -> Unit:
+def clahe(rgb_HWC: Doubles) -> Doubles:
     """Contrast-limited adaptive histogram equalisation of CIELAB's lightness, scikit-image's defaults.
 
     Zuiderveld, "Contrast Limited Adaptive Histogram Equalization", Graphics Gems IV, 1994.
@@ -54,10 +52,10 @@ def clahe(rgb_HWC: Unit) -> Unit:
     return np.clip(color.lab2rgb(lab_HWC), 0, 1)
 
 
-CLASSICAL: Mapping[str, Callable[[Unit], Unit]] = {"input": nothing, "gamma": gamma, "clahe": clahe}
+CLASSICAL: Mapping[str, Callable[[Doubles], Doubles]] = {"input": nothing, "gamma": gamma, "clahe": clahe}
 """Every method by the name that commands take."""
 
 
-def apply_classical(name: str, rgb_HWC: Image) -> npt.NDArray[np.uint8]:
+def apply_classical(name: str, rgb_HWC: Numbers) -> npt.NDArray[np.uint8]:
     """One of `CLASSICAL`, rounded to 8 bits."""
     return np.rint(CLASSICAL[name](as_unit(rgb_HWC)) * 255).astype(np.uint8)

@@ -15,14 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from relume.arrays import Doubles, Floats, Numbers
 from relume.colour import LUMA_REC601
 from relume.errors import DataError, MissingExtra
-from relume.evaluate.metrics import Image, as_unit, psnr, ssim
+from relume.evaluate.metrics import as_unit, psnr, ssim
 from relume.steps.thumbnail import thumbnail
 from relume.video.smooth import SIDE, is_cut
-
-Plane = npt.NDArray[np.float64]
-Picture = npt.NDArray[np.float32]
 
 GRID = 8
 """Rows and columns of the blocks whose means are followed."""
@@ -75,24 +73,24 @@ class _Course:
     """Logarithms of mean brightness over time: of the whole picture and of its blocks."""
 
     def __init__(self) -> None:
-        self._blocks: list[Plane] = []
+        self._blocks: list[Doubles] = []
 
-    def add(self, luma_HW: Picture) -> None:
+    def add(self, luma_HW: Floats) -> None:
         self._blocks.append(_block_means(luma_HW))
 
     @property
-    def whole(self) -> Plane:
+    def whole(self) -> Doubles:
         """By picture."""
         return np.log(np.maximum(np.stack(self._blocks).mean((1, 2)), _DARKEST))
 
     @property
-    def blocks(self) -> Plane:
+    def blocks(self) -> Doubles:
         """Pictures x blocks."""
         return np.log(np.maximum(np.stack(self._blocks), _DARKEST)).reshape(len(self._blocks), -1)
 
 
 def measure_clip(
-    pictures: Iterable[tuple[float, Image, Image]], *, has_target: bool, flow: bool = True
+    pictures: Iterable[tuple[float, Numbers, Numbers]], *, has_target: bool, flow: bool = True
 ) -> ClipScores:
     """Measure a clip against a reference, picture by picture; no more than two are held at a time.
 
@@ -139,7 +137,7 @@ def measure_clip(
     )
 
 
-def _check_size(number: int, picture_HWC: Image, other_HWC: Image) -> None:
+def _check_size(number: int, picture_HWC: Numbers, other_HWC: Numbers) -> None:
     if picture_HWC.shape != other_HWC.shape:
         (height, width, _), (other_height, other_width, _) = picture_HWC.shape, other_HWC.shape
         raise DataError(
@@ -154,9 +152,9 @@ class _Cuts:
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
-        self._last: Plane | None = None
+        self._last: Doubles | None = None
 
-    def add(self, number: int, rgb_HWC: Image) -> bool:
+    def add(self, number: int, rgb_HWC: Numbers) -> bool:
         """Take the next picture; whether it begins a new scene."""
         unit_3HW = np.moveaxis(as_unit(rgb_HWC), -1, 0).astype(np.float32)
         small = np.asarray(thumbnail(unit_3HW, (SIDE, SIDE)), np.float64)
@@ -167,7 +165,7 @@ class _Cuts:
         return True
 
 
-def flicker(ratios: Plane, times: Plane, scenes: Sequence[slice]) -> float:
+def flicker(ratios: Doubles, times: Doubles, scenes: Sequence[slice]) -> float:
     """Root mean square deviation from a straight line through the second around, in per cent.
 
     Args:
@@ -183,7 +181,7 @@ def flicker(ratios: Plane, times: Plane, scenes: Sequence[slice]) -> float:
     return 100 * float(np.sqrt(np.mean(np.square(deviations))))
 
 
-def _expected(ratios: Plane, apart: Plane) -> Any:
+def _expected(ratios: Doubles, apart: Doubles) -> Any:
     """What a straight line through the values within half a second has at time 0."""
     near = np.abs(apart) <= _HALF_SECOND
     times, values = apart[near], ratios[near]
@@ -192,7 +190,7 @@ def _expected(ratios: Plane, apart: Plane) -> Any:
     return values.mean(0) - slope * mean
 
 
-def _change(levels: Plane, scenes: Sequence[slice]) -> float:
+def _change(levels: Doubles, scenes: Sequence[slice]) -> float:
     """Standard deviation over time within scenes, in per cent."""
     deviations = np.concatenate([levels[scene] - levels[scene].mean() for scene in scenes])
     return 100 * float(np.sqrt(np.mean(deviations**2)))
@@ -203,11 +201,11 @@ def _scenes(count: int, cuts: Sequence[int]) -> list[slice]:
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
 
 
-def _luma(rgb_HWC: Image) -> Picture:
+def _luma(rgb_HWC: Numbers) -> Floats:
     return (as_unit(rgb_HWC) @ np.array(LUMA_REC601)).astype(np.float32)
 
 
-def _block_means(luma_HW: Picture) -> Plane:
+def _block_means(luma_HW: Floats) -> Doubles:
     rows, columns = map(_parts, luma_HW.shape)
     return np.array([[luma_HW[row, column].mean() for column in columns] for row in rows])
 
@@ -236,7 +234,7 @@ class _Warping:
             ) from error
         self._cv2: Any = cv2  # whose types lack the flow
         self._flow = self._cv2.DISOpticalFlow_create(self._cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        self._last: tuple[Picture, npt.NDArray[np.uint8]] | None = None
+        self._last: tuple[Floats, npt.NDArray[np.uint8]] | None = None
         self._sum, self._count = 0.0, 0
 
     @property
@@ -244,7 +242,7 @@ class _Warping:
         """In per cent of the whole range; None where nothing could be compared."""
         return 100 * math.sqrt(self._sum / self._count) if self._count else None
 
-    def add(self, result_HW: Picture, reference_HW: Picture, *, follows: bool) -> None:
+    def add(self, result_HW: Floats, reference_HW: Floats, *, follows: bool) -> None:
         """Take the next picture; `follows` says that it is of the scene of the last one."""
         guide_HW = _stretched(reference_HW)
         last, self._last = self._last, (result_HW, guide_HW)
@@ -263,11 +261,11 @@ class _Warping:
         self._sum += float(((result_HW - warped_HW)[seen].astype(np.float64) ** 2).sum())
         self._count += int(seen.sum())
 
-    def _moved(self, image: Any, to_x: Picture, to_y: Picture) -> Any:
+    def _moved(self, image: Any, to_x: Floats, to_y: Floats) -> Any:
         return self._cv2.remap(image, to_x, to_y, self._cv2.INTER_LINEAR)
 
 
-def _stretched(luma_HW: Picture) -> npt.NDArray[np.uint8]:
+def _stretched(luma_HW: Floats) -> npt.NDArray[np.uint8]:
     """8 bits over the picture's own range, so that flow is found in the dark, too."""
     low, high = np.percentile(luma_HW, (1, 99))
     return np.clip((luma_HW - low) * (255 / max(high - low, 1e-3)), 0, 255).astype(np.uint8)

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from relume.arrays import Doubles, Numbers
 from relume.colour import LUMA_REC601
 from relume.errors import DataError
 
-Image: TypeAlias = npt.NDArray[Any]
-Plane: TypeAlias = npt.NDArray[np.float64]
 Window: TypeAlias = Literal["gaussian", "uniform7"]
 
 PSNR_CAP = 100.0
@@ -29,7 +27,7 @@ _C1 = 0.01**2
 _C2 = 0.03**2
 
 
-def psnr(prediction_HWC: Image, target_HWC: Image) -> float:
+def psnr(prediction_HWC: Numbers, target_HWC: Numbers) -> float:
     """Peak signal-to-noise ratio over all channels, in decibels, capped at 100.
 
     PSNR = 10 log10(1 / MSE), with the mean squared error over every value of the image and data range 1.
@@ -51,7 +49,7 @@ def psnr(prediction_HWC: Image, target_HWC: Image) -> float:
     return _decibels(_mean_squared_error(prediction_HWC, target_HWC))
 
 
-def psnr_gt_mean(prediction_HWC: Image, target_HWC: Image) -> float:
+def psnr_gt_mean(prediction_HWC: Numbers, target_HWC: Numbers) -> float:
     """PSNR after `gt_mean`: what `psnr(gt_mean(prediction, target), target)` gives, strip by strip.
 
     >>> target = np.full((16, 16, 3), 0.5)
@@ -66,7 +64,7 @@ def psnr_gt_mean(prediction_HWC: Image, target_HWC: Image) -> float:
     return _decibels(_mean_squared_error(prediction_HWC, target_HWC, scale))
 
 
-def ssim(prediction_HWC: Image, target_HWC: Image, *, window: Window = "gaussian") -> float:
+def ssim(prediction_HWC: Numbers, target_HWC: Numbers, *, window: Window = "gaussian") -> float:
     """Structural similarity, computed on each channel and averaged.
 
     >>> image = np.random.default_rng(0).random((16, 16, 3))
@@ -120,7 +118,7 @@ def ssim(prediction_HWC: Image, target_HWC: Image, *, window: Window = "gaussian
     return total / ((height - border) * (width - border) * target_HWC.shape[2])
 
 
-def gt_mean(prediction_HWC: Image, target_HWC: Image) -> Plane:
+def gt_mean(prediction_HWC: Numbers, target_HWC: Numbers) -> Doubles:
     """The prediction, scaled so that its mean luma becomes the target's, and clipped to [0, 1].
 
     Some papers report scores after this step. It hands the right overall brightness to the prediction, which
@@ -149,7 +147,7 @@ def gt_mean(prediction_HWC: Image, target_HWC: Image) -> Plane:
     return np.clip(as_unit(prediction_HWC) * scale, 0.0, 1.0)
 
 
-def gt_mean_scale(prediction_HWC: Image, target_HWC: Image) -> float:
+def gt_mean_scale(prediction_HWC: Numbers, target_HWC: Numbers) -> float:
     """Mean luma of the target over that of the prediction; 1 where the prediction is black.
 
     Raises:
@@ -159,7 +157,7 @@ def gt_mean_scale(prediction_HWC: Image, target_HWC: Image) -> float:
     return mean_luma(target_HWC) / predicted if predicted > 0.0 else 1.0
 
 
-def mean_luma(rgb_HWC: Image) -> float:
+def mean_luma(rgb_HWC: Numbers) -> float:
     """Mean Rec. 601 luma of an H x W x 3 image, in [0, 1].
 
     Raises:
@@ -173,7 +171,7 @@ def mean_luma(rgb_HWC: Image) -> float:
     return float(total @ np.array(LUMA_REC601)) / (rgb_HWC.shape[0] * rgb_HWC.shape[1])
 
 
-def as_unit(pixels: Image) -> Plane:
+def as_unit(pixels: Numbers) -> Doubles:
     """The same values as float64 in [0, 1]: unsigned integers over their whole range, floats as they are.
 
     Raises:
@@ -186,7 +184,7 @@ def as_unit(pixels: Image) -> Plane:
     raise DataError(f"pixels of type {pixels.dtype} have no range; floats or unsigned integers are needed")
 
 
-def check_sizes(prediction_HWC: Image, target_HWC: Image) -> tuple[int, int]:
+def check_sizes(prediction_HWC: Numbers, target_HWC: Numbers) -> tuple[int, int]:
     """Height and width of two images of one size.
 
     Raises:
@@ -203,7 +201,7 @@ def check_sizes(prediction_HWC: Image, target_HWC: Image) -> tuple[int, int]:
     return target_HWC.shape[0], target_HWC.shape[1]
 
 
-def _mean_squared_error(prediction_HWC: Image, target_HWC: Image, scale: float | None = None) -> float:
+def _mean_squared_error(prediction_HWC: Numbers, target_HWC: Numbers, scale: float | None = None) -> float:
     """Mean squared difference; with a scale, of the prediction scaled and clipped to [0, 1]."""
     height, _ = check_sizes(prediction_HWC, target_HWC)
     total = 0.0
@@ -222,7 +220,7 @@ def _decibels(mean_squared_error: float) -> float:
     return -10.0 * math.log10(mean_squared_error)
 
 
-def _size(image_HWC: Image) -> str:
+def _size(image_HWC: Numbers) -> str:
     height, width, channels = image_HWC.shape
     return f"{width}x{height} pixels" + ("" if channels == 3 else f" of {channels} channels")
 
@@ -232,7 +230,7 @@ def _strips(height: int) -> Iterator[slice]:
         yield slice(start, min(start + _STRIP_ROWS, height))
 
 
-def _window(window: Window) -> tuple[Plane, float]:
+def _window(window: Window) -> tuple[Doubles, float]:
     """Weights along one axis (odd count, sum 1), and the factor from population to wanted covariance."""
     if window == "gaussian":
         offsets = np.arange(-5, 6, dtype=np.float64)
@@ -243,7 +241,7 @@ def _window(window: Window) -> tuple[Plane, float]:
     raise ValueError(f'window is "gaussian" or "uniform7", not {window!r}')
 
 
-def _ssim_map(x_HW: Plane, y_HW: Plane, weights: Plane, covariance_scale: float) -> Plane:
+def _ssim_map(x_HW: Doubles, y_HW: Doubles, weights: Doubles, covariance_scale: float) -> Doubles:
     """SSIM at every place where the window lies inside the image."""
     mean_x, mean_y = _filter(x_HW, weights), _filter(y_HW, weights)
     means_product = mean_x * mean_y
@@ -254,12 +252,12 @@ def _ssim_map(x_HW: Plane, y_HW: Plane, weights: Plane, covariance_scale: float)
     return numerator / ((means_squared + _C1) * (variances + _C2))
 
 
-def _filter(plane_HW: Plane, weights: Plane) -> Plane:
+def _filter(plane_HW: Doubles, weights: Doubles) -> Doubles:
     """Separable symmetric filter, valid part only: (H - n + 1) x (W - n + 1) for n weights."""
     return _filter_columns(_filter_columns(plane_HW, weights).T, weights).T
 
 
-def _filter_columns(plane_HW: Plane, weights: Plane) -> Plane:
+def _filter_columns(plane_HW: Doubles, weights: Doubles) -> Doubles:
     last = len(weights) - 1
     length = plane_HW.shape[0] - last
     half = last // 2

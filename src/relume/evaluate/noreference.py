@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from relume.arrays import Doubles, Numbers
 from relume.colour import LUMA_REC601, to_linear
 from relume.errors import DataError
-from relume.evaluate.metrics import Image, Plane, as_unit
+from relume.evaluate.metrics import as_unit
 
 _STRIP_ROWS = 64
 _BLACK_BELOW = 0.5 / 255.0
@@ -66,8 +67,8 @@ class Changes:
 
 def measure_changes(
     photos: Sequence[Path],
-    read: Callable[[Path], Image],
-    enhance: Callable[[Path, Image], Image],
+    read: Callable[[Path], Numbers],
+    enhance: Callable[[Path, Numbers], Numbers],
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Changes:
@@ -104,7 +105,7 @@ def _rounded(values: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value, 6) for name, value in values.items()}
 
 
-def statistics(rgb_HWC: Image) -> dict[str, float]:
+def statistics(rgb_HWC: Numbers) -> dict[str, float]:
     """Statistics of one image, over all its pixels.
 
     - `mean_luma`: mean of Y = 0.299 R + 0.587 G + 0.114 B (Rec. 601) of the sRGB-encoded values, in [0, 1].
@@ -149,7 +150,7 @@ def statistics(rgb_HWC: Image) -> dict[str, float]:
     }
 
 
-def _sums(rgb_HWC: Plane, luma_HW: Plane) -> npt.NDArray[Any]:
+def _sums(rgb_HWC: Doubles, luma_HW: Doubles) -> npt.NDArray[Any]:
     """Sums over a strip: luma, its square, black pixels, white pixels, a*, b*."""
     a_HW, b_HW = _lab_ab(rgb_HWC)
     black = np.count_nonzero(rgb_HWC.max(axis=2) < _BLACK_BELOW)
@@ -157,15 +158,15 @@ def _sums(rgb_HWC: Plane, luma_HW: Plane) -> npt.NDArray[Any]:
     return np.array([luma_HW.sum(), (luma_HW**2).sum(), black, white, a_HW.sum(), b_HW.sum()])
 
 
-def _lab_ab(rgb_HWC: Plane) -> tuple[Plane, Plane]:
+def _lab_ab(rgb_HWC: Doubles) -> tuple[Doubles, Doubles]:
     """CIELAB a* and b* of sRGB-encoded values (CIE 15, IEC 61966-2-1)."""
     encoded = np.clip(rgb_HWC, 0.0, 1.0)
-    ratio: Plane = (to_linear(encoded) @ _XYZ_FROM_RGB.T) / _WHITE_XYZ
+    ratio: Doubles = (to_linear(encoded) @ _XYZ_FROM_RGB.T) / _WHITE_XYZ
     f_HWC = np.where(ratio > 216 / 24389, np.cbrt(ratio), (24389 / 27 * ratio + 16) / 116)
     return 500.0 * (f_HWC[..., 0] - f_HWC[..., 1]), 200.0 * (f_HWC[..., 1] - f_HWC[..., 2])
 
 
-def _laplacian_sum(luma_HW: Plane) -> float:
+def _laplacian_sum(luma_HW: Doubles) -> float:
     """Sum of |Y * N| over the places where the 3 x 3 mask lies inside: N is [1, -2, 1] along both axes."""
     if luma_HW.shape[0] < 3:
         return 0.0

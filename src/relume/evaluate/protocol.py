@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from relume.arrays import Numbers
 from relume.datasets.pairs import Pair
 from relume.errors import DataError
 from relume.evaluate import metrics
@@ -23,8 +24,7 @@ PROTOCOL = (
 )
 """One sentence that says what the numbers are; every report carries it."""
 
-Pixels: TypeAlias = npt.NDArray[Any]
-Predict: TypeAlias = Callable[[Pair], Pixels]
+Predict: TypeAlias = Callable[[Pair], Numbers]
 Progress: TypeAlias = Callable[[int, int], None]
 
 
@@ -108,8 +108,8 @@ class Report:
 
 
 def score(
-    prediction_HWC: Pixels,
-    target_HWC: Pixels,
+    prediction_HWC: Numbers,
+    target_HWC: Numbers,
     *,
     perceptual: Perceptual | None = None,
     path: Path | None = None,
@@ -154,7 +154,7 @@ def evaluate_pairs(
     params: int | None = None,
     perceptual: Perceptual | None = None,
     progress: Progress | None = None,
-    read_target: Callable[[Path], Pixels] | None = None,
+    read_target: Callable[[Path], Numbers] | None = None,
 ) -> Report:
     """Score a model on pairs.
 
@@ -209,7 +209,7 @@ def mean_scores(scores: Sequence[Scores]) -> Scores:
     )
 
 
-def to_8_bits(pixels: Pixels) -> npt.NDArray[np.uint8]:
+def to_8_bits(pixels: Numbers) -> npt.NDArray[np.uint8]:
     """Pixels as 8 bits per channel: uint8 as it is, uint16 rounded, floats clipped to [0, 1] and rounded.
 
     Raises:
@@ -230,7 +230,7 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values))
 
 
-def read_pixels(path: Path) -> Pixels:
+def read_pixels(path: Path) -> Numbers:
     """A photo's sRGB pixels, H x W x 3, uint8 or uint16.
 
     Raises:

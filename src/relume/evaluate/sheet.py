@@ -11,14 +11,13 @@ from importlib.resources import files
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from relume.arrays import EightBits, Numbers
 from relume.errors import OutputUnwritable
 from relume.evaluate.lettering import Mask, line_height, line_mask, printable
-from relume.evaluate.protocol import PROTOCOL, Pixels, Scores, mean_scores, score, to_8_bits
+from relume.evaluate.protocol import PROTOCOL, Scores, mean_scores, score, to_8_bits
 from relume.photo import vips
 
-Canvas: TypeAlias = npt.NDArray[np.uint8]
 Colour: TypeAlias = tuple[int, int, int]
 
 _BACKGROUND: Colour = (24, 25, 28)
@@ -41,7 +40,7 @@ class Cell:
             view.
     """
 
-    pixels: Pixels
+    pixels: Numbers
     scores: Scores | None = None
 
 
@@ -54,7 +53,7 @@ class SheetRow:
 
 
 def comparison_row(
-    name: str, low_HWC: Pixels, results: Sequence[Pixels | None], target_HWC: Pixels | None = None
+    name: str, low_HWC: Numbers, results: Sequence[Numbers | None], target_HWC: Numbers | None = None
 ) -> SheetRow:
     """A row of input, results and, if there is one, target; with a target, input and results are scored.
 
@@ -180,7 +179,7 @@ def _drawing() -> AbstractContextManager[None]:
     )
 
 
-def _view(pixels_HWC: Pixels, width: int) -> vips.Image:
+def _view(pixels_HWC: Numbers, width: int) -> vips.Image:
     """The picture at 8 bits, shrunk to fit a square of the width; smaller pictures stay as they are."""
     view: Any = vips.wrap(to_8_bits(pixels_HWC)).thumbnail_image(width, height=width, size="down")
     return view
@@ -189,9 +188,9 @@ def _view(pixels_HWC: Pixels, width: int) -> vips.Image:
 # --- PNG
 
 
-def _picture_block(row: SheetRow, columns: Sequence[str], width: int, cell_width: int) -> Canvas:
+def _picture_block(row: SheetRow, columns: Sequence[str], width: int, cell_width: int) -> EightBits:
     with _drawing():
-        views: list[Canvas | None] = [
+        views: list[EightBits | None] = [
             None if cell is None else _view(cell.pixels, cell_width).numpy() for cell in row.cells
         ]
     picture_height = max((view.shape[0] for view in views if view is not None), default=cell_width // 2)
@@ -211,17 +210,17 @@ def _picture_block(row: SheetRow, columns: Sequence[str], width: int, cell_width
     return canvas
 
 
-def _text_block(text: str, size: int, width: int) -> Canvas:
+def _text_block(text: str, size: int, width: int) -> EightBits:
     canvas = _blank(line_height(size), width)
     _draw(canvas, line_mask(text, size, bold=True, max_width=width - 2 * _MARGIN), _MARGIN, 0, _TEXT)
     return canvas
 
 
-def _blank(height: int, width: int) -> Canvas:
+def _blank(height: int, width: int) -> EightBits:
     return np.full((height, width, 3), _BACKGROUND, np.uint8)
 
 
-def _draw(canvas: Canvas, mask: Mask, left: int, top: int, colour: Colour) -> None:
+def _draw(canvas: EightBits, mask: Mask, left: int, top: int, colour: Colour) -> None:
     """Lay a colour over part of the canvas, as opaque as the mask."""
     part = canvas[top : top + mask.shape[0], left : left + mask.shape[1]]
     opacity = mask[..., None] / 255.0

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from relume.arrays import EightBits
 from relume.errors import DataError, RelumeError
 from relume.evaluate.figure import encoded, new_figure
 from relume.evaluate.metrics import psnr, ssim
@@ -23,9 +24,8 @@ from relume.evaluate.noreference import statistics
 from relume.evaluate.protocol import to_8_bits
 from relume.evaluate.report import ABSENT, aligned, markdown_table
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
-Make: TypeAlias = Callable[[str, Pixels], tuple[Pixels, Pixels]]
-Enhance: TypeAlias = Callable[[str, Pixels], npt.NDArray[Any]]
+Make: TypeAlias = Callable[[str, EightBits], tuple[EightBits, EightBits]]
+Enhance: TypeAlias = Callable[[str, EightBits], npt.NDArray[Any]]
 
 _DESCRIBED = ("mean_luma", "clipped_highlights", "noise_sigma")
 _SMALLEST = 11
@@ -75,7 +75,7 @@ class Stressed:
 
 def run_stress(
     enhance: Enhance,
-    pictures: Sequence[tuple[str, Pixels]],
+    pictures: Sequence[tuple[str, EightBits]],
     trials: Sequence[Trial],
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Stressed]:
@@ -100,7 +100,7 @@ def run_stress(
     return found
 
 
-def _stressed(enhance: Enhance, pictures: Sequence[tuple[str, Pixels]], trial: Trial) -> Stressed:
+def _stressed(enhance: Enhance, pictures: Sequence[tuple[str, EightBits]], trial: Trial) -> Stressed:
     rows: list[dict[str, float]] = []
     reasons: list[str] = []
     for name, clean_HWC in pictures:
@@ -117,7 +117,7 @@ def _stressed(enhance: Enhance, pictures: Sequence[tuple[str, Pixels]], trial: T
 _COLUMNS = ("psnr", "ssim", *_DESCRIBED)
 
 
-def _scores(result_HWC: npt.NDArray[Any], target_HWC: Pixels) -> dict[str, float]:
+def _scores(result_HWC: npt.NDArray[Any], target_HWC: EightBits) -> dict[str, float]:
     if result_HWC.shape != target_HWC.shape:
         raise DataError(f"the result has the shape {result_HWC.shape}, the target {target_HWC.shape}")
     result = to_8_bits(result_HWC)

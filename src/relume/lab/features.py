@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from relume.arrays import EightBits
 from relume.errors import ModelError
 from relume.evaluate.sheet import Cell, SheetRow
 from relume.lab.data.paired import Batch, load_pairs, to_tensor, training_and_validation
@@ -36,7 +36,6 @@ BATCH = 8
 """Images of a pass, as in training: statistics of a batch depend on it."""
 
 COLUMNS = ("input", "student, dark image", "teacher, clean image", "difference")
-Image = npt.NDArray[np.uint8]
 
 
 def load_mirror(run: Path) -> Mirror:
@@ -59,7 +58,7 @@ def load_mirror(run: Path) -> Mirror:
 
 
 @torch.inference_mode()
-def feature_rows(method: Mirror, name: str, low_HWC: Image, high_HWC: Image) -> list[SheetRow]:
+def feature_rows(method: Mirror, name: str, low_HWC: EightBits, high_HWC: EightBits) -> list[SheetRow]:
     """A row a scale, coarsest first: input, student's map, teacher's map, and their distance.
 
     Maps are standardised as the loss does, or a channel where it does so over a batch; three principal
@@ -118,7 +117,7 @@ class MapStatistics:
 
 
 @torch.inference_mode()
-def map_statistics(method: Mirror, pairs: Sequence[tuple[Image, Image]]) -> list[MapStatistics]:
+def map_statistics(method: Mirror, pairs: Sequence[tuple[EightBits, EightBits]]) -> list[MapStatistics]:
     """Statistics of every map of the decoder, coarsest first.
 
     Args:
@@ -201,7 +200,7 @@ def _columns(one: MapStatistics) -> dict[str, object]:
     return {"width": one.cells[0], "height": one.cells[1], **written, "images": one.images}
 
 
-def _batch(method: Mirror, low_HWC: Image, high_HWC: Image) -> Batch:
+def _batch(method: Mirror, low_HWC: EightBits, high_HWC: EightBits) -> Batch:
     return Batch(to_tensor(low_HWC), to_tensor(high_HWC))
 
 
@@ -225,7 +224,7 @@ def _principal_colours(reference_CHW: Tensor) -> Any:
     return colours
 
 
-def _picture(rgb_CHW: Tensor, shape: tuple[int, ...]) -> Image:
+def _picture(rgb_CHW: Tensor, shape: tuple[int, ...]) -> EightBits:
     """Enlarged to the image's size, each cell a square of one colour."""
     enlarged = F.interpolate(rgb_CHW[None], shape[:2], mode="nearest")[0]
     return (enlarged.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()

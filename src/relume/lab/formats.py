@@ -13,10 +13,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from relume.arrays import Pixels
+from relume.arrays import EightBits, Pixels
 from relume.errors import ModelError, UsageError
 from relume.files import make_folder, write_file
 from relume.lab.export import export_run
@@ -99,7 +98,6 @@ class Parity:
     within: bool
 
 
-EightBits = npt.NDArray[np.uint8]
 Run = Callable[[EightBits], EightBits]
 
 

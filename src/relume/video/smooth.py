@@ -23,16 +23,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from relume.arrays import Floats
+from relume.arrays import Doubles, Floats
 from relume.colour import luma, to_linear, to_srgb
 from relume.look.look import Look
 from relume.photo import Photo
 from relume.steps.controls import Adjustment
 
 Carried = TypeVar("Carried")
-Numbers = npt.NDArray[np.float64]
 
 SIDE = 32
 """Rows and columns of the thumbnail that light and cuts are seen on."""
@@ -98,7 +96,7 @@ class Settled(Generic[Carried]):
 
     carried: Carried
     look: Look
-    shift_C: Numbers
+    shift_C: Doubles
     seconds: float
     scene: int
 
@@ -117,8 +115,8 @@ class _Entry(Generic[Carried]):
     carried: Any
     seconds: float
     look: Look
-    level_C: Numbers
-    blocks: Numbers
+    level_C: Doubles
+    blocks: Doubles
     scene: int
 
 
@@ -133,7 +131,7 @@ class Smoother(Generic[Carried]):
         self.seconds = seconds
         self._entries: deque[_Entry[Carried]] = deque()
         self._waiting = 0
-        self._before: Numbers | None = None
+        self._before: Doubles | None = None
         self.cuts: list[float] = []
 
     def add(self, carried: Carried, sight: Sight) -> Iterator[Settled[Carried]]:
@@ -188,7 +186,7 @@ class Smoother(Generic[Carried]):
         level_C = last.level_C + change_of_light(before, values_3SS)
         return _Entry(carried, sight.seconds, sight.look, level_C, blocks, last.scene)
 
-    def _mean(self, entry: _Entry[Carried]) -> tuple[Look, Numbers]:
+    def _mean(self, entry: _Entry[Carried]) -> tuple[Look, Doubles]:
         """The look of the mean over time, and the shift of the light's level to its mean."""
         if self.seconds == 0:
             return entry.look, np.zeros(3)
@@ -217,10 +215,10 @@ class Trimmer:
 
     def __init__(self, seconds: float = DEFAULT_SECONDS) -> None:
         self._memory = seconds
-        self._last: tuple[float, int, Numbers] | None = None
+        self._last: tuple[float, int, Doubles] | None = None
         self._level_C = self._mean_C = np.zeros(3)
 
-    def shift(self, seconds: float, scene: int, small_3SS: Floats) -> Numbers:
+    def shift(self, seconds: float, scene: int, small_3SS: Floats) -> Doubles:
         """The shift of the next result's levels, for each channel; none where it differs by much.
 
         Args:
@@ -239,7 +237,7 @@ class Trimmer:
         return shift_C * np.exp(-((shift_C / _TRIMMED) ** 2))
 
 
-def is_cut(before_3SS: Numbers, after_3SS: Numbers) -> bool:
+def is_cut(before_3SS: Doubles, after_3SS: Doubles) -> bool:
     """Whether two thumbnails show different scenes, however the light changed between them."""
     before, after = (_levels(luma(values)) for values in (before_3SS, after_3SS))
     before, after = before - before.mean(), after - after.mean()
@@ -249,29 +247,29 @@ def is_cut(before_3SS: Numbers, after_3SS: Numbers) -> bool:
     return product < _LIKE * math.sqrt(float((before**2).sum() * (after**2).sum()))
 
 
-def change_of_light(before_3SS: Numbers, after_3SS: Numbers) -> Numbers:
+def change_of_light(before_3SS: Doubles, after_3SS: Doubles) -> Doubles:
     """By how much the level of each channel changed, as a natural logarithm of linear light."""
     return np.array([_change(*channel) for channel in zip(before_3SS, after_3SS, strict=True)])
 
 
-def _change(before_SS: Numbers, after_SS: Numbers) -> float:
+def _change(before_SS: Doubles, after_SS: Doubles) -> float:
     is_seen = (np.minimum(before_SS, after_SS) > _DARKEST) & (np.maximum(before_SS, after_SS) < _BRIGHTEST)
     if is_seen.mean() < _FEWEST:
         return 0.0
     return float(np.median(_levels(after_SS[is_seen]) - _levels(before_SS[is_seen])))
 
 
-def _levels(values: Numbers) -> Numbers:
+def _levels(values: Doubles) -> Doubles:
     """Natural logarithms of linear light."""
     return np.log(to_linear(np.clip(values, _DARKEST, 1)))
 
 
-def _block_means(levels_SS: Numbers) -> Numbers:
+def _block_means(levels_SS: Doubles) -> Doubles:
     side = levels_SS.shape[0] // _BLOCKS
     return levels_SS.reshape(_BLOCKS, side, _BLOCKS, side).mean((1, 3))
 
 
-def mean_look(looks: Sequence[Look], weights: Numbers) -> Look:
+def mean_look(looks: Sequence[Look], weights: Doubles) -> Look:
     """The weighted mean of looks of one model: of gains in stops, of everything else as it is.
 
     A look that leaves its picture alone counts as strength 0, and says nothing of the rest.
@@ -310,18 +308,18 @@ def _correction(adjustment: Adjustment) -> Any:
     return np.ones(3) if adjustment.correction_C is None else adjustment.correction_C
 
 
-def _mean_gain(gains: Sequence[Any], shares: Sequence[float]) -> Numbers:
+def _mean_gain(gains: Sequence[Any], shares: Sequence[float]) -> Doubles:
     return np.exp2(_mean([np.log2(gain_C) for gain_C in gains], shares))
 
 
-def _mean(values: Sequence[Any], shares: Sequence[float]) -> Numbers:
+def _mean(values: Sequence[Any], shares: Sequence[float]) -> Doubles:
     total = np.zeros(np.shape(values[0]))
     for each, share in zip(values, shares, strict=True):
         total += share * each
     return total
 
 
-def shifted(photo: Photo, shift_C: Numbers) -> Photo:
+def shifted(photo: Photo, shift_C: Doubles) -> Photo:
     """The photo with its levels shifted, as if the light had changed; grey stays grey."""
     if not shift_C.any():
         return photo

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from relume.arrays import EightBits
 from relume.datasets.layouts import layout_pairs
 from relume.errors import DataError, UsageError
 from relume.evaluate.protocol import to_8_bits
-from relume.evaluate.tasks.protocol import Item, Pixels, Task
+from relume.evaluate.tasks.protocol import Item, Task
 from relume.evaluate.tasks.scenes import rendered, rendered_boxes
 from relume.files import read_text
 from relume.photo import read_photo
@@ -56,7 +57,7 @@ def items_of(task: Task, folder: Path | None, limit: int) -> list[Item]:
     return items
 
 
-def pictures_of(folder: Path | None, limit: int) -> list[tuple[str, Pixels]]:
+def pictures_of(folder: Path | None, limit: int) -> list[tuple[str, EightBits]]:
     """Names and pixels of well-lit pictures, drawn ones where no folder is named.
 
     Raises:
@@ -92,7 +93,7 @@ def _photographs(folder: Path) -> Iterator[tuple[str, Path]]:
     return ((pair.name, pair.high) for pair in layout_pairs(folder, "clean"))
 
 
-def _read(path: Path) -> Pixels:
+def _read(path: Path) -> EightBits:
     image = Image.fromarray(to_8_bits(read_photo(path).rgb_HWC))
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     return np.asarray(image)

@@ -14,15 +14,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from relume.arrays import EightBits
 from relume.colour import LUMA_REC601, to_linear, to_srgb
 from relume.errors import DataError
 from relume.evaluate.metrics import mean_luma
 from relume.evaluate.protocol import to_8_bits
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
-"""sRGB, H x W x 3."""
-
-Method: TypeAlias = Callable[[str, Pixels, Pixels], npt.NDArray[Any]]
+Method: TypeAlias = Callable[[str, EightBits, EightBits], npt.NDArray[Any]]
 """Takes an item's name, the dark picture and the clean one; only controls may look at the clean one."""
 
 RESAMPLES = 1000
@@ -44,7 +42,7 @@ class Item:
     """
 
     name: str
-    clean_HWC: Pixels
+    clean_HWC: EightBits
     truth: Any
 
 
@@ -68,7 +66,7 @@ class Task:
     licence: str
     score: str
     higher_is_better: bool
-    read: Callable[[Pixels], Any]
+    read: Callable[[EightBits], Any]
     judge: Callable[[Any, Any], Any]
     total: Callable[[Sequence[Any]], float]
 
@@ -108,7 +106,7 @@ def run_task(
     items: Sequence[Item],
     methods: Mapping[str, Method],
     exposures: Sequence[float],
-    darken: Callable[[Item, float], Pixels],
+    darken: Callable[[Item, float], EightBits],
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Measured]:
     """Score every method at every darkness, and the reader on the well-lit pictures.
@@ -187,7 +185,7 @@ def interval(
     return low, high
 
 
-def match_brightness(dark_HWC: Pixels, clean_HWC: Pixels) -> Pixels:
+def match_brightness(dark_HWC: EightBits, clean_HWC: EightBits) -> EightBits:
     """The dark picture, its linear light times one factor, so that its mean luma is that of the clean one.
 
     A control: what a reader gains from brightness alone. Values that reach white are cut off there.

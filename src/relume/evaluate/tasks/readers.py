@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from relume.arrays import EightBits
 from relume.errors import MissingExtra, UsageError, install
-from relume.evaluate.tasks.protocol import Pixels, Task
+from relume.evaluate.tasks.protocol import Task
 from relume.evaluate.tasks.scores import (
     Found,
     average_precision,
@@ -32,7 +33,7 @@ def ocr(threads: int = 0) -> Task:
     """
     engine = _rapidocr(threads)
 
-    def read(rgb_HWC: Pixels) -> str:
+    def read(rgb_HWC: EightBits) -> str:
         result = engine(_bgr(rgb_HWC), use_cls=False)
         if result.txts is None:
             return ""
@@ -59,7 +60,7 @@ def detection(threads: int = 0) -> Task:
     """
     engine = _rapidocr(threads)
 
-    def read(rgb_HWC: Pixels) -> Found:
+    def read(rgb_HWC: EightBits) -> Found:
         result = engine(_bgr(rgb_HWC), use_cls=False, use_rec=False)
         if result.boxes is None or not len(result.boxes):
             return _nothing()
@@ -89,7 +90,7 @@ def faces(threads: int = 0) -> Task:
     dlib = _module("dlib")
     detector = dlib.get_frontal_face_detector()
 
-    def read(rgb_HWC: Pixels) -> Found:
+    def read(rgb_HWC: EightBits) -> Found:
         boxes, confidence, _ = detector.run(np.ascontiguousarray(rgb_HWC), 1, 0.0)
         if not len(boxes):
             return _nothing()
@@ -142,7 +143,7 @@ def _module(name: str) -> Any:
         raise MissingExtra(f"this task needs {name}", install("tasks")) from error
 
 
-def _bgr(rgb_HWC: Pixels) -> Pixels:
+def _bgr(rgb_HWC: EightBits) -> EightBits:
     """Channels in the order of OpenCV, which RapidOCR takes."""
     return np.ascontiguousarray(rgb_HWC[..., ::-1])
 

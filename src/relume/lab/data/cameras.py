@@ -11,14 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from relume.arrays import EightBits
 from relume.errors import UsageError
 from relume.lab.darkness import Degradation
 from relume.lab.data.synthesis import degrade
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def get_camera(name: str) -> Camera:
     return CAMERAS[name]
 
 
-def darkened(name: str, clean_HWC: Pixels, how: Degradation) -> Pixels:
+def darkened(name: str, clean_HWC: EightBits, how: Degradation) -> EightBits:
     """A clean picture as a degradation leaves it; the noise follows from the picture's name."""
     seed = zlib.crc32(f"{name} {how.exposure}".encode())
     clean_BCHW = torch.from_numpy(np.ascontiguousarray(clean_HWC.transpose(2, 0, 1))[None])

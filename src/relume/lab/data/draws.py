@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from relume.arrays import Doubles
 from relume.errors import DataError
 from relume.lab.darkness import Degradation, draw
 from relume.lab.recipe import Data, Phase, Source
@@ -23,8 +24,6 @@ ASPECTS = ((1, 1), (3, 2), (2, 3), (4, 3), (3, 4))
 
 NO_JITTER = (1.0, 1.0, 1.0, 0.0)
 """Colours as they are."""
-
-Floats = npt.NDArray[np.float64]
 
 
 class Subject(NamedTuple):
@@ -248,6 +247,6 @@ def _interval(within: range, size: int, random: np.random.Generator) -> range:
     return range(start, start + size)
 
 
-def _triple(values: Floats) -> tuple[float, float, float]:
+def _triple(values: Doubles) -> tuple[float, float, float]:
     red, green, blue = values.tolist()
     return red, green, blue

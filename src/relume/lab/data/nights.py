@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from relume.arrays import EightBits
 from relume.colour import to_srgb
 
-Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
 Random = np.random.Generator
 
@@ -66,7 +66,7 @@ _CODE = (
 _LETTERS = "etaoinshrdlucmfwypvbgk"
 
 
-def night(random: Random, height: int, width: int) -> Pixels:
+def night(random: Random, height: int, width: int) -> EightBits:
     """A night scene or a dark screen, without noise.
 
     Args:
@@ -80,7 +80,7 @@ def night(random: Random, height: int, width: int) -> Pixels:
     return scene(random, height, width)
 
 
-def gradient(random: Random, height: int, width: int) -> Pixels:
+def gradient(random: Random, height: int, width: int) -> EightBits:
     """A bright smooth surface: a flat frame, a slope between two colours, or a sky with a soft cloud or two.
 
     Args and result as for `night`.
@@ -101,13 +101,13 @@ def gradient(random: Random, height: int, width: int) -> Pixels:
     return _rounded(image.astype(np.float32), random)
 
 
-def made(kind: str, number: int, height: int = 400, width: int = 600) -> Pixels:
+def made(kind: str, number: int, height: int = 400, width: int = 600) -> EightBits:
     """The picture with that number of `nights` or `gradients`, always the same."""
     maker = {"nights": night, "gradients": gradient}[kind]
     return maker(np.random.default_rng((zlib.crc32(kind.encode()), number)), height, width)
 
 
-def stars(random: Random, height: int, width: int) -> Pixels:
+def stars(random: Random, height: int, width: int) -> EightBits:
     """A starry sky over a dark horizon: background levels of 3 to 15, sometimes a band of haze."""
     y, x = _places(height, width)
     low, high = sorted(random.uniform(2.5, 15, 2) / 255 / 12.92)
@@ -129,7 +129,7 @@ def stars(random: Random, height: int, width: int) -> Pixels:
     return _finished(_horizon(image, random), random)
 
 
-def skyline(random: Random, height: int, width: int) -> Pixels:
+def skyline(random: Random, height: int, width: int) -> EightBits:
     """Buildings with lit windows below a dark sky, over water in half of the pictures."""
     ground = random.uniform(0.6, 0.95)
     y, _ = _places(height, width)
@@ -157,7 +157,7 @@ def skyline(random: Random, height: int, width: int) -> Pixels:
     return _finished(image, random)
 
 
-def street(random: Random, height: int, width: int) -> Pixels:
+def street(random: Random, height: int, width: int) -> EightBits:
     """A facade or a road lit by few lamps, with light only near them."""
     y, x = _places(height, width)
     texture = _wall(random, height, width)
@@ -175,7 +175,7 @@ def street(random: Random, height: int, width: int) -> Pixels:
     return _finished(image, random)
 
 
-def lamp(random: Random, height: int, width: int) -> Pixels:
+def lamp(random: Random, height: int, width: int) -> EightBits:
     """A lamp, or a few, in the dark, and nothing else."""
     image = np.full((height, width, 3), random.uniform(0, 0.002), np.float32)
     for _ in range(random.integers(1, 4)):
@@ -184,7 +184,7 @@ def lamp(random: Random, height: int, width: int) -> Pixels:
     return _finished(image, random)
 
 
-def neon(random: Random, height: int, width: int) -> Pixels:
+def neon(random: Random, height: int, width: int) -> EightBits:
     """Neon letters and their glow on black or on a wall."""
     wall = _wall(random, height, width) if random.random() < 0.6 else np.ones((height, width, 1), np.float32)
     image = np.full((height, width, 3), random.uniform(0.0003, 0.003), np.float32) * wall
@@ -198,7 +198,7 @@ def neon(random: Random, height: int, width: int) -> Pixels:
     return _finished(image, random)
 
 
-def screen(random: Random, height: int, width: int) -> Pixels:
+def screen(random: Random, height: int, width: int) -> EightBits:
     """An editor or a terminal with a dark theme: text on levels 15 to 45."""
     level = random.integers(15, 46)
     paper = tuple(int(channel) for channel in np.clip(level + random.integers(-6, 7, 3), 8, 50))
@@ -224,7 +224,7 @@ def screen(random: Random, height: int, width: int) -> Pixels:
     return np.array(picture)
 
 
-def moon(random: Random, height: int, width: int) -> Pixels:
+def moon(random: Random, height: int, width: int) -> EightBits:
     """The moon, clouds that it lights, and a dark horizon."""
     y, x = _places(height, width)
     place = random.uniform(0.1, 0.6), random.uniform(0.1, 0.9) * width / height
@@ -239,7 +239,7 @@ def moon(random: Random, height: int, width: int) -> Pixels:
     return _finished(_horizon(image.astype(np.float32), random), random)
 
 
-def fireworks(random: Random, height: int, width: int) -> Pixels:
+def fireworks(random: Random, height: int, width: int) -> EightBits:
     """Trails of sparks from few centres, their smoke, a dark horizon."""
     picture = np.zeros((height, width, 3), np.float32)
     for _ in range(random.integers(1, 5)):
@@ -259,7 +259,7 @@ def fireworks(random: Random, height: int, width: int) -> Pixels:
     return _finished(_horizon(image, random), random)
 
 
-NIGHTS: dict[str, Callable[[Random, int, int], Pixels]] = {
+NIGHTS: dict[str, Callable[[Random, int, int], EightBits]] = {
     "stars": stars,
     "skyline": skyline,
     "street": street,
@@ -481,7 +481,7 @@ def _word(random: Random) -> str:
     return letters + ("", "", "(", ")", ":", "=", ".", "_1", "{}", "[0]")[random.integers(10)]
 
 
-def _finished(light: Floats, random: Random) -> Pixels:
+def _finished(light: Floats, random: Random) -> EightBits:
     """Through a lens that is never quite sharp and stray light, to 8 bits."""
     stray = light.mean((0, 1)) * random.uniform(0, 0.02)
     sharp = (
@@ -492,7 +492,7 @@ def _finished(light: Floats, random: Random) -> Pixels:
     return _rounded(to_srgb(np.clip(sharp + stray, 0, 1)), random)
 
 
-def _rounded(srgb: Floats, random: Random) -> Pixels:
+def _rounded(srgb: Floats, random: Random) -> EightBits:
     """To 8 bits, dithered so that slopes have no steps."""
     dither = random.random(srgb.shape[:2], np.float32)[..., None]
     return np.clip(np.floor(srgb * 255 + dither), 0, 255).astype(np.uint8)

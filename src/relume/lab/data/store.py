@@ -16,9 +16,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from relume.arrays import EightBits
 from relume.lab.data.draws import Sample, Window
 
-Image = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
 Axes = tuple[Positions, Positions]
 
@@ -72,7 +72,7 @@ class Store:
         device: where they live.
     """
 
-    def __init__(self, images: Sequence[Image], averaged: Iterable[int], device: torch.device) -> None:
+    def __init__(self, images: Sequence[EightBits], averaged: Iterable[int], device: torch.device) -> None:
         self.device = device
         self._pixels = _empty([image.shape[:2] for image in images], torch.uint8, device)
         for number, image in enumerate(images):
@@ -90,7 +90,7 @@ class Store:
             table.numbers(number)[1:, 1:] = sums_HW4
         return table
 
-    def image(self, number: int) -> Image:
+    def image(self, number: int) -> EightBits:
         """An image as it was put in."""
         return self._pixels.numbers(number)[..., :3].cpu().numpy()
 

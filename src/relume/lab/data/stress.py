@@ -9,10 +9,11 @@ from functools import partial
 import numpy as np
 from PIL import Image, ImageFilter
 
+from relume.arrays import EightBits
 from relume.colour import LUMINANCE_REC709
 from relume.evaluate.stress import Make, Trial
 from relume.lab.darkness import Colour, Degradation
-from relume.lab.data.cameras import CAMERAS, Pixels, darkened
+from relume.lab.data.cameras import CAMERAS, darkened
 
 USUAL = 1 / 16
 """Share of the light in every trial that is not about darkness."""
@@ -63,38 +64,40 @@ def _at(exposure: float, camera: str = _CAMERA) -> Degradation:
     return CAMERAS[camera].in_the_dark(exposure)
 
 
-def _degraded(name: str, clean_HWC: Pixels, how: Degradation) -> tuple[Pixels, Pixels]:
+def _degraded(name: str, clean_HWC: EightBits, how: Degradation) -> tuple[EightBits, EightBits]:
     return darkened(name, clean_HWC, how), clean_HWC
 
 
-def _coarse(name: str, clean_HWC: Pixels, how: Degradation, bits: int) -> tuple[Pixels, Pixels]:
+def _coarse(name: str, clean_HWC: EightBits, how: Degradation, bits: int) -> tuple[EightBits, EightBits]:
     """With fewer levels over the whole range."""
     steps = 2**bits - 1
     levels = np.rint(np.rint(np.arange(256) / 255 * steps) / steps * 255).astype(np.uint8)
     return levels[darkened(name, clean_HWC, how)], clean_HWC
 
 
-def _blurred(name: str, clean_HWC: Pixels, how: Degradation, sigma: float) -> tuple[Pixels, Pixels]:
+def _blurred(name: str, clean_HWC: EightBits, how: Degradation, sigma: float) -> tuple[EightBits, EightBits]:
     """Out of focus before the sensor; the target is sharp."""
     soft = np.asarray(Image.fromarray(clean_HWC).filter(ImageFilter.GaussianBlur(sigma)))
     return darkened(name, soft, how), clean_HWC
 
 
-def _square(name: str, clean_HWC: Pixels, how: Degradation, side: int) -> tuple[Pixels, Pixels]:
+def _square(name: str, clean_HWC: EightBits, how: Degradation, side: int) -> tuple[EightBits, EightBits]:
     return _degraded(name, _resized(clean_HWC, side, side), how)
 
 
-def _large(name: str, clean_HWC: Pixels, how: Degradation, megapixels: float) -> tuple[Pixels, Pixels]:
+def _large(
+    name: str, clean_HWC: EightBits, how: Degradation, megapixels: float
+) -> tuple[EightBits, EightBits]:
     height, width = clean_HWC.shape[:2]
     factor = (megapixels * _MEGAPIXELS / (height * width)) ** 0.5
     return _degraded(name, _resized(clean_HWC, round(width * factor), round(height * factor)), how)
 
 
-def _resized(clean_HWC: Pixels, width: int, height: int) -> Pixels:
+def _resized(clean_HWC: EightBits, width: int, height: int) -> EightBits:
     return np.asarray(Image.fromarray(clean_HWC).resize((width, height), Image.Resampling.LANCZOS))
 
 
-def _dead(name: str, clean_HWC: Pixels, how: Degradation, channel: int) -> tuple[Pixels, Pixels]:
+def _dead(name: str, clean_HWC: EightBits, how: Degradation, channel: int) -> tuple[EightBits, EightBits]:
     dark_HWC = darkened(name, clean_HWC, how)
     dark_HWC[..., channel] = 0
     return dark_HWC, clean_HWC

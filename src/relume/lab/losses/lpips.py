@@ -16,18 +16,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from relume.arrays import EightBits
 from relume.errors import MissingExtra, ModelError, install
 from relume.evaluate.perceptual import Perceptual
 from relume.lab.losses.perceptual import read_tensors, vgg
 
 VERSION = "0.1"
 """Of the linear weights; 0.0 had an error in how images were scaled."""
-
-Image = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -189,12 +187,12 @@ def _unit(features_BCHW: Tensor) -> Tensor:
     return features_BCHW / (features_BCHW.square().sum(1, keepdim=True).sqrt() + 1e-10)
 
 
-def _distance(network: Lpips) -> Callable[[Image, Image], float]:
-    def as_tensor(image_HWC: Image) -> Tensor:
+def _distance(network: Lpips) -> Callable[[EightBits, EightBits], float]:
+    def as_tensor(image_HWC: EightBits) -> Tensor:
         scaled_CHW = np.ascontiguousarray(image_HWC.transpose(2, 0, 1), dtype=np.float32) / 127.5 - 1.0
         return torch.from_numpy(scaled_CHW[None])
 
-    def distance(prediction_HWC: Image, target_HWC: Image) -> float:
+    def distance(prediction_HWC: EightBits, target_HWC: EightBits) -> float:
         with torch.no_grad():
             return float(network(as_tensor(prediction_HWC), as_tensor(target_HWC)))
 
