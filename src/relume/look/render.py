@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def _rooms(adjustment: Adjustment, pixels_HWC: Pixels) -> Room | None:
     """What the highlight guard leaves to each value that pixels can have: a table spares most of its work."""
     if not adjustment.highlight_guard:
         return None
-    values: Pixels = np.arange(np.iinfo(pixels_HWC.dtype).max + 1).astype(pixels_HWC.dtype)
+    values: Any = np.arange(np.iinfo(pixels_HWC.dtype).max + 1).astype(pixels_HWC.dtype)
     return room_for(_planes(values[None, :, None])[0, 0], adjustment.highlight_guard)
 
 
