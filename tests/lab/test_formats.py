@@ -83,6 +83,13 @@ def test_integers_are_calibrated_on_photos(source: Source, tmp_path: Path) -> No
     assert np.abs(whole.astype(int) - tiles).max() <= 1
 
 
+def test_a_model_with_integers_needs_no_calibration(tmp_path: Path) -> None:
+    own = source_of("photo")
+    parity = convert(own, "onnx-int8", tmp_path, dark())[1]
+    assert all(row.within and row.largest > 0 for row in parity)
+    assert (tmp_path / "photo.int8.local.onnx").read_bytes() == own.integers
+
+
 def test_openvino_reads_its_files_and_says_the_same(source: Source, tmp_path: Path) -> None:
     openvino = pytest.importorskip("openvino")
     parity = convert(source, "openvino", tmp_path, dark())[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import gc
 import io
 import os
 import signal
@@ -21,6 +22,8 @@ WARNED = "_heard"
 
 def main() -> NoReturn:
     """Run the command line and exit; errors become one line on stderr and an exit code."""
+    # Loading makes a hundred thousand objects, among which Python would look for rubbish after every 700.
+    gc.set_threshold(50_000)
     _hold_streams()
     stdout: Any = sys.stdout
     if isinstance(stdout, io.TextIOWrapper):

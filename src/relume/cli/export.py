@@ -37,7 +37,10 @@ def export(
         Path | None, typer.Option(help="With --to: a dark photo to compare the format's pictures on.")
     ] = None,
     calibration: Annotated[
-        Path | None, typer.Option(help="With --to onnx-int8: a folder of dark photos.")
+        Path | None,
+        typer.Option(
+            help="With --to onnx-int8: a folder of dark photos; without it, the model's own graph of 8 bits."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     about: Annotated[

@@ -24,6 +24,7 @@ from relume.lab.quantize import in_half, in_single, quantized, samples
 from relume.look.model import Model
 from relume.look.render import enhance_photo
 from relume.models import Card, graph_names, load_card, load_graph
+from relume.models.card import graphs_for, has_precision
 from relume.models.engines import Engine, OnnxEngine, load_engine
 from relume.options import MODEL_ALONE, Controls
 from relume.photo import Photo
@@ -46,10 +47,12 @@ class Source:
     Attributes:
         card: the model's card.
         parts: its graphs, `global` and `local`.
+        integers: its own local graph of 8 bits; b"" without one.
     """
 
     card: Card
     parts: Mapping[str, bytes]
+    integers: bytes = b""
 
 
 def source_of(model: str, name: str = "", about: Mapping[str, Any] | None = None) -> Source:
@@ -66,7 +69,12 @@ def source_of(model: str, name: str = "", about: Mapping[str, Any] | None = None
     """
     if not Path(model).is_dir():
         card = load_card(model)
-        return Source(card, {part: load_graph(model, card, file) for part, file in card.graphs.items()})
+        own = graphs_for(card, "int8")["local"] if has_precision(card, "int8") else ""
+        return Source(
+            card,
+            {part: load_graph(model, card, file) for part, file in card.graphs.items()},
+            load_graph(model, card, own) if own else b"",
+        )
     with TemporaryDirectory(prefix="relume-") as folder:
         card = export_run(Path(model), name or Path(model).resolve().name, Path(folder), about or {})
         parts = {part: (Path(folder) / file).read_bytes() for part, file in card.graphs.items()}
@@ -115,7 +123,7 @@ def convert(
         format: one of `FORMATS`.
         folder: where the files go, and the report as `NAME.FORMAT.parity.csv`.
         photo: a dark photo, H x W x 3, which `onnx-steps` does not need; it is repeated or cut to `SIZES`.
-        calibration: for `onnx-int8`, a folder of dark photos.
+        calibration: for `onnx-int8`, a folder of dark photos; without it, the model's own graph of 8 bits.
 
     Returns:
         The files, and the report.
@@ -188,10 +196,13 @@ def _half(source: Source, _: Path | None) -> Made:
 
 
 def _integers(source: Source, calibration: Path | None) -> Made:
-    if calibration is None:
+    graph = source.integers
+    if calibration is not None:
+        examples = samples(calibration, source.card, OnnxEngine(source.parts["global"], device="cpu"))
+        graph = quantized(source.parts["local"], examples)
+    if not graph:
         raise UsageError("onnx-int8 is calibrated on dark photos", "Name a folder with --calibration.")
-    examples = samples(calibration, source.card, OnnxEngine(source.parts["global"], device="cpu"))
-    parts = {**source.parts, "local": quantized(source.parts["local"], examples)}
+    parts = {**source.parts, "local": graph}
     return _with_card(source, parts, "int8"), _of_parts(source.card, parts)
 
 
