@@ -267,8 +267,7 @@ def test_resume_restores_the_teacher(tiny_root: Path, tiny_recipe: Recipe, tmp_p
     from relume.lab.training import loop
 
     trainer = loop.Trainer(recipe, torch.device("cpu"))
-    pairs = loop.load_training_and_validation(tiny_root, recipe.data)[0]
-    data = loop.PairedCrops(pairs, recipe.data, recipe.seed, 1)
+    data, _ = loop.load_crops(tiny_root, recipe.data, recipe.seed, 1)
     for _ in range(2):
         trainer.train_step(data)
     resumed = loop.Trainer(recipe, torch.device("cpu"))

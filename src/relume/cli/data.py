@@ -1,4 +1,4 @@
-"""`relume data`: check, describe, unpack, split, compare and show data sets."""
+"""`relume data`: check, describe, unpack, split, compare, show, pack and shard data sets."""
 
 from __future__ import annotations
 
@@ -278,6 +278,43 @@ def pack(
         done = pack_recipe(data_root(data), chosen.data, out, part_mib << 20, progress)
     size = done.size / (1 << 20)
     report(f"{out}: {done.images} images in {done.parts} parts, {size:.1f} MiB", quiet=quiet)
+
+
+@app.command("shard")
+def write_shards(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a recipe.json of a run.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Data root; the environment variable RELUME_DATA otherwise.")
+    ] = None,
+    shard_mib: Annotated[int, typer.Option(min=1, help="Size of a shard, at most.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the order in which pairs lie in the shards.")] = 0,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value; may be repeated.")
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Put all pairs of a recipe into tar files after WebDataset's convention, in an order shuffled by seed.
+
+    Training reads from them what it draws, when it draws it, so that memory does not limit the data: the same
+    batches as from the folders, by any number of processes, which go on exactly where a run was stopped.
+
+    [bold]relume data shard photo --data ~/data -o shards/photo[/bold]
+
+    [bold]relume train photo --data shards/photo[/bold]
+    """
+    from relume.cli.laboratory import data_root, require_laboratory
+
+    require_laboratory()
+    from relume.lab.data.shard import shard
+    from relume.lab.recipes import find_recipe
+
+    prepare()
+    chosen = find_recipe(recipe, changes or [])
+    with counting("pairs", quiet=quiet) as progress:
+        done = shard(data_root(data), chosen.data, out, shard_mib << 20, seed, progress)
+    size = done.size / (1 << 20)
+    report(f"{out}: {done.samples} pairs in {len(done.shards)} shards, {size:.1f} MiB", quiet=quiet)
 
 
 def _sets(root: Path, name: str | None) -> list[tuple[Path, Manifest]]:

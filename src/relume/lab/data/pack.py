@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 from safetensors.numpy import save
 
+from relume.datasets.pairs import Pair
 from relume.errors import DataError, OutputExists
 from relume.files import make_folder, write_file
 from relume.lab.data.packed import FORMAT, IMAGES, INDEX, decode
@@ -66,16 +67,13 @@ def pack(root: Path, data: Data, out: Path, part_bytes: int, progress: Progress 
     """
     if out.exists() and any(out.iterdir()):
         raise OutputExists("the folder is not empty", "Name another --out.", path=out)
-    wanted = [(source.path, source.list_file) for source in data.sources if not source.is_made]
-    if not data.sources:
-        wanted = [(data.pairs, "")]
-    lists = {each: listed(root, *each) for each in wanted}
+    lists = lists_of(root, data)
     everything = [pair for pairs, _ in lists.values() for pair in pairs]
     paths = dict.fromkeys(path for pair in everything for path in (pair.low, pair.high))
     contents: dict[str, bytes] = {}
     names: dict[Path, str] = {}
     for path in paths:
-        name, content = _carried(path, root)
+        name, content = carried(path, root)
         names[path], contents[name] = name, content
         if progress:
             progress(len(contents), len(paths))
@@ -103,8 +101,20 @@ def pack(root: Path, data: Data, out: Path, part_bytes: int, progress: Progress 
     return Packing(len(parts), len(names), sum(sizes))
 
 
-def _carried(path: Path, root: Path) -> tuple[str, bytes]:
-    """How an image is called in the pack, and its content."""
+def lists_of(root: Path, data: Data) -> dict[tuple[str, str], tuple[list[Pair], set[str]]]:
+    """What a recipe reads: the pairs of each list, by its path and file, and the names that it holds out.
+
+    Raises:
+        DataError: as `relume.lab.data.sources.listed`.
+    """
+    wanted = [(source.path, source.list_file) for source in data.sources if not source.is_made]
+    if not data.sources:
+        wanted = [(data.pairs, "")]
+    return {each: listed(root, *each) for each in wanted}
+
+
+def carried(path: Path, root: Path) -> tuple[str, bytes]:
+    """How an image is called where it is carried to, and its content."""
     content = path.read_bytes()
     name = path.relative_to(root)
     if path.suffix.lower() == ".jxl":

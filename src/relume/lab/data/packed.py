@@ -24,6 +24,7 @@ from safetensors import safe_open
 from relume.datasets.pairs import Pair
 from relume.errors import DataError, MissingExtra
 from relume.files import read_json
+from relume.lab.data.shards import is_in_shard, places_in, read_image, read_index
 
 INDEX = "index.json"
 IMAGES = "images.safetensors"
@@ -86,11 +87,15 @@ def only_root(roots: Roots) -> Path:
 
 
 def open_pack(roots: Roots) -> Pack | None:
-    """The pack whose parts these folders are or hold; None where they are no pack.
+    """The pack whose parts these folders are or hold, or the shards; None where they are neither.
 
     Raises:
-        DataError: a part is missing, damaged, or of another pack.
+        DataError: a part or shard is missing, damaged, or of another pack.
     """
+    if are_shards(roots):
+        folder = only_root(roots)
+        index = read_index(folder) or {}
+        return Pack(folder, places_in(folder, index), index["lists"])
     folders = [part for root in as_roots(roots) for part in _parts(root)]
     if not folders:
         return None
@@ -115,18 +120,29 @@ def open_pack(roots: Roots) -> Pack | None:
     return Pack(first, places, known["lists"])
 
 
+def are_shards(roots: Roots) -> bool:
+    """Whether any of these folders holds shards.
+
+    Raises:
+        DataError: some are not whole.
+    """
+    return any(read_index(root) is not None for root in as_roots(roots))
+
+
 def is_packed(path: Path) -> bool:
-    """Whether a path leads into a pack."""
-    return IMAGES in path.parts
+    """Whether a path leads into a pack or a shard."""
+    return IMAGES in path.parts or is_in_shard(path)
 
 
 def read_packed(path: Path) -> npt.NDArray[np.uint8]:
-    """The pixels of an image in a pack, H x W x 3.
+    """The pixels of an image in a pack or a shard, H x W x 3.
 
     Raises:
         DataError: it is damaged.
         MissingExtra: it is JPEG XL, and the decoder is not installed.
     """
+    if is_in_shard(path):
+        return decode(read_image(path), path)
     place = path.parts.index(IMAGES) + 1
     content = _container(Path(*path.parts[:place])).get_tensor("/".join(path.parts[place:]))
     return decode(content.tobytes(), path)

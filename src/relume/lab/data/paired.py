@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,12 +59,22 @@ def read_8_bits(path: Path, longest: int = 0) -> npt.NDArray[np.uint8]:
         from relume.photo import read_photo  # needs libvips, which a machine that only trains may lack
 
         image_HWC = to_8_bits(read_photo(path).rgb_HWC)
+    return shrunk(image_HWC, longest)
+
+
+def shrunk(image_HWC: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]:
+    """The image with a long side of `longest`; itself if it is no larger, or `longest` is 0."""
     height, width = image_HWC.shape[:2]
-    scale = longest / max(height, width) if longest else 1.0
-    if scale >= 1:
+    size = scale_to(width, height, longest)
+    if size == (width, height):
         return image_HWC
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.array(Image.fromarray(image_HWC).resize(size, Image.Resampling.LANCZOS))
+
+
+def scale_to(width: int, height: int, longest: int) -> Shape:
+    """Width and height of what `shrunk` returns."""
+    scale = longest / max(height, width) if longest else 1.0
+    return (width, height) if scale >= 1 else (max(1, round(width * scale)), max(1, round(height * scale)))
 
 
 class _Files:
@@ -199,9 +209,24 @@ def load_training_and_validation(roots: Roots, data: Data) -> tuple[list[LoadedP
         DataError: as there, or none of a source's frames has its `least_mean`.
     """
     training, validation = (load_pairs(pairs) for pairs in training_and_validation(roots, data))
+    check_sources(roots, data, [each.source for each in training], [each.source for each in validation])
+    return training, validation
+
+
+def check_sources(
+    roots: Roots, data: Data, training: Sequence[Source | None], validation: Sequence[Source | None]
+) -> None:
+    """Refuse sources of which nothing is left.
+
+    Args:
+        training, validation: the source of each pair that is trained on, and validated on.
+
+    Raises:
+        DataError: none of a source's frames has its `least_mean`.
+    """
     for source in data.sources:
-        is_left = any(pair.source is source for pair in training)
-        is_scored = any(pair.source is not None and pair.source.name == source.name for pair in validation)
+        is_left = any(each is source for each in training)
+        is_scored = any(each is not None and each.name == source.name for each in validation)
         if not (is_left and is_scored):
             purpose = "validate" if is_left else "train"
             raise DataError(
@@ -209,7 +234,6 @@ def load_training_and_validation(roots: Roots, data: Data) -> tuple[list[LoadedP
                 "Lower its least_mean, or take the source out.",
                 path=as_roots(roots)[0] / source.path,
             )
-    return training, validation
 
 
 def to_tensor(image_HWC: npt.NDArray[np.uint8]) -> Tensor:
@@ -250,15 +274,20 @@ class PairedCrops:
         self.device = torch.device(device)
         self.subjects = [Subject(pair.name, pair.source, *pair.low_HWC.shape[:2]) for pair in pairs]
         self.draws = Draws(self.subjects, data, seed, overview_size, rank, ranks)
+        self._lay(dict(enumerate(pairs)))
+
+    def _lay(self, pairs: Mapping[int, LoadedPair]) -> None:
+        """Put the images of pairs, by their positions, where batches are cut from."""
         images: dict[int, npt.NDArray[np.uint8]] = {}
         numbers: dict[int, int] = {}
-        for image in (image for pair in pairs for image in (pair.low_HWC, pair.high_HWC)):
+        for image in (image for pair in pairs.values() for image in (pair.low_HWC, pair.high_HWC)):
             images[numbers.setdefault(id(image), len(numbers))] = image
-        self._lows = [numbers[id(pair.low_HWC)] for pair in pairs]
-        self._highs = [numbers[id(pair.high_HWC)] for pair in pairs]
-        averaged = [*self._lows] if overview_size or data.framing == "resize" else []
-        if data.framing == "resize":
-            averaged += self._highs
+        self._lows = {position: numbers[id(pair.low_HWC)] for position, pair in pairs.items()}
+        self._highs = {position: numbers[id(pair.high_HWC)] for position, pair in pairs.items()}
+        resized = self.draws.data.framing == "resize"
+        averaged = [*self._lows.values()] if self.draws.overview_size or resized else []
+        if resized:
+            averaged += self._highs.values()
         self.store = Store(list(images.values()), averaged, self.device)
 
     def dark_image(self, position: int) -> npt.NDArray[np.uint8]:

@@ -21,7 +21,8 @@ from relume.lab import ranks
 from relume.lab.average import MovingAverage
 from relume.lab.data.batch import Batch
 from relume.lab.data.packed import Roots
-from relume.lab.data.paired import LoadedPair, PairedCrops, load_training_and_validation
+from relume.lab.data.paired import LoadedPair, PairedCrops
+from relume.lab.data.streamed import load_crops
 from relume.lab.methods import build_method
 from relume.lab.networks import build
 from relume.lab.recipe import Phase, Recipe
@@ -239,7 +240,8 @@ def train(
 
     Args:
         recipe: what to do; when resuming, the run folder's own recipe must say the same.
-        roots: data root, a folder with `lol_v1/` and others; or a pack, its parts or the folder of them.
+        roots: data root, a folder with `lol_v1/` and others; a pack, its parts or the folder of them; or a
+            folder of shards, from which images are read as they are drawn.
         run: run folder, made if missing: recipe, environment, metrics, samples, checkpoint, weights.
         device: `auto`, `cpu`, `cuda`, `mps`.
         resume: go on from the last checkpoint, to the same result as without the interruption.
@@ -300,10 +302,8 @@ def _check_shares(recipe: Recipe, minutes: float) -> None:
 def _load(trainer: Trainer, roots: Roots, home: torch.device) -> tuple[PairedCrops, list[LoadedPair]]:
     """What batches are made from, living on a device, and what is validated on."""
     recipe = trainer.recipe
-    training, validation = load_training_and_validation(roots, recipe.data)
-    held_out = validation[:: -(-len(validation) // (recipe.validation_images or len(validation)))]
-    data = PairedCrops(
-        training,
+    data, validation = load_crops(
+        roots,
         recipe.data,
         recipe.seed,
         trainer.method.overview_size,
@@ -311,6 +311,7 @@ def _load(trainer: Trainer, roots: Roots, home: torch.device) -> tuple[PairedCro
         ranks=ranks.count(),
         device=home,
     )
+    held_out = validation[:: -(-len(validation) // (recipe.validation_images or len(validation)))]
     with ranks.first_alone():
         trainer.method.prepare(data)
     return data, held_out
