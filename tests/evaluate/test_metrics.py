@@ -159,7 +159,7 @@ def test_images_below_the_window_are_refused() -> None:
 
 
 def test_wrong_arrays_are_refused() -> None:
-    with pytest.raises(DataError, match="no H x W x C image"):
+    with pytest.raises(DataError, match="not an H x W x C image"):
         metrics.psnr(np.zeros((5, 5)), np.zeros((5, 5)))
     with pytest.raises(DataError, match="have no range"):
         metrics.psnr(np.zeros((5, 5, 3), int), np.zeros((5, 5, 3), int))
