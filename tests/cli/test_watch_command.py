@@ -112,6 +112,19 @@ def test_a_watch_that_was_killed_goes_on_where_it_was(photo: Photo, tmp_path: Pa
     assert len(list((tmp_path / "out").iterdir())) == 5
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_not_text(photo: Photo, tmp_path: Path) -> None:
+    photo("in/first.jpg")
+    with watching(tmp_path) as (process, _):
+        wait_for(tmp_path / "out/first.jpg")
+        name = os.fsdecode(b"b\xffd.jpg")
+        photo("odd.jpg").rename(tmp_path / "in" / name)
+        wait_for(tmp_path / "out" / name)
+        photo("in/last.jpg")
+        wait_for(tmp_path / "out/last.jpg")
+    assert process.returncode == 0
+
+
 def test_a_watch_needs_two_folders(relume: Callable[..., Result], photo: Photo, tmp_path: Path) -> None:
     file = photo("in/a.jpg")
     assert relume("watch", tmp_path / "in", "-o", tmp_path / "in/").code == 2

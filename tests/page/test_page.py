@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,7 @@ def test_results_are_those_of_the_command_line(
         seen = np.asarray(theirs.convert("RGBA"))
     visible = seen[..., 3] > 0
     difference = np.abs(seen[..., :3].astype(int) - ours.rgb_HWC)[visible]
+    sys.stdout.write(f"{name}: largest difference {difference.max()} of 255\n")  # shown by pytest -s
     assert difference.max() <= 1
     assert np.abs(pixels(photos / name) - ours.rgb_HWC).max() > 30  # something was done
 
@@ -274,6 +276,11 @@ def test_a_bad_file_is_an_error_in_words_and_the_page_goes_on(
     assert "notes.txt is no photo" in visit.page.inner_text("#problem")
     assert visit.page.is_disabled("#download")
     visit.page.click("#problem button")
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(200))
+    visit.page.set_input_files("#pick", str(tmp_path / "phone.heic"))
+    visit.page.wait_for_selector("#problem:not([hidden])")
+    assert "phone.heic is a HEIC or AVIF photo" in visit.page.inner_text("#problem")
+    visit.page.click("#problem button")
     visit.add(photos / "hole.png")
     assert visit.page.is_enabled("#download")
 
@@ -306,7 +313,7 @@ def test_a_part_in_full_size_is_that_of_the_result(
     visit.page.focus("#split")
     for key in ("Shift+ArrowRight", "Shift+ArrowDown", "Shift+ArrowDown"):
         visit.page.keyboard.press(key)
-        visit.page.wait_for_selector("body[data-drawing=false]")
+    visit.page.wait_for_selector("body[data-drawing=false]")
     before, after = shown(visit, "before"), shown(visit, "after")
     whole = pixels(tmp_path / "large.png")
     box = visit.page.locator("#stage").bounding_box()

@@ -54,7 +54,7 @@ def serve(
 
     [bold]relume serve[/bold] listens at http://127.0.0.1:8000, for this machine alone.
 
-    [bold]curl -sF photo=@night.jpg http://127.0.0.1:8000/enhance -o bright.jpg[/bold] enhances a photo.
+    [bold]curl -fsSF photo=@night.jpg http://127.0.0.1:8000/enhance -o bright.jpg[/bold] enhances a photo.
 
     Ctrl-C, or SIGTERM, stops it when what has come in is done.
     """

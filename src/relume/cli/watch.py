@@ -26,6 +26,9 @@ from relume.options import DEFAULT_MAX_PIXELS, FILES, EnhanceOptions, Saving
 _PASSING = (ExitCode.INPUT_UNREADABLE, ExitCode.OUTPUT_UNWRITABLE, ExitCode.RESOURCES)
 """Of failures that may be gone later, while the photo stays the same."""
 
+_NO_TEXT = "Unable to decode path"
+"""What watchfiles says, and ends with, where a file changes whose name is not text."""
+
 
 @expanded
 def watch(
@@ -101,27 +104,36 @@ def watch(
 
 
 def _changes(folder: Path, recursive: bool, settle: float) -> Iterator[bool]:
-    """Whether something has changed, a few times while a file settles; at first it is taken to have."""
+    """Whether something has changed, a few times while a file settles; at first it is taken to have.
+
+    Raises:
+        OutOfResources: the system does not tell.
+    """
     import watchfiles
 
-    heard = watchfiles.watch(
-        folder,
-        watch_filter=None,
-        recursive=recursive,
-        rust_timeout=max(50, round(settle * 500)),
-        yield_on_timeout=True,
-        raise_interrupt=True,
-        ignore_permission_denied=True,
-    )
-    try:
-        for number, changes in enumerate(heard):
-            yield not number or bool(changes)
-    except (OSError, RuntimeError) as error:
-        raise OutOfResources(
-            f"the system does not tell of changes in the folder ({' '.join(str(error).split())[:100]})",
-            "Set WATCHFILES_FORCE_POLLING=1, or raise the system's limits (fs.inotify.max_user_watches).",
-            path=folder,
-        ) from error
+    while True:
+        heard = watchfiles.watch(
+            folder,
+            watch_filter=None,
+            recursive=recursive,
+            rust_timeout=max(50, round(settle * 500)),
+            yield_on_timeout=True,
+            raise_interrupt=True,
+            ignore_permission_denied=True,
+        )
+        try:
+            for number, changes in enumerate(heard):
+                yield not number or bool(changes)
+            return
+        except (OSError, RuntimeError) as error:
+            said = " ".join(str(error).split())
+            if _NO_TEXT not in said:
+                raise OutOfResources(
+                    f"the system does not tell of changes in the folder ({said[:100]})",
+                    "Set WATCHFILES_FORCE_POLLING=1, or raise the system's limits "
+                    "(fs.inotify.max_user_watches).",
+                    path=folder,
+                ) from error
 
 
 def require_watchfiles() -> None:
