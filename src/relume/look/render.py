@@ -75,9 +75,9 @@ def render(photo: Photo, model: Model, look: Look, pool: Executor, *, tile: int 
     step = 1 / np.iinfo(result.dtype).max
     for where in _parts(photo.rgb_HWC, model.card, tile, look.factor):
         part = _Part(photo.rgb_HWC, where, look.factor)
-        image = np.empty((1, 3, *part.shape), np.float32)
-        _in_strips(pool, where.rows.outer, partial(part.read, image[0]))
-        change = model.local(image, look.arrays, part.place, step)
+        canvas = model.canvas(part.shape, look.arrays, part.place)
+        _in_strips(pool, where.rows.outer, partial(part.read, canvas.inside[0]))
+        change = model.local_on(canvas, look.arrays, step)
         write = partial(part.write, change, finish)
         _in_strips(pool, where.rows.inner, write)
     return photo.with_pixels(result)
