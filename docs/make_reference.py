@@ -1,4 +1,4 @@
-"""Write the tables of docs/reference.md that the code itself knows.
+"""Write the tables of the reference that the code itself knows, and that of `benchmarks/results/bench.csv`.
 
     python docs/make_reference.py [--check]
 
@@ -9,6 +9,7 @@ is written, and 1 is returned where a table is not as the code has it.
 from __future__ import annotations
 
 import argparse
+import csv
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -17,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from relume.cli.app import whole
+from relume.evaluate.bench import HEADINGS
 from relume.evaluate.report import markdown_table
-from relume.options import Controls, EnhanceOptions
+from relume.options import ENGINES, Controls, EnhanceOptions
 
-REFERENCE = Path(__file__).parent / "reference.md"
+PAGES = tuple(Path(__file__).with_name(name) for name in ("reference.md", "benchmarks.md"))
+BENCH = Path(__file__).parents[1] / "benchmarks/results/bench.csv"
 _VALUES = {
     "model": "name or card",
     "engine": "name",
@@ -29,6 +32,9 @@ _VALUES = {
     "threads": "0 to 1024",
     "tile": "pixels",
 }
+_BUSY = 1.5
+"""Times that a process takes as long as its threads compute, where it had to wait for others."""
+
 _TABLE = re.compile(r"(<!-- (\w+), by make_reference\.py -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -85,12 +91,30 @@ def _left(rows: list[list[str]]) -> str:
     return markdown_table(rows).replace("---:", "---")
 
 
+def bench() -> str:
+    """What `relume bench` last wrote into the results."""
+    with BENCH.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    rows = [["model, engine, precision", "photo", *HEADINGS.values()]]
+    for line in lines:
+        name = ", ".join(line[part] for part in ("model", "engine", "precision"))
+        rows.append([name, f"{line['width']}x{line['height']}", *(line[part] for part in HEADINGS)])
+    first = lines[0]
+    facts = ("processor", "cores", "python", *ENGINES, "relume", "date")
+    told = ", ".join(f"{fact} {first[fact]}" for fact in facts if first.get(fact))
+    how = f"Measured with {first['threads']} threads, medians of {first['rounds']} rounds"
+    busy = all(float(line["seconds"]) > _BUSY * float(line["processor_seconds"]) for line in lines)
+    note = " Other programs kept the machine busy: processor seconds, and their ratio, count." if busy else ""
+    return f"{markdown_table(rows)}\n{how}: {told}.{note}\n"
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "controls": lambda: table(Controls, [each.name for each in fields(Controls)]),
     "computing": lambda: table(
         EnhanceOptions, ["model", "engine", "precision", "device", "threads", "tile", "downsample"]
     ),
     "files": files,
+    "bench": bench,
 }
 
 
@@ -102,12 +126,14 @@ def made(text: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true")
-    text = REFERENCE.read_text()
-    new = made(text)
-    if not parser.parse_args().check:
-        REFERENCE.write_text(new)
-    elif new != text:
-        sys.exit("docs/reference.md: run python docs/make_reference.py")
+    check = parser.parse_args().check
+    for page in PAGES:
+        text = page.read_text()
+        new = made(text)
+        if not check:
+            page.write_text(new)
+        elif new != text:
+            sys.exit(f"docs/{page.name}: run python docs/make_reference.py")
 
 
 if __name__ == "__main__":

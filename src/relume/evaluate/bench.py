@@ -342,8 +342,8 @@ def picture(costs: Sequence[Cost], suffix: str) -> bytes:
     width, height = min(((cost.width, cost.height) for cost in costs), key=lambda sides: sides[0] * sides[1])
     for cost in costs:
         if (cost.width, cost.height) == (width, height):
-            by_time.scatter(cost.seconds, cost.psnr, label=_name(cost))
-    by_time.set_xlabel(f"seconds from file to file, {width} x {height}, {costs[0].threads} threads")
+            by_time.scatter(cost.processor_seconds, cost.psnr, label=_name(cost))
+    by_time.set_xlabel(f"processor seconds from file to file, {width} x {height}")
     by_time.set_ylabel("PSNR of LOL-v1's eval15, plain, dB")
     by_time.legend(fontsize=8)
     ours = {cost.model: (load_card(cost.model).gmacs_256, cost.psnr) for cost in costs}
