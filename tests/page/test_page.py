@@ -362,6 +362,58 @@ def test_a_result_is_copied(open_page: Open, host: Host, photos: Path) -> None:
     assert visit.page.evaluate(code) == [160, 120]
 
 
+def test_a_phone_shares_a_result_and_asks_again_where_that_took_long(
+    open_page: Open, host: Host, photos: Path
+) -> None:
+    visit = open_page(host.address, ready=False, service_workers="block", has_touch=True, is_mobile=True)
+    visit.page.context.add_init_script("""
+      window.shared = [];
+      navigator.canShare = () => true;
+      navigator.share = async ({ files: [{ name, type, size }] }) => {
+        shared.push([name, type, size > 100]);
+        if (shared.length === 1) throw new DOMException('too late', 'NotAllowedError');
+        if (shared.length === 2) throw new DOMException('changed my mind', 'AbortError');
+      };""")
+    visit.page.reload()
+    visit.page.wait_for_selector("body[data-provider]")
+    visit.add(photos / "hole.png")
+    status = "() => document.getElementById('status').textContent"
+    for times, said in enumerate(
+        ("hole.png is ready. Tap “Share” once more.", "hole.png is ready to compare."), 1
+    ):
+        visit.page.click("#share")
+        visit.page.wait_for_function(
+            f"() => shared.length === {times} && !document.getElementById('share').disabled"
+        )
+        assert visit.page.evaluate(status) == said
+    assert visit.page.evaluate("shared") == [["hole.relume.png", "image/png", True]] * 2
+    assert visit.page.is_hidden("#problem")
+    assert visit.said == []
+
+
+def test_the_keyboard_always_is_somewhere(visit: Visit, photos: Path, tmp_path: Path) -> None:
+    where = (
+        "() => { const { id, dataset } = document.activeElement; return id || dataset.film || dataset.t; }"
+    )
+    visit.page.reload()
+    visit.page.wait_for_selector("body[data-provider]")
+    visit.add(photos / "hole.png", photos / "grey.png")
+    assert visit.page.evaluate(where) == "split"
+    visit.page.focus("#queue li:nth-child(1) .remove")
+    visit.page.keyboard.press("Enter")
+    assert visit.page.evaluate(where) == "2"
+    (tmp_path / "notes.txt").write_text("no photo")
+    visit.page.set_input_files("#pick", str(tmp_path / "notes.txt"))
+    visit.page.wait_for_selector("#problem:not([hidden])")
+    visit.page.keyboard.press("Escape")
+    assert visit.page.is_hidden("#problem")
+    assert visit.page.evaluate(where) == "3"
+    for _ in range(2):
+        visit.page.focus("#queue .remove")
+        visit.page.keyboard.press("Enter")
+    assert visit.page.evaluate(where) == "choose"
+
+
 def test_settings_stay_for_the_next_visit(open_page: Open, host: Host, photos: Path) -> None:
     visit = open_page(host.address, service_workers="block")
     visit.add(photos / "hole.png")

@@ -31,6 +31,7 @@ const state = {
   zoom: null, // the middle of what is shown in full size, in shares of the photo
   said: [], // of the line of status, so that it can be said in another language
   problem: null,
+  shared: null,
 };
 
 const t = (key, told) => words(state.language, key, told);
@@ -204,14 +205,17 @@ function add(files) {
   });
   if (!photos.length) return;
   state.photos.push(...photos);
+  const first = $('work').hidden;
   $('welcome').hidden = true;
   $('work').hidden = false;
   showQueue();
   show(photos[0]);
+  if (first) $('split').focus({ preventScroll: true }); // the button that had it is gone
   films();
 }
 
 function remove(photo) {
+  release(photo);
   const at = state.photos.indexOf(photo);
   state.photos.splice(at, 1);
   host().ask('close', { key: photo.key });
@@ -227,6 +231,19 @@ function remove(photo) {
     show(state.photos[Math.min(at, state.photos.length - 1)]);
   }
   showQueue();
+  focusSomewhere();
+}
+
+/** Where the keyboard goes on when what it was on has gone: the photo that is shown, or the first button. */
+function focusSomewhere() {
+  const place = document.querySelector('#queue [aria-current=true]') ?? document.querySelector('#welcome [data-pick]');
+  place?.focus({ preventScroll: true });
+}
+
+function closeProblem() {
+  state.problem = null;
+  $('problem').hidden = true;
+  focusSomewhere();
 }
 
 function showQueue() {
@@ -257,7 +274,7 @@ function showQueue() {
   $('downloadAll').textContent = t('downloadAll', { count: good });
   const idle = !state.work;
   $('downloadAll').disabled = !idle || !good;
-  for (const id of ['download', 'copy']) $(id).disabled = !idle || state.current?.status !== 'open';
+  for (const id of ['download', 'share', 'copy']) $(id).disabled = !idle || state.current?.status !== 'open';
 }
 
 /** Small pictures of what waits, made by the browser. */
@@ -282,7 +299,15 @@ function small(bitmap) {
   return canvas;
 }
 
+/** Pictures of a photo that is not shown any more are given back; it is opened anew when it is shown again. */
+function release(photo) {
+  for (const bitmap of [photo.before, photo.preview, photo.found?.before, photo.found?.after]) bitmap?.close();
+  for (const name of ['before', 'preview', 'found']) delete photo[name];
+  if (photo.status === 'open') photo.status = 'new';
+}
+
 async function show(photo) {
+  if (state.current && state.current !== photo) release(state.current);
   state.current = photo;
   const chosen = () => state.current === photo && state.opening === opening;
   state.opening?.abort(); // a photo that was passed over need not be opened
@@ -571,6 +596,30 @@ function copy() {
   });
 }
 
+/** Hand a result to another app, as phones do; what took too long for the browser waits for a second tap. */
+function share() {
+  const photo = state.current;
+  return during(async (signal) => {
+    try {
+      const asked = JSON.stringify([photo.key, $('model').value, $('format').value, state.controls]);
+      if (state.shared?.asked !== asked) {
+        const { blob, name } = await rendered(photo, signal, 0, 1);
+        state.shared = { asked, file: new File([blob], name, { type: blob.type }) };
+      }
+      say('ready', { name: photo.name });
+      await navigator.share({ files: [state.shared.file] });
+    } catch (failure) {
+      if (failure.name === 'NotAllowedError') say('shareAgain', { name: photo.name });
+      else if (failure.name !== 'AbortError') stopped(failure, photo);
+    }
+  });
+}
+
+function canShare() {
+  const file = new File([''], 'photo.jpg', { type: 'image/jpeg' });
+  return matchMedia('(pointer: coarse)').matches && !!navigator.canShare?.({ files: [file] });
+}
+
 function downloadAll() {
   return during(async (signal) => {
     const results = [];
@@ -686,11 +735,15 @@ function listen() {
   $('download').addEventListener('click', download);
   $('downloadAll').addEventListener('click', downloadAll);
   $('cancel').addEventListener('click', () => state.work?.abort());
+  $('share').addEventListener('click', share);
+  $('share').hidden = !canShare();
   $('copy').addEventListener('click', copy);
   $('copy').hidden = !(navigator.clipboard?.write && 'ClipboardItem' in self);
-  $('problem').querySelector('button').addEventListener('click', () => {
-    state.problem = null;
-    $('problem').hidden = true;
+  $('problem').querySelector('button').addEventListener('click', closeProblem);
+  addEventListener('keydown', ({ key }) => {
+    if (key !== 'Escape') return;
+    if (!$('problem').hidden) closeProblem();
+    else if (state.zoom) zoomTo(null);
   });
   const system = matchMedia('(prefers-color-scheme: dark)');
   system.addEventListener('change', () => stored('theme') ?? appear(system.matches));
