@@ -20,6 +20,7 @@ class Capabilities:
         fusion: the group, from 1, after which it takes a teacher's features; 0 for none.
         curves: whether it brightens by `curves` and `apply_curves`.
         brightens: whether its encoding has the image after an exposure curve, `bright_BCHW`.
+        integers: names of the convolutions that its exported graph of 8 bits computes in integers.
     """
 
     overview: int = 0
@@ -29,6 +30,12 @@ class Capabilities:
     fusion: int = 0
     curves: bool = False
     brightens: bool = False
+    integers: tuple[str, ...] = ()
+
+    @property
+    def compared(self) -> tuple[int, ...]:
+        """Channels of what distillation compares: the features, or else the decoder's maps."""
+        return self.features or self.maps
 
 
 class Network(nn.Module):

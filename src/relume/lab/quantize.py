@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from relume.arrays import Floats
 from relume.errors import DataError
 from relume.jobs.inputs import find_inputs
+from relume.lab.networks.two_pass import FINE
 from relume.models import Card
 from relume.models.engines import Engine
 from relume.photo import read_photo
@@ -23,9 +24,6 @@ from relume.steps.thumbnail import overview_shape, thumbnail
 
 _SIDE = 256
 """Of the part of a photo that is looked at."""
-
-_FINE = ("stem.", "encoder.0.", "up.0.", "decoder.0.", "head.")
-"""In the names of the weights of convolutions at half the photo's resolution."""
 
 _MOST = 24
 """Photos, evenly over the folder's."""
@@ -85,7 +83,7 @@ def quantized(graph: bytes, examples: list[dict[str, Floats]]) -> bytes:
     fine = [
         node.name
         for node in model.graph.node
-        if node.op_type == "Conv" and any(part in node.input[1] for part in _FINE)
+        if node.op_type == "Conv" and any(part in node.input[1] for part in FINE)
     ]
     with TemporaryDirectory(prefix="relume-") as folder, _without_advice():
         path = Path(folder) / "int8.onnx"

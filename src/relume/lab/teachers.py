@@ -57,7 +57,7 @@ class NetworkTeacher(Teacher):
         super().__init__()
         self.network = network.requires_grad_(False)
         offered = capabilities(network)
-        self.feature_channels = offered.features or offered.maps
+        self.feature_channels = offered.compared
         self.overview_size = offered.overview
         self.eval()
 

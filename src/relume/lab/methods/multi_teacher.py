@@ -6,6 +6,7 @@ Any subset of its terms may be used; what has no weight is neither built nor com
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from relume.errors import UsageError
 from relume.lab import ranks
 from relume.lab.capabilities import capabilities
 from relume.lab.data.paired import Batch, PairedCrops
+from relume.lab.integers import check_integers, in_integers
 from relume.lab.losses import LOSSES, Loss, charbonnier
 from relume.lab.losses.adversarial import get_adversarial
 from relume.lab.losses.contrastive import ProjectionHead, info_nce
@@ -37,7 +39,7 @@ class MultiTeacher(Taught):
     """The hybrid loss of Compact Clarity (eq. 3.12), and imitation of a teacher's output beside it.
 
     Args:
-        network: the student; `contrastive` needs one with `output_and_features`.
+        network: the student; terms of features need one that has some.
         losses: weights; beside the paired terms `perceptual`, `adversarial`, `contrastive`, `imitation-NAME`
             for teachers by name, and the terms of `FEATURE_LOSSES`.
         teachers: description of each teacher by name, see `load_teacher`.
@@ -49,6 +51,7 @@ class MultiTeacher(Taught):
         adversarial: `loss` (`bce` or `lsgan`) and the `options` of the PatchGAN.
         fusion: name of the teacher whose features the student's Attention Fusion sees; none by default.
         target: name of a teacher whose output stands in for the target in the paired terms; none by default.
+        integers: let the student round as its graph of 8 bits will, see `relume.lab.integers`.
 
     Raises:
         UsageError: names that do not fit together.
@@ -66,6 +69,7 @@ class MultiTeacher(Taught):
         adversarial: Mapping[str, Any] | None = None,
         fusion: str = "",
         target: str = "",
+        integers: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
@@ -79,7 +83,9 @@ class MultiTeacher(Taught):
         self.contrastive_weight = weights.pop("contrastive", 0.0)
         feature_weights = split_weights(weights)
         self.paired_weights = weights
-        self.fusion, self.target = fusion, target
+        self.fusion, self.target, self.integers = fusion, target, integers
+        if integers:
+            check_integers(network)
         asking = [contrastive or {}] * bool(self.contrastive_weight) + [features or {}] * bool(
             feature_weights
         )
@@ -93,7 +99,7 @@ class MultiTeacher(Taught):
             Contrast(network, self.teachers, **(contrastive or {})) if self.contrastive_weight else None
         )
         self.feature_terms = (
-            FeatureTerms(capabilities(network).features, self.teachers, feature_weights, **features or {})
+            FeatureTerms(capabilities(network).compared, self.teachers, feature_weights, **features or {})
             if feature_weights
             else None
         )
@@ -115,7 +121,8 @@ class MultiTeacher(Taught):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return each weighted term; what is minimised is their sum."""
-        output, features = self._student(batch)
+        with in_integers(self.network) if self.integers else nullcontext():
+            output, features = self._student(batch)
         target = self.teachers[self.target].output(batch).float() if self.target else batch.high_BCHW
         losses = self.paired_losses(output, target)
         for name, weight in self.imitation.items():
@@ -140,7 +147,12 @@ class MultiTeacher(Taught):
             inputs = (*inputs, self.teachers[self.fusion].features(batch)[capabilities(network).fusion - 1])
         if self.contrast is None and self.feature_terms is None:
             return network(*inputs), []
-        return network.output_and_features(*inputs)
+        if capabilities(network).features:
+            return network.output_and_features(*inputs)
+        encoding = network.encode(*inputs)
+        maps = network.decode(encoding)
+        height, width = batch.low_BCHW.shape[-2:]
+        return network.render(encoding, maps)[..., :height, :width], maps
 
     def adversary_loss(self, batch: Batch) -> Tensor:
         """The discriminator's loss on targets and on what the student last made (eq. 3.14, 3.15)."""
@@ -171,7 +183,7 @@ class Contrast(nn.Module):
         cache: str = "",
     ) -> None:
         super().__init__()
-        channels = capabilities(network).features
+        channels = capabilities(network).compared
         theirs = teachers[teacher].feature_channels
         check_features(channels, teachers[teacher], teacher, student_feature, teacher_feature, "contrastive")
         self.student_feature, self.temperature = student_feature, temperature

@@ -52,6 +52,9 @@ STEEPEST = math.log(5.0)
 FLAT = 0.04
 """Standard deviation of luma by its mean that keeps half of the grid; photographs have ten times as much."""
 
+FINE = ("stem.", "encoder.0.", "up.0.", "decoder.0.", "head.")
+"""What names of the local pass's weights at half the photo's resolution begin with."""
+
 LARGEST = math.log(32.0)
 """Logarithm of the largest gain of the grid: five stops, up or down."""
 
@@ -377,6 +380,11 @@ class TwoPass(Network):
             multiple=self.local_pass.size_multiple,
             maps=tuple(widths)[::-1],
             brightens=True,
+            integers=tuple(
+                f"local_pass.{name}"
+                for name, layer in self.local_pass.named_modules()
+                if isinstance(layer, nn.Conv2d) and not f"{name}.".startswith(FINE)
+            ),
         )
 
     def decide(self, x_BCHW: Tensor, overview_BCST: Tensor | None) -> Decision:
