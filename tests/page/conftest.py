@@ -18,6 +18,7 @@ from relume.site import has_runtime, write_site
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NODE = shutil.which("node")
+AXE = ROOT / "node_modules/axe-core/axe.min.js"
 
 needs_node = pytest.mark.skipif(NODE is None, reason="needs Node")
 

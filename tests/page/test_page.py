@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from page.conftest import ROOT, Host, Visit
+from page.conftest import AXE, ROOT, Host, Visit
 from relume import Enhancer, read_photo
 from shared import dark
 
-AXE = ROOT / "node_modules/axe-core/axe.min.js"
 Open = Callable[..., Visit]
 
 

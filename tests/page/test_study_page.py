@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from page.conftest import Visit
+from page.conftest import AXE, Visit
 from relume.evaluate.study.scores import score_study
 from relume.evaluate.study.sheet import make_study
 
@@ -91,3 +91,17 @@ def test_a_study_opened_as_a_file_says_what_is_missing(
     )
     assert "python -m http.server" in visit.page.inner_text("#plain")
     assert visit.page.is_hidden("#start")
+
+
+def test_a_phone_shows_one_below_the_other(open_page: Callable[..., Visit], study: str) -> None:
+    visit = open_page(study, ready=False, viewport={"width": 320, "height": 640}, bypass_csp=True)
+    visit.page.wait_for_selector("body[data-ready]")
+    visit.page.click("#start")
+    visit.page.wait_for_selector("body[data-seen='0']")
+    upper, lower = (visit.page.locator(f"[data-better={side}]").bounding_box() for side in ("left", "right"))
+    assert upper["y"] + upper["height"] <= lower["y"]
+    assert upper["width"] > 280
+    assert visit.page.evaluate("document.documentElement.scrollWidth") == 320
+    if AXE.is_file():
+        visit.page.add_script_tag(path=str(AXE))
+        assert visit.page.evaluate("axe.run(document)")["violations"] == []
