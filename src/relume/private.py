@@ -18,21 +18,21 @@ def refuse_telemetry() -> None:
     cast("dict[str, Any]", sys.modules).setdefault("openvino_telemetry", None)
 
 
-def keep_ray_to_itself(*, joins: bool) -> None:
+def keep_ray_to_itself(*, joins: bool, here: bool) -> None:
     """Keep Ray from reporting its use, from leaving a key in the home folder and from listening to a network.
 
     It reads this while it is imported, or when it starts a cluster.
 
     Args:
         joins: a cluster that somebody else started, whose key is found where they put it.
+        here: the cluster is on 127.0.0.1 alone.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_USAGE_STATS_PROMPT_ENABLED"] = "0"
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    if joins:
-        return
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # on every system: a cluster of 127.0.0.1 alone
-    if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+    if here:
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # whatever it says, on every system
+    if not joins and not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 

@@ -27,7 +27,7 @@ def begin(folder: Path, say: Say) -> Callable[[Photo], Photo]:
             os.kill(os.getpid(), signal.SIGSEGV)
         if photo.width == 15 or (photo.width == 14 and _first(folder / "lost")):
             os.kill(os.getppid(), signal.SIGKILL)
-            signal.pause()
+            os._exit(1)
         return replace(photo, rgb_HWC=255 - photo.rgb_HWC)
 
     return work

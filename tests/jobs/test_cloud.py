@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,28 @@ def test_a_large_result_is_uploaded_in_parts_and_appears_at_the_end(
     place_of(url).write(url, content)
     assert "complete_multipart_upload" in seen
     assert bucket.cat_file("bucket/large.bin") == content
+
+
+def test_a_photo_costs_three_requests(
+    relume: Run, bucket: Any, photo: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        bucket.pipe_file(f"bucket/in/{number}.png", photo(f"in/{number}.png", seed=number).read_bytes())
+    asked: list[str] = []
+    system = type(bucket)
+    call = system._call_s3
+
+    async def counted(self: Any, method: str, *rest: Any, **options: Any) -> Any:
+        if options.get("Key"):
+            asked.append(method)
+        return await call(self, method, *rest, **options)
+
+    monkeypatch.setattr(system, "_call_s3", counted)
+    done = relume("enhance", "s3://bucket/in/*.png", "-o", "s3://bucket/out/", "-q")
+    assert done.code == 0, done.err
+    known = Counter(asked)
+    assert known["get_object"] == known["put_object"] == 3
+    assert known["head_object"] <= 3 + 3  # which the pattern and the output's name take
 
 
 def test_an_upload_that_fails_leaves_nothing(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:

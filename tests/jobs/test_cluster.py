@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 
 import hands
@@ -22,6 +26,7 @@ from relume.jobs.batch import Outcome, run_batch
 from relume.jobs.cluster import Cluster, run_on_ray
 from relume.jobs.crew import TRIES, Setup
 from relume.jobs.plan import Job, Output
+from relume.private import keep_ray_to_itself
 from shared import Result, digest
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray")
@@ -128,15 +133,42 @@ def test_more_than_there_is_and_no_cluster_are_refused(make: Callable[[int], Job
         list(run_on_ray([make(30)], Setup(hands.begin_badly, OUTPUT), Cluster(address)))
 
 
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a cluster on this machine that relume did not start."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    keep_ray_to_itself(joins=False, here=True)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    command = ["start", "--head", "--node-ip-address", "127.0.0.1", "--port", str(port), "--num-cpus", "2"]
+    with tempfile.TemporaryDirectory(prefix="ray-") as scratch:
+        options = ["--include-dashboard=false", "--disable-usage-stats", "--block", "--temp-dir", scratch]
+        head = subprocess.Popen(
+            [sys.executable, "-m", "ray.scripts.scripts", *command, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            assert head.stdout is not None
+            assert any(b"Ray runtime started" in line for line in head.stdout)
+            yield f"127.0.0.1:{port}"
+        finally:
+            head.terminate()
+            head.communicate(timeout=60)
+
+
 @pytest.mark.slow
-def test_the_command_writes_what_the_local_engine_writes(relume: Run, photo: Make, tmp_path: Path) -> None:
+def test_the_command_joins_a_cluster_and_writes_what_the_local_engine_writes(
+    relume: Run, photo: Make, tmp_path: Path, running: str
+) -> None:
     for number in range(3):
         photo(f"in/{number}.png", seed=number)
     (tmp_path / "in/damaged.png").write_bytes(b"damaged")
     here = relume("batch", tmp_path / "in", tmp_path / "here", "--workers", 2, "--json", "-q")
-    there = relume(
-        "batch", tmp_path / "in", tmp_path / "there", "--workers", 2, "--engine", "ray", "--json", "-q"
-    )
+    command = ["batch", tmp_path / "in", tmp_path / "there", "--engine", "ray", "--address", running]
+    done = subprocess.run([sys.executable, "-m", "relume", *command, "--json", "-q"], capture_output=True)
+    there = Result(done.returncode, done.stdout, done.stderr.decode())
     assert here.code == there.code == ExitCode.BATCH_PARTLY_FAILED, there.err
     assert [line for line in there.err.splitlines() if "damaged.png" not in line] == []
 
@@ -147,3 +179,19 @@ def test_the_command_writes_what_the_local_engine_writes(relume: Run, photo: Mak
     for number in range(3):
         assert digest(tmp_path / f"here/{number}.png") == digest(tmp_path / f"there/{number}.png")
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+@pytest.mark.slow
+def test_from_bucket_to_bucket_while_a_worker_and_the_driver_are_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The benchmark with fewer photos; it raises where a result is missing or differs, or a line does."""
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto.server")
+    from stores import s3_server
+
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    with s3_server():
+        row = import_module("cluster").measure(tmp_path, 24, 2, Random(0))  # noqa: S311
+    assert row["equal_to_local"] == row["manifest_lines"] == 24
+    assert row["driver_killed_after"] < 24

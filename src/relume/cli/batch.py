@@ -66,8 +66,8 @@ def batch(
     address: Annotated[
         str,
         typer.Option(
-            help="A Ray cluster that runs, such as ray://head:10001 or auto; without it one of this machine "
-            "is started, and ended with the batch.",
+            help="A Ray cluster that runs: HOST:6379, or auto on one of its machines; without it one of this "
+            "machine is started, and ended with the batch.",
             rich_help_panel=_WHERE,
         ),
     ] = "",

@@ -185,7 +185,8 @@ def _joined(cluster: Cluster) -> Generator[Any]:
     Raises:
         MissingExtra, UsageError: as `run_on_ray`.
     """
-    keep_ray_to_itself(joins=bool(cluster.address))
+    host, _ = _host_and_port(cluster.address)
+    keep_ray_to_itself(joins=bool(cluster.address), here=host in ("", "127.0.0.1", "localhost", "::1"))
     try:
         ray: Any = import_module("ray")
         import_module("ray.data")
@@ -242,10 +243,10 @@ def _begin(ray: Any, cluster: Cluster, scratch: str | None, quiet: dict[str, Any
             **quiet,
         )
         return
-    host, separator, port = cluster.address.removeprefix("ray://").rpartition(":")
+    host, port = _host_and_port(cluster.address)
     try:
-        if separator and port.isdecimal():  # Ray itself would ask for many minutes
-            socket.create_connection((host.strip("[]"), int(port)), _SECONDS).close()
+        if port.isdecimal():  # Ray itself would ask for many minutes
+            socket.create_connection((host, int(port)), _SECONDS).close()
         ray.init(address=cluster.address, **quiet)
     except (OSError, ValueError, RuntimeError) as error:
         said = " ".join(str(error).split())[:200].rstrip(".")
@@ -254,6 +255,12 @@ def _begin(ray: Any, cluster: Cluster, scratch: str | None, quiet: dict[str, Any
             "Start one (ray start --head), or leave --address out.",
             path=cluster.address,
         ) from error
+
+
+def _host_and_port(address: str) -> tuple[str, str]:
+    """The parts of an address; of a word, such as `auto`, that and nothing."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    return (host.strip("[]"), port) if separator else (address, "")
 
 
 def _set_up(ray: Any) -> None:
