@@ -1,9 +1,9 @@
 """Whether photos of every kind come out bit for bit as they did at an earlier revision.
 
     python benchmarks/identity.py BEFORE [AFTER] [--own-models]    # AFTER: the working tree, if left out
-    python benchmarks/identity.py --cuts    # those of `revisions.CUTS`, into results/identity.csv
+    python benchmarks/identity.py --cuts [N]    # the first of `revisions.CUTS`, into results/identity.csv
 
-Both sources run on this machine, one after the other, with the model files of the first (`--own-models`: each
+Both sources run on this machine, at the same time, with the model files of the first (`--own-models`: each
 with its own), over the same photos and files.
 
 - In memory: both depths, grey, transparent, tiny, well-lit, black and large photos; every shipped model, all
@@ -24,7 +24,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -191,11 +191,11 @@ def checksums() -> Iterator[tuple[str, str]]:
         return name, hashlib.sha256(done.rgb_HWC.tobytes()).hexdigest() + same
 
     read = [(name, read_photo(ROOT / "docs" / "images" / name)) for name in ("night.jpg",)]
-    for model in ("photo", "lol"):
+    for model, every in (("photo", 1), ("lol", 3)):
         for factor, tile in ((1, 64), (2, 0), (2, 32), (3, 48), (4, 2048)):
             enhancer = Enhancer(model, tile=tile, downsample=factor, threads=1)
             for name, photo in photos() if factor < 4 else read:
-                for about, controls in CONTROLS.items():
+                for about, controls in list(CONTROLS.items())[::every]:
                     yield result(f"{model} /{factor} {tile}: {name}, {about}", enhancer, photo, **controls)
     automatic = Enhancer(threads=1)
     large = Photo(scene(2500, 3300, 0.1, 8))
@@ -204,13 +204,14 @@ def checksums() -> Iterator[tuple[str, str]]:
     yield result("automatic: large, denoise", automatic, large, denoise=0.5)
 
 
-def results_of(source: Source, folder: Path) -> dict[str, str]:
-    """The checksums as a source computes them."""
-    with source.start(__file__, "--cases", str(folder)) as process:
+def results_of(found: Sequence[Source], folder: Path) -> Iterator[dict[str, str]]:
+    """The checksums as each source computes them, all at the same time."""
+    processes = [each.start(__file__, "--cases", str(folder)) for each in found]
+    for source, process in zip(found, processes, strict=True):
         told, _ = process.communicate()
-    if process.returncode:
-        sys.exit(f"the source of {source.revision} ended with {process.returncode}")
-    return json.loads(told.splitlines()[-1])
+        if process.returncode:
+            sys.exit(f"the source of {source.revision} ended with {process.returncode}")
+        yield json.loads(told.splitlines()[-1])
 
 
 def compare(before: str, after: str, *, own_models: bool = False) -> dict[str, Any]:
@@ -221,7 +222,7 @@ def compare(before: str, after: str, *, own_models: bool = False) -> dict[str, A
     ):
         make_files(Path(folder))
         same_files = same_models(found)
-        first, second = (results_of(each, Path(folder)) for each in found)
+        first, second = results_of(found, Path(folder))
     different = [name for name in first if first[name] != second.get(name)]
     for name in different:
         print("differs:", name)
@@ -243,14 +244,17 @@ def main() -> None:
     parser.add_argument("before", nargs="?", help="a revision")
     parser.add_argument("after", nargs="?", default=HERE, help="a revision; the working tree if left out")
     parser.add_argument("--own-models", action="store_true", help="each with the model files of its own")
-    parser.add_argument("--cuts", action="store_true", help="compare what `revisions.CUTS` names")
+    parser.add_argument("--cuts", nargs="?", type=int, const=len(CUTS), help="how many of `revisions.CUTS`")
     parser.add_argument("--cases", type=Path, help="print the checksums of the source in use")
     options = parser.parse_args()
     if options.cases:
         print(json.dumps({**dict(checksums()), **dict(written(options.cases))}))
         return
     if options.cuts:
-        rows = [{"what": what, **compare(before, after, own_models=True)} for what, before, after in CUTS]
+        rows = [
+            {"what": what, **compare(before, after, own_models=True)}
+            for what, before, after in CUTS[: options.cuts]
+        ]
         print(machine.store("identity", rows))
     elif options.before:
         rows = [compare(options.before, options.after, own_models=options.own_models)]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
 from relume import Enhancer, Photo
+from relume.colour import luma
 from relume.look.model import Model
 from relume.look.render import enhance_photo
 from relume.models import load_card
@@ -78,7 +79,7 @@ def mean(pixels: np.ndarray) -> float:
 
 
 def key_strength(pixels: np.ndarray) -> float:
-    return auto_strength((pixels / np.iinfo(pixels.dtype).max).transpose(2, 0, 1).astype(np.float32))
+    return auto_strength(luma((pixels / np.iinfo(pixels.dtype).max).transpose(2, 0, 1).astype(np.float32)))
 
 
 def test_auto_falls_smoothly_from_dark_to_well_lit() -> None:

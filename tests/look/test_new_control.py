@@ -20,23 +20,21 @@ import relume
 PLACES = {
     "options.py": {
         # `Controls`, and the keywords of functions
-        '1 all alike.", LOOK\n        ),\n    )\n': (
+        "\n    def __post_init__(self) -> None:\n        for each in fields(Controls):\n": (
             '    saturation: float = field(default=1.0, metadata=_told("How much colour to keep.", LOOK))\n'
         ),
-        "    highlight_guard: float\n    colour_guard: float\n": "    saturation: float\n",
+        "\n\ndef _check_share(": "    saturation: float\n",
     },
     "steps/controls.py": {
         # what it does to a pixel, and where that stands
-        "    correction_C: Array | None = None\n": "    saturation: Array = 1.0\n",
-        "    return Adjustment(strength, controls.denoise, controls.highlight_guard": (
-            ", saturation=controls.saturation"
-        ),
-        "        enhanced_3HW = guard_highlights(image_3HW, enhanced_3HW, adjustment.highlight_guard)\n": (
+        "\n\nclass Change(NamedTuple):\n": "    saturation: Array = 1.0\n",
+        ")\n\n\ndef settle(": ", saturation=controls.saturation",
+        "    if _is(adjustment.strength, 1):\n": (
             "    enhanced_3HW = _blend(luma(enhanced_3HW)[None], enhanced_3HW, adjustment.saturation)\n"
         ),
     },
 }
-"""Behind what to insert what, by file."""
+"""What to insert before what, by file."""
 
 PROBE = """
 import inspect, json, sys
@@ -89,9 +87,9 @@ def source(tmp_path: Path) -> Path:
     copied = shutil.copytree(own, tmp_path / "src" / "relume", ignore=shutil.ignore_patterns("lab", "vendor"))
     for name, inserted in PLACES.items():
         text = (own / name).read_text()
-        for before, more in inserted.items():
-            assert text.count(before) == 1, before
-            text = text.replace(before, before + more)
+        for place, more in inserted.items():
+            assert text.count(place) == 1, place
+            text = text.replace(place, more + place)
         (Path(copied) / name).write_text(text)
     return tmp_path / "src"
 

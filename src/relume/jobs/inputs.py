@@ -256,3 +256,21 @@ def identity(path: Location) -> str:
     if isinstance(path, Url):
         return str(path)
     return os.path.normcase(os.path.realpath(path))
+
+
+def keys(path: Location) -> list[object]:
+    """Under which a file is known: its name whatever links lead to it, then what it is on the disk, if it is
+    there.
+    """
+    return [key for key in (identity(path), _on_disk(path)) if key]
+
+
+def _on_disk(path: Location) -> tuple[int, int] | None:
+    """What a file is, whatever name leads to it (mounts, upper and lower case); None where there is none."""
+    if isinstance(path, Url):
+        return None
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return (status.st_dev, status.st_ino) if status.st_ino else None

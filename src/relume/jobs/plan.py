@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import NoReturn
 
 from relume.errors import OutputExists, OutputUnwritable, UsageError
-from relume.jobs.inputs import MARK, identity
+from relume.jobs.inputs import MARK, identity, keys
 from relume.jobs.places import Location, Url, check_writable, is_folder, named
 from relume.options import DEFAULT_MAX_PIXELS, Saving
 from relume.photo import FORMATS, READABLE_SUFFIXES
@@ -196,10 +196,10 @@ def check_targets(
         OutputExists: a target is an input, or the target of two inputs.
     """
     jobs = list(jobs)
-    sources = {key for job in jobs if not in_place for key in _keys(job.source)}
+    sources = {key for job in jobs if not in_place for key in keys(job.source)}
     targets: dict[object, Job] = {}
     for job in jobs:
-        target, *on_disk = _keys(job.target)
+        target, *on_disk = keys(job.target)
         if not sources.isdisjoint((target, *on_disk)):
             reason, remedy = "would be overwritten, but is an input", "Name another output folder."
             on_conflict(job, OutputExists(reason, remedy, path=named(job.target)))
@@ -210,21 +210,3 @@ def check_targets(
         else:
             targets[target] = job
     return list(targets.values())
-
-
-def _keys(path: Location) -> list[object]:
-    """Under which a file is known: its name whatever links lead to it, then what it is on the disk, if it is
-    there.
-    """
-    return [key for key in (identity(path), _on_disk(path)) if key]
-
-
-def _on_disk(path: Location) -> tuple[int, int] | None:
-    """What a file is, whatever name leads to it (mounts, upper and lower case); None where there is none."""
-    if isinstance(path, Url):
-        return None
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return (status.st_dev, status.st_ino) if status.st_ino else None

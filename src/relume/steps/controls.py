@@ -119,7 +119,7 @@ def needs_preview(controls: Controls) -> bool:
 def strength_for(controls: Controls, before_3HW: Array) -> Array:
     """The strength that the user wants, or that a photo with this thumbnail needs."""
     if is_automatic(controls):
-        return auto_strength(before_3HW) * evidence(before_3HW)
+        return _own_strength(before_3HW)
     return 1.0 if controls.strength == "auto" else float(controls.strength)
 
 
@@ -166,7 +166,7 @@ def settle_arrays(
     wanted = xp.where(automatic, _wanted(preview, mean), mean)
     wanted = xp.where(given, xp.astype(exposure, mean.dtype), wanted)
     found = _expose(adjustment, preview, wanted)
-    own = auto_strength(preview.before) * evidence(preview.before)
+    own = _own_strength(preview.before)
     chosen = xp.where(strength < 0, xp.ones_like(own), xp.astype(strength, own.dtype))
     return replace(
         adjustment,
@@ -194,24 +194,29 @@ def _bright_enough(adjustment: Adjustment, preview: Change) -> Adjustment:
     return replace(found, correction_C=correction_C)
 
 
-def auto_strength(image_3HW: Array) -> Array:
+def _own_strength(image_3HW: Array) -> Array:
+    luma_HW = luma(image_3HW)
+    return auto_strength(luma_HW) * evidence(luma_HW)
+
+
+def auto_strength(luma_HW: Array) -> Array:
     """How dark a photo is: 1 up to `DARK_KEY`, 0 from `LIT_KEY` on, smooth and falling between.
 
     Its *key* is the square of the mean square root of luma: between the mean, which a bright window or a few
     lamps lift although the room is dark, and the log-average luminance, which black surroundings spoil
     (Reinhard et al., "Photographic Tone Reproduction for Digital Images", SIGGRAPH 2002).
     """
-    xp = namespace(image_3HW)
-    key = xp.astype(xp.mean(xp.sqrt(luma(image_3HW))), xp.float64) ** 2
+    xp = namespace(luma_HW)
+    key = xp.astype(xp.mean(xp.sqrt(luma_HW)), xp.float64) ** 2
     return _risen(xp.clip((LIT_KEY - key) / (LIT_KEY - DARK_KEY), 0.0, 1.0))
 
 
-def evidence(image_3HW: Array) -> Array:
+def evidence(luma_HW: Array) -> Array:
     """How much is to be seen in a photo: 1, but less where its mean is hardly one step of 8 bits, 0 for none.
 
     There is nothing to bring out of such frames but noise, and what is black stays black.
     """
-    power = _mean_luma(image_3HW) ** 4
+    power = _mean(luma_HW) ** 4
     return namespace(power).clip(1.05 * power / (power + _UNSEEN**4), None, 1.0)
 
 
@@ -373,5 +378,9 @@ def _blend(start_3HW: Array, end_3HW: Array, share: Array) -> Array:
 
 
 def _mean_luma(image_3HW: Array) -> Array:
-    xp = namespace(image_3HW)
-    return xp.mean(xp.astype(luma(image_3HW), xp.float64))
+    return _mean(luma(image_3HW))
+
+
+def _mean(luma_HW: Array) -> Array:
+    xp = namespace(luma_HW)
+    return xp.mean(xp.astype(luma_HW, xp.float64))
