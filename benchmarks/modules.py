@@ -136,7 +136,7 @@ def walk(photo: Path, folder: Path) -> Walk:
 def store(photo: Path, revisions: list[str]) -> None:
     """Walk at each revision, and write the figures."""
     import machine
-    from revisions import sources
+    from revisions import short, sources
 
     rows: list[dict[str, Any]] = []
     for revision in revisions:
@@ -144,7 +144,7 @@ def store(photo: Path, revisions: list[str]) -> None:
             told, _ = process.communicate()
         every, folded, once = (int(line.split()[0]) for line in told.splitlines()[-3:])
         rows.append(
-            {"revision": revision, "every_call": every, "loops_folded": folded, "functions_once": once}
+            {"revision": short(revision), "every_call": every, "loops_folded": folded, "functions_once": once}
         )
         print(rows[-1])
     print(machine.store("modules", rows))

@@ -93,6 +93,11 @@ def same_models(found: Sequence[Source]) -> bool:
     return all(other == first for other in others)
 
 
+def short(revision: str) -> str:
+    """The commit of a revision, by its short name."""
+    return revision if revision == HERE else _git("rev-parse", "--short", revision).decode().strip()
+
+
 def _git(*arguments: str) -> bytes:
     command = ["git", "-C", str(ROOT), *arguments]
     return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
