@@ -1,4 +1,4 @@
-"""Write the tables of the reference that the code itself knows, and that of `benchmarks/results/bench.csv`.
+"""Write the tables of the reference that the code itself knows, and those of benchmarks' results.
 
     python docs/make_reference.py [--check]
 
@@ -23,7 +23,7 @@ from relume.evaluate.report import markdown_table
 from relume.options import ENGINES, Controls, EnhanceOptions
 
 PAGES = tuple(Path(__file__).with_name(name) for name in ("reference.md", "benchmarks.md"))
-BENCH = Path(__file__).parents[1] / "benchmarks/results/bench.csv"
+RESULTS = Path(__file__).parents[1] / "benchmarks/results"
 _VALUES = {
     "model": "name or card",
     "engine": "name",
@@ -93,8 +93,7 @@ def _left(rows: list[list[str]]) -> str:
 
 def bench() -> str:
     """What `relume bench` last wrote into the results."""
-    with BENCH.open(newline="") as file:
-        lines = list(csv.DictReader(file))
+    lines = _lines("bench")
     rows = [["model, engine, precision", "photo", *HEADINGS.values()]]
     for line in lines:
         name = ", ".join(line[part] for part in ("model", "engine", "precision"))
@@ -108,6 +107,23 @@ def bench() -> str:
     return f"{markdown_table(rows)}\n{how}: {told}.{note}\n"
 
 
+def precisions() -> str:
+    """What `benchmarks/precisions.py` last wrote."""
+    lines = _lines("precisions")
+    sizes = list(dict.fromkeys(f"{line['width']}x{line['height']}" for line in lines))
+    rows = [["model alone, processor s", *sizes, "times as fast as float32 in ONNX Runtime"]]
+    for engine, precision in dict.fromkeys((line["engine"], line["precision"]) for line in lines):
+        own = [line for line in lines if (line["engine"], line["precision"]) == (engine, precision)]
+        seconds = [line["processor_seconds"] for line in own]
+        rows.append([f"{engine}, {precision}", *seconds, ", ".join(line["times_as_fast"] for line in own)])
+    return markdown_table(rows)
+
+
+def _lines(name: str) -> list[dict[str, str]]:
+    with (RESULTS / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "controls": lambda: table(Controls, [each.name for each in fields(Controls)]),
     "computing": lambda: table(
@@ -115,6 +131,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     ),
     "files": files,
     "bench": bench,
+    "precisions": precisions,
 }
 
 
