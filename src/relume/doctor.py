@@ -42,6 +42,8 @@ EXTRAS = {
         "pydantic": "pydantic",
         "onnx": "onnx",
         "onnxscript": "onnxscript",
+        "optuna": "optuna",
+        "torch-pruning": "torch_pruning",
         "scikit-image": "skimage",
         "matplotlib": "matplotlib",
         "opencv-python-headless": "cv2",

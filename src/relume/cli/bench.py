@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +9,9 @@ import typer
 
 from relume.cli.candidates import ModelsOption
 from relume.cli.console import progress
-from relume.cli.options import QuietOption
+from relume.cli.options import QuietOption, sides
 from relume.cli.outputs import PICTURES, TABLES, JsonOption, Outputs
-from relume.errors import UsageError
 from relume.options import MOST_THREADS
-
-_LARGEST = 100_000_000
-"""Pixels of a photo that is made up."""
 
 
 def bench(
@@ -67,7 +62,7 @@ def bench(
     from relume.evaluate.report import aligned, markdown_table
     from relume.threads import available
 
-    sizes = [_sides(each) for each in size] if size else SIZES
+    sizes = [sides(each) for each in size] if size else SIZES
     chosen = variants(models.split(",") if models else [])
     costs: list[Cost] = []
     with progress(len(sizes), "sizes", quiet=quiet) as advance:
@@ -83,11 +78,3 @@ def bench(
         records(costs),
         lambda suffix: picture(costs, suffix),
     )
-
-
-def _sides(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
-    width, height = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not 0 < width * height <= _LARGEST:
-        raise UsageError(f"--size is '{text}'", "Give width and height, such as 1920x1080.")
-    return width, height

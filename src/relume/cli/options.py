@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import NoneType
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type
 import typer
 
 from relume.cli import completion
+from relume.errors import UsageError
 from relume.options import FILES, MODEL_ALONE, MOST_THREADS, SPEED, Controls, EnhanceOptions, Told
 
 RecursiveOption = Annotated[
@@ -154,3 +156,20 @@ def _value(typed: str) -> int | float | str:
         except ValueError:
             continue
     return typed
+
+
+LARGEST = 100_000_000
+"""Pixels of a photo that is made up."""
+
+
+def sides(text: str) -> tuple[int, int]:
+    """Width and height of a photo that is made up, as they were typed: `1920x1080`.
+
+    Raises:
+        UsageError: none of either, or more than `LARGEST`.
+    """
+    found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    width, height = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 0 < width * height <= LARGEST:
+        raise UsageError(f"--size is '{text}'", "Give width and height, such as 1920x1080.")
+    return width, height

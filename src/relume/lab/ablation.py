@@ -5,11 +5,9 @@ Each cell is an ordinary run, so a grid that was cut off resumes where it stoppe
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -21,6 +19,7 @@ from relume.files import write_file
 from relume.lab.data.paired import load_pairs, training_and_validation
 from relume.lab.recipe import Recipe, override
 from relume.lab.run import Run
+from relume.lab.tables import from_csv, to_csv
 from relume.lab.training.loop import train
 from relume.lab.training.validation import SCORES, validate
 
@@ -194,11 +193,7 @@ def write_results(results: Sequence[Result], path: Path) -> None:
     Raises:
         OutputUnwritable: no such folder, no permission or space.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Result)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(result) for result in results)
-    write_file(path, text.getvalue())
+    write_file(path, to_csv(Result, results))
 
 
 def read_results(path: Path) -> list[Result]:
@@ -207,15 +202,7 @@ def read_results(path: Path) -> list[Result]:
     Raises:
         DataError: it is no such file.
     """
-    try:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        kinds = {"str": str, "int": int, "float": float}
-        return [Result(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Result)}) for row in rows]
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise DataError(
-            f"holds no results of an ablation ({error})", "Name its CSV file.", path=path
-        ) from error
+    return from_csv(Result, path, "results of an ablation")
 
 
 def table(grid: Grid, results: Sequence[Result]) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import count
 
 import torch
@@ -15,6 +13,7 @@ from relume.lab.data.batch import Batch
 from relume.lab.data.packed import Roots
 from relume.lab.data.paired import PairedCrops, load_training_and_validation
 from relume.lab.recipe import Phase, Recipe
+from relume.lab.tables import to_csv
 from relume.lab.training.ahead import Ahead, pick_workers
 from relume.lab.training.device import pick_device
 from relume.lab.training.loop import Trainer
@@ -127,8 +126,4 @@ def table(speeds: Sequence[Speed]) -> str:
 
 def as_csv(speeds: Sequence[Speed]) -> str:
     """The same as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Speed)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(speed) for speed in speeds)
-    return text.getvalue()
+    return to_csv(Speed, speeds)

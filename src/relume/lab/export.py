@@ -15,6 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from relume.arrays import Floats
 from relume.errors import DataError, ModelError, UsageError
 from relume.files import make_folder, write_file
 from relume.lab.networks.cost import count_macs, count_parameters
@@ -22,7 +23,7 @@ from relume.lab.networks.two_pass import Decision, TwoPass, place, step
 from relume.lab.run import Run, load_run
 from relume.lab.tracing import SIZES, trace
 from relume.models import Card, graph_names
-from relume.models.engines import OnnxEngine
+from relume.models.engines import Engine, OnnxEngine
 from relume.steps.thumbnail import overview_shape, thumbnail
 
 PARITY = 1 / 255
@@ -142,16 +143,29 @@ def _measured_graphs(network: nn.Module) -> tuple[dict[str, bytes], float]:
 @torch.inference_mode()
 def _difference(network: nn.Module, graphs: Mapping[str, bytes], size: tuple[int, int]) -> float:
     """Largest difference between what graphs and network make of a dark random image of some size."""
-    image = 0.3 * torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    image = dark_image(size)
     engines = {part: OnnxEngine(graph, device="cpu") for part, graph in graphs.items()}
-    if isinstance(network, TwoPass):
-        overview = thumbnail(image, overview_shape(*size, network.overview_size)).numpy()
-        told = engines[".global"].run(thumbnail=overview)
-        where = {"place": place(image, None).numpy(), "step": step(image).numpy()}
-        outputs = engines[".local"].run(image=image.numpy(), **where, **told)
-    else:
-        outputs = engines[""].run(image=image.numpy())
+    outputs = run_graphs(engines, network, image)
     return (torch.from_numpy(outputs["enhanced"]) - network(image)).abs().max().item()
+
+
+def dark_image(size: tuple[int, int]) -> torch.Tensor:
+    """A dark random image of this height and width, 1 x 3 x H x W; always the same."""
+    return 0.3 * torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+
+
+def run_graphs(
+    engines: Mapping[str, Engine], network: nn.Module, image_BCHW: torch.Tensor
+) -> dict[str, Floats]:
+    """What the graphs of `export_graphs`, each in an engine, make of a whole image."""
+    image = image_BCHW.numpy()
+    if not isinstance(network, TwoPass):
+        return engines[""].run(image=image)
+    height, width = image_BCHW.shape[-2:]
+    shape = overview_shape(height, width, network.overview_size)
+    told = engines[".global"].run(thumbnail=thumbnail(image_BCHW, shape).numpy())
+    where = {"place": place(image_BCHW, None).numpy(), "step": step(image_BCHW).numpy()}
+    return engines[".local"].run(image=image, **where, **told)
 
 
 def _graphs(network: nn.Module) -> dict[str, bytes]:

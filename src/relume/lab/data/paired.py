@@ -50,6 +50,15 @@ class LoadedPair:
     source: Source | None = None
 
 
+LoadedPairs = tuple[list[LoadedPair], list[LoadedPair]]
+"""Those to train on and those held out."""
+
+
+def evenly(pairs: Sequence[LoadedPair], most: int) -> list[LoadedPair]:
+    """At most so many of them, evenly spread; all where `most` is 0."""
+    return list(pairs[:: -(-len(pairs) // (most or len(pairs)))]) if pairs else []
+
+
 def read_8_bits(path: Path, longest: int = 0) -> npt.NDArray[np.uint8]:
     """A photo's sRGB pixels, H x W x 3, brought to 8 bits and, if larger, to a long side of `longest`."""
     if is_packed(path):
@@ -202,7 +211,7 @@ def training_and_validation(roots: Roots, data: Data) -> tuple[list[Pair], list[
     return training, validation
 
 
-def load_training_and_validation(roots: Roots, data: Data) -> tuple[list[LoadedPair], list[LoadedPair]]:
+def load_training_and_validation(roots: Roots, data: Data) -> LoadedPairs:
     """What `training_and_validation` names, read into memory.
 
     Raises:

@@ -15,6 +15,7 @@ from relume.lab.data.draws import Draws, Plan, Subject
 from relume.lab.data.packed import Roots, are_shards
 from relume.lab.data.paired import (
     LoadedPair,
+    LoadedPairs,
     PairedCrops,
     check_sources,
     load_pair,
@@ -97,18 +98,20 @@ def load_crops(
     rank: int = 0,
     ranks: int = 1,
     device: torch.device | str = "cpu",
+    loaded: LoadedPairs | None = None,
 ) -> tuple[PairedCrops, list[LoadedPair]]:
     """What makes batches of a recipe's data, from memory or from shards, and what is validated on, in memory.
 
     Args:
         roots: data root, pack or folder of shards.
         data, seed, overview_size, rank, ranks, device: as of `PairedCrops`.
+        loaded: what `load_training_and_validation` has read of the data already.
 
     Raises:
         DataError: as `load_training_and_validation`.
     """
-    if not are_shards(roots):
-        training, validation = load_training_and_validation(roots, data)
+    if loaded or not are_shards(roots):
+        training, validation = loaded or load_training_and_validation(roots, data)
         return PairedCrops(
             training, data, seed, overview_size, rank=rank, ranks=ranks, device=device
         ), validation

@@ -309,7 +309,12 @@ class LocalPass(nn.Module):
             bright, local_gain = tone(smooth, gain_BC, grid_BKGG, place_B4)
             total_gain = local_gain + gain_BC.log().mean(1)[:, None, None, None]
         # What noise was multiplied by tells it from detail.
-        hidden = self.stem(torch.cat([bright, 0.25 * total_gain], 1))
+        levels = self.descend(torch.cat([bright, 0.25 * total_gain], 1), condition_BK)
+        return Encoding(bright, local_gain, levels, condition_BK)
+
+    def descend(self, x_B4HW: Tensor, condition_BK: Tensor) -> list[Tensor]:
+        """Return the encoder's output at each level, finest first, of the bright image and its gain."""
+        hidden = self.stem(x_B4HW)
         levels: list[Tensor] = []
         for index, blocks in enumerate(self.encoder):
             if index:
@@ -317,7 +322,7 @@ class LocalPass(nn.Module):
             for block in blocks.children():
                 hidden = block(hidden, condition_BK)
             levels.append(hidden)
-        return Encoding(bright, local_gain, levels, condition_BK)
+        return levels
 
     def decode(self, encoding: Encoding) -> list[Tensor]:
         """Return the decoder's output at each level, coarsest (the bottleneck) first."""

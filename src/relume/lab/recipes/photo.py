@@ -61,6 +61,17 @@ def photo_best() -> Recipe:
     )
 
 
+def photo_pruned() -> Recipe:
+    """`photo` for a fifth of its steps at a third of the rate: fine-tuning after `relume prune`."""
+    recipe = photo()
+    return replace(
+        recipe,
+        name="photo-pruned",
+        phases=(Phase(3000, 128, 64), Phase(1400, 192, 48)),
+        optimizer=replace(recipe.optimizer, lr=3e-4, warmup=100),
+    )
+
+
 def _from_well_lit(
     name: str, clean: float, lol: float, sice: float, darkness: Darkness | None = None
 ) -> list[Source]:

@@ -21,7 +21,7 @@ from relume.lab import ranks
 from relume.lab.average import MovingAverage
 from relume.lab.data.batch import Batch
 from relume.lab.data.packed import Roots
-from relume.lab.data.paired import LoadedPair, PairedCrops
+from relume.lab.data.paired import LoadedPair, LoadedPairs, PairedCrops, evenly
 from relume.lab.data.streamed import load_crops
 from relume.lab.methods import build_method
 from relume.lab.networks import build
@@ -235,6 +235,7 @@ def train(
     quiet: bool = False,
     minutes: float = 0.0,
     workers: int | None = None,
+    pairs: LoadedPairs | None = None,
 ) -> Path:
     """Train by a recipe and return the path of the weights (the moving average, float32).
 
@@ -248,6 +249,7 @@ def train(
         minutes: scale the lengths of the phases so that all is done in this time, from now; the run folder's
             recipe is the scaled one. 0 leaves them.
         workers: processes that make batches, see `Ahead`; as `pick_workers` says if None.
+        pairs: what `load_training_and_validation` has read for the recipe already, where many runs share it.
 
     Raises:
         ModelError: no network of that name and options; or the weights to start from, those of a teacher or
@@ -270,7 +272,7 @@ def train(
             trainer.restore(load_checkpoint(run))
         ranks.meet()  # before the first writes into the folder
         processes, home = pick_workers(chosen, workers)
-        data, held_out = _load(trainer, roots, home)
+        data, held_out = _load(trainer, roots, pairs, home)
         ahead = Ahead(data, chosen, processes)
         if minutes and not resume:
             timings = Timings.of(trainer, ahead, held_out)
@@ -299,7 +301,9 @@ def _check_shares(recipe: Recipe, minutes: float) -> None:
         )
 
 
-def _load(trainer: Trainer, roots: Roots, home: torch.device) -> tuple[PairedCrops, list[LoadedPair]]:
+def _load(
+    trainer: Trainer, roots: Roots, loaded: LoadedPairs | None, home: torch.device
+) -> tuple[PairedCrops, list[LoadedPair]]:
     """What batches are made from, living on a device, and what is validated on."""
     recipe = trainer.recipe
     data, validation = load_crops(
@@ -310,8 +314,9 @@ def _load(trainer: Trainer, roots: Roots, home: torch.device) -> tuple[PairedCro
         rank=ranks.rank(),
         ranks=ranks.count(),
         device=home,
+        loaded=loaded,
     )
-    held_out = validation[:: -(-len(validation) // (recipe.validation_images or len(validation)))]
+    held_out = evenly(validation, recipe.validation_images)
     with ranks.first_alone():
         trainer.method.prepare(data)
     return data, held_out

@@ -84,8 +84,7 @@ def wait(device: torch.device) -> None:
 def fitted(timings: Timings, recipe: Recipe, left: float) -> Recipe:
     """The recipe with phases as long as fit into a time, in the same proportions.
 
-    Validations keep their number, as far as they take a tenth of the time at most. Where the run becomes
-    shorter, so do warm-ups and the span of the moving average.
+    Validations keep their number, as far as they take a tenth of the time at most.
 
     Args:
         timings: on this machine.
@@ -103,7 +102,19 @@ def fitted(timings: Timings, recipe: Recipe, left: float) -> Recipe:
     scale = budget / whole
     if any(steps * scale < 0.5 for _, steps in lengths if steps):
         raise UsageError("the time does not suffice for a step of each phase", "Give more --minutes.")
-    phases = tuple(replace(phase, steps=round(steps * scale), epochs=0) for phase, steps in lengths if steps)
+    return scaled(recipe, scale, count)
+
+
+def scaled(recipe: Recipe, scale: float, validations: int = 1) -> Recipe:
+    """The recipe with phases so many times as long, at least a step each, and with so many validations.
+
+    Where the run becomes shorter, so do warm-ups and the span of the moving average.
+    """
+    phases = tuple(
+        replace(phase, steps=max(1, round(steps * scale)), epochs=0)
+        for phase, steps in recipe.lengths()
+        if steps
+    )
     steps = sum(phase.steps for phase in phases)
     shrink = min(1.0, scale)
     return replace(
@@ -115,7 +126,7 @@ def fitted(timings: Timings, recipe: Recipe, left: float) -> Recipe:
         average=max(0.0, 1 - (1 - recipe.average) / shrink) if recipe.average else 0.0,
         average_warmup=round(recipe.average_warmup * shrink),
         log_every=max(1, min(recipe.log_every, steps // 20)),
-        validate_every=-(-steps // count),
+        validate_every=-(-steps // validations),
         checkpoint_every=-(-steps // 4),
     )
 
