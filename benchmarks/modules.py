@@ -11,8 +11,9 @@ call of a function that stands in another module than the one called before it. 
 - Each function once: when it is first met; a reader knows it from then on. This is the walk as it is read.
 
 Functions that are made and not written, such as the `__init__` of a dataclass, do not count, nor do
-comprehensions, which are read where they stand. `--show` prints the walk with loops folded. With revisions,
-each is walked in a process of its own, and `results/modules.csv` is written.
+comprehensions, which are read where they stand, and what finds the library of an array. `--show` prints the
+walk with loops folded. With revisions, each is walked in a process of its own, and `results/modules.csv` is
+written.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ PHOTO = Path(__file__).parent.parent / "docs" / "images" / "night.jpg"
 _GENERATED = "<string>"
 _PARTS = frozenset(("<module>", "<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>"))
 """Code that is not called by a name: it is read where it stands."""
+_IMPORTS = ("relume.arrays", frozenset(("namespace", "is_numpy")))
+"""What finds the library of an array; earlier array-api-compat did, which did not count either."""
 
 
 @dataclass
@@ -95,6 +98,8 @@ def _changes(visits: list[Visit]) -> int:
 def _is_ours(frame: FrameType) -> bool:
     module = frame.f_globals.get("__name__", "")
     code = frame.f_code
+    if module == _IMPORTS[0] and code.co_name in _IMPORTS[1]:
+        return False
     return module.startswith("relume") and code.co_name not in _PARTS and code.co_filename != _GENERATED
 
 
