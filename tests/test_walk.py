@@ -15,6 +15,51 @@ import pytest
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "modules.py"
 MOST_FOLDED, MOST_ONCE = 180, 125
 """Changes of module, with loops folded and with each function read once: 174 and 119, and a little room."""
+
+HELPERS = """
+def one():
+    pass
+
+def two():
+    one()
+"""
+LOOP = """
+def start():
+    for _ in range(5):
+        b["two"]()
+        own()
+
+def own():
+    pass
+"""
+TWICE = """
+def start():
+    b["one"]()
+    own()
+    b["one"]()
+
+def own():
+    pass
+"""
+COMPREHENSION = """
+def start():
+    return sum(each for each in [b["one"](), 1] if each)
+"""
+
+
+@pytest.fixture
+def modules(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = spec_from_file_location("benchmark_modules", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def walked(modules: ModuleType, source: str) -> Any:
+    """The walk of `start`, in a module that calls the helpers, which stand in another one."""
     helpers: dict[str, Any] = {"__name__": "relume.b"}
     own: dict[str, Any] = {"__name__": "relume.a", "b": helpers}
     for text, names in ((HELPERS, helpers), (source, own)):
