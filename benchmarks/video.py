@@ -1,12 +1,14 @@
 """Clips darkened by the laboratory's physical model, enhanced picture by picture and smoothed over time.
 
     python benchmarks/video.py DATA/video            # into results/video.csv
+    python benchmarks/video.py DATA/video --denoise  # into results/video_denoise.csv
     python benchmarks/video.py DATA/video --speed    # into results/video_speed.csv
     python benchmarks/video.py DATA/video --keeps    # into results/video_keeps.csv
 
-The first says what flickers, and how near each clip comes to its bright original; the second, what a
-picture of 1080p costs and on what; the third, that a clip of ten seconds of 1080p keeps its times, sound,
-turning and tags, and how long it takes.
+The first says what flickers, and how near each clip comes to its bright original; the second, what pictures
+averaged over time where nothing moves would gain, before and after the network; the third, what a picture of
+1080p costs and on what; the fourth, that a clip of ten seconds of 1080p keeps its times, sound, turning and
+tags, and how long it takes.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
+import cv2
 import machine
 import numpy as np
 
@@ -30,6 +33,8 @@ from relume.evaluate.clips import ClipScores, measure_clip
 from relume.lab.darkness import Degradation
 from relume.lab.data.clips import LIGHTS, darken_pictures
 from relume.options import Controls
+from relume.photo import Photo
+from relume.video.average import Averager
 from relume.video.clip import ClipOptions, automatic_factor, enhance_clip, pictures, sights
 from relume.video.coding import Converter
 from relume.video.frames import Moment, open_clip
@@ -145,6 +150,59 @@ def flicker(folder: Path, seconds: float, width: int, threads: int) -> None:
                 rows += [{**here, "way": way, **scores.to_json()} for way, _, scores in found]
                 print(*rows[-len(WAYS) :], sep="\n", flush=True)
     print(machine.store("video", rows))
+
+
+MEMORIES = (0.1, 0.25)
+"""Seconds of the averages."""
+
+MOVES = 12.0
+"""Difference of the bright original to the picture before, in steps of 8 bits, from which on it moves."""
+
+
+def averaged(timed: Iterable[tuple[float, np.ndarray]], memory: float) -> Iterator[np.ndarray]:
+    """Pictures as `relume.video.average` mixes them."""
+    averager = Averager(memory)
+    for seconds, rgb_HWC in timed:
+        yield averager.mixed(Photo(rgb_HWC), seconds, 0).rgb_HWC
+
+
+def moving_error(results: list[np.ndarray], original: Timed) -> float | None:
+    """PSNR in dB over what moves in the original: where an average would leave ghosts."""
+    errors: list[np.ndarray] = []
+    for result, (_, before), (_, rgb) in zip(results[1:], original, original[1:], strict=False):
+        moves_HW = cv2.blur(np.abs(rgb.astype(np.float32) - before).mean(2), (5, 5)) > MOVES
+        errors.append(((result.astype(np.float32) - rgb)[moves_HW] ** 2).ravel())
+    squares = np.concatenate(errors)
+    return round(float(10 * np.log10(255**2 / squares.mean())), 3) if squares.size else None
+
+
+def denoise(folder: Path, seconds: float, width: int, threads: int) -> None:
+    enhancer = Enhancer(downsample=1, threads=threads)
+    rows: list[dict[str, Any]] = []
+    clips = {path.stem: bright(path, seconds, width) for path in sorted(folder.glob("*.mp4"))}
+    for (night, how), (name, original) in itertools.product(NIGHTS.items(), clips.items()):
+        times, dark = zip(*darkened(original, how, "steady"), strict=True)
+        plain = smoothed(list(zip(times, dark, strict=True)), enhancer)
+        for place, memory in [("none", 0.0), *itertools.product(("before", "after"), MEMORIES)]:
+            if place == "before":
+                means = averaged(zip(times, dark, strict=True), memory)
+                results = smoothed(list(zip(times, means, strict=True)), enhancer)
+            else:
+                results = list(averaged(zip(times, plain, strict=True), memory))
+            pairs = zip(times, results, (rgb for _, rgb in original), strict=True)
+            scores = measure_clip(pairs, has_target=True).to_json()
+            here = {"clip": name, "darkness": night, "place": place, "memory": memory}
+            rows.append({**here, "psnr_moving": moving_error(results, original), **scores})
+            print(rows[-1], flush=True)
+    print(machine.store("video_denoise", rows))
+
+
+def smoothed(dark: Timed, enhancer: Enhancer) -> list[np.ndarray]:
+    """Results of dark pictures by the default way."""
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch) / "dark.mkv"
+        keep(path, dark)
+        return list(enhanced(path, enhancer, DEFAULT_SECONDS))
 
 
 def compared(
@@ -299,6 +357,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.5)
     parser.add_argument("--width", type=int, default=384)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--denoise", action="store_true")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--keeps", action="store_true")
     parser.add_argument("--rate", type=int, default=30, help="pictures per second of --keeps")
@@ -306,6 +365,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.speed:
         speed(given.folder, given.threads, given.pictures)
+    elif given.denoise:
+        denoise(given.folder, given.seconds, given.width, given.threads)
     elif given.keeps:
         keeps(given.folder, given.rate, given.threads)
     else:

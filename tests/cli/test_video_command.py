@@ -73,6 +73,7 @@ def test_a_preview_is_short_and_has_a_name_of_its_own(tmp_path: Path, relume: Ru
     [
         (["--preview", "5", "--duration", "3"], "--preview"),
         (["--smooth", "-1"], "smooth"),
+        (["--average", "-1"], "average"),
         (["--start", "-1"], "start"),
         (["--duration", "0"], "duration"),
         (["--codec", "h266"], "h266"),

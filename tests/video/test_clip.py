@@ -241,6 +241,17 @@ def test_pictures_left_alone_are_not_touched(tmp_path: Path) -> None:
     assert facts(tmp_path / "b.mkv").means == facts(path).means
 
 
+def test_grain_is_averaged_where_that_is_asked_for(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mkv", codec="ffv1", pixel_format="bgr0", frames=10)
+    grain = {}
+    for average in (0.0, 0.3):
+        enhance(path, tmp_path / "b.mkv", smooth=0.0, average=average)
+        with av.open(str(tmp_path / "b.mkv")) as clip:
+            pictures = [frame.to_ndarray(format="gray") for frame in clip.decode(video=0)]
+        grain[average] = np.std(pictures[4:], axis=0).mean()
+    assert grain[0.3] < 0.5 * grain[0.0]
+
+
 def test_a_part_begins_at_zero_and_has_its_sound(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mp4", audio=1, frames=30)
     made = enhance(path, tmp_path / "b.mp4", span=Span(1.0, 1.5))

@@ -50,6 +50,10 @@ def video(
     smooth: Annotated[
         float, typer.Option(help="Seconds to each side over which brightness is smoothed; 0: not at all.")
     ] = 1.0,
+    average: Annotated[
+        float,
+        typer.Option(help="Seconds over which results are averaged where nothing moves, against grain."),
+    ] = 0.0,
     start: Annotated[float, typer.Option(help="Begin so many seconds into the clip.")] = 0.0,
     duration: Annotated[float | None, typer.Option(help="Take so many seconds only.")] = None,
     preview: Annotated[
@@ -94,6 +98,8 @@ def video(
         raise UsageError("--preview and --duration both name a length", "Give one of them.")
     if not 0 <= smooth <= _LONGEST:
         raise UsageError(f"smooth is {smooth}", f"Give 0 to {_LONGEST:.0f} seconds.")
+    if not 0 <= average <= _LONGEST:
+        raise UsageError(f"average is {average}", f"Give 0 to {_LONGEST:.0f} seconds.")
     require_video()
     from relume.threads import available
     from relume.video.clip import ClipOptions
@@ -103,6 +109,7 @@ def video(
     prepare(options.threads or available())
     how = ClipOptions(
         smooth=smooth,
+        average=average,
         span=Span(start, duration if preview is None else preview),
         beside=preview is not None,
         salvage=salvage,

@@ -18,6 +18,7 @@ from relume.options import Controls
 from relume.photo import Photo
 from relume.steps.thumbnail import thumbnail
 from relume.video.ahead import ahead
+from relume.video.average import Averager
 from relume.video.coding import Converter
 from relume.video.encode import Encoding, Writer, write_clip
 from relume.video.frames import MAX_PIXELS, WHOLE, Moment, Source, Span, open_clip
@@ -55,6 +56,7 @@ class ClipOptions:
 
     Attributes:
         smooth: seconds to each side over which looks are averaged; 0 takes each picture on its own.
+        average: seconds over which results are averaged where nothing moves; 0 for none.
         span: the part that is wanted.
         beside: put each picture beside its result.
         salvage: pass over damage.
@@ -64,6 +66,7 @@ class ClipOptions:
     """
 
     smooth: float = DEFAULT_SECONDS
+    average: float = 0.0
     span: Span = WHOLE
     beside: bool = False
     salvage: bool = False
@@ -165,6 +168,7 @@ def pictures(
     smoother: Smoother[Moment],
     enhancer: Enhances,
     converter: Converter,
+    average: float = 0.0,
 ) -> Iterator[Packet[Any] | tuple[Moment, Photo, Photo]]:
     """Packets as they come, and pictures before and after, as soon as their looks are settled.
 
@@ -173,17 +177,20 @@ def pictures(
         smoother: of a clip that has not begun.
         enhancer: that of `sights`.
         converter: of the clip, for this thread.
+        average: seconds over which results are averaged where nothing moves.
     """
 
-    trimmer = Trimmer(smoother.seconds)
+    trimmer, averager = Trimmer(smoother.seconds), Averager(average)
 
     def render(settled: Settled[Moment]) -> tuple[Moment, Photo, Photo]:
         before = converter.photo(settled.carried.frame)
         if settled.look.adjustment is None:
+            averager.forget()
             return settled.carried, before, before
         after = enhancer.render(shifted(before, settled.shift_C), settled.look)
         shift_C = trimmer.shift(settled.seconds, settled.scene, _small(after))
-        return settled.carried, before, shifted(after, shift_C)
+        after = averager.mixed(shifted(after, shift_C), settled.seconds, settled.scene)
+        return settled.carried, before, after
 
     for item in seen:
         if isinstance(item, Packet):
@@ -205,6 +212,7 @@ class _Work:
         self._enhancer = enhancer
         self._controls = controls
         self._smoother: Smoother[Moment] = Smoother(options.smooth)
+        self._average = options.average
         self._beside = _Beside(source.first.rotation) if options.beside else None
         self.brightness = Brightness(cuts=self._smoother.cuts)
 
@@ -233,7 +241,7 @@ class _Work:
 
     def _rendered(self, seen: Iterable[Any], writer: Writer) -> Iterator[Rendered]:
         converter = Converter(self._source.coding)
-        for item in pictures(seen, self._smoother, self._enhancer, converter):
+        for item in pictures(seen, self._smoother, self._enhancer, converter, self._average):
             yield item if isinstance(item, Packet) else (item[0], self._frame(*item, converter, writer))
 
     def _frame(
