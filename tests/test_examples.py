@@ -28,6 +28,7 @@ LEFT_OUT = {
     "watch": "waits for photos; tests/cli has some come",
     "serve": "answers until it is stopped; tests/service asks it",
     "night.mp4": "takes long; tests/video enhances clips",
+    "s3://bucket/dark": "needs a store; tests/jobs starts one",
 }
 """Words of commands that are not run here, and why."""
 
