@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relume.errors import ExitCode, ModelError, UsageError
+from relume.errors import ExitCode, ModelError, TrainingDiverged, UsageError
 from relume.lab.data.paired import LoadedPair
 from relume.lab.networks import build
 from relume.lab.networks.cost import count_parameters
@@ -22,7 +22,7 @@ from relume.lab.recipe import Phase, Recipe, Source, from_json, to_json
 from relume.lab.run import Run
 from relume.lab.training.loop import train
 from relume.lab.training.timing import scaled
-from relume.lab.trials import Clock, Trial, as_csv, macs, read_trials
+from relume.lab.trials import Clock, Trial, as_csv, macs, read_trials, tried
 from shared import Result
 
 pytest.importorskip("torch_pruning")
@@ -241,6 +241,25 @@ def test_a_search_keeps_its_time_goes_on_and_leaves_a_recipe(
     assert relume(*command, "--minutes", "100", "-q").out == done.out
     assert as_csv(trials) == csv.read_text()
     assert relume("search", "--from", csv).out == done.out
+
+
+@pytest.mark.usefixtures("counted")
+def test_a_candidate_that_diverges_does_not_end_a_search(
+    relume: Command, short: Path, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: Any, **options: Any) -> Trial:
+        if "w16-32" in arguments[1]:
+            raise TrainingDiverged("it diverged")
+        return tried(*arguments, **options)
+
+    monkeypatch.setattr(search, "suggested", small_space)
+    monkeypatch.setattr(search, "_today_as_parameters", lambda: {"width": 32})
+    monkeypatch.setattr(search, "tried", fails)
+    command = ["search", "--recipe", short, "--steps", "1", "--size", "96x64", "--data", tiny_root]
+    command += ["--runs", tmp_path / "r", "--device", "cpu", "--candidates", "1", "--seeds", "1"]
+    done = relume(*command, "--minutes", "100", "-q", "-o", tmp_path / "front.csv")
+    assert done.code == 0, done.err
+    assert not any("w16-32" in one.name for one in read_trials(tmp_path / "front.csv"))
 
 
 def test_without_time_nothing_is_tried(relume: Command, short: Path, tiny_root: Path, tmp_path: Path) -> None:

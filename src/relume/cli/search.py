@@ -73,7 +73,7 @@ def search(
 
     [bold]relume train runs/search/found.json[/bold] trains what was found.
 
-    [bold]relume search --from benchmarks/results/search.csv -o front.png[/bold] draws results again.
+    [bold]relume search --from front.csv -o front.png[/bold] draws results again.
     """
     outputs = results_to(out, as_json=as_json)
     require_laboratory()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean
@@ -242,12 +243,11 @@ class Search:
         if not feasible:
             study.tell(asked, [0.0, ms])
             return None
-        try:
-            trial = self._try("rung 0", options, self.plan.steps)
-        except TrainingDiverged:
+        trial = next(self._unless_diverged("rung 0", options, self.plan.steps), None)
+        if trial is None:
             study.tell(asked, state=TrialState.FAIL)
-            return None
-        study.tell(asked, [quality(trial), ms])
+        else:
+            study.tell(asked, [quality(trial), ms])
         return trial
 
     def _study(self) -> optuna.Study:
@@ -273,16 +273,24 @@ class Search:
         for trial in best:
             if self._affords(trial.core_seconds * self.plan.reduction, _SHARES[1]):
                 steps = self.plan.steps * self.plan.reduction
-                yield self._try("rung 1", json.loads(trial.options), steps)
+                yield from self._unless_diverged("rung 1", json.loads(trial.options), steps)
 
     def _finals(self, finalists: Sequence[Trial]) -> Iterator[Trial]:
         for seed in range(self.plan.seeds):
             for trial in finalists:
                 cost = trial.core_seconds * (1 if seed else 0.5)  # that of the first seed is trained already
                 if self._affords(cost, 1.0):
-                    options = json.loads(trial.options)
-                    yield self._try("final", options, self.plan.steps * self.plan.reduction, seed)
-                    yield self._last_word(options, self.plan.steps * self.plan.reduction, seed)
+                    options, steps = json.loads(trial.options), self.plan.steps * self.plan.reduction
+                    for one in self._unless_diverged("final", options, steps, seed):
+                        yield one
+                        yield self._last_word(options, steps, seed)
+
+    def _unless_diverged(
+        self, stage: str, options: Mapping[str, Any], steps: int, seed: int = 0
+    ) -> Iterator[Trial]:
+        """One trial, or none: a network that diverges does not keep the others from running."""
+        with suppress(TrainingDiverged):
+            yield self._try(stage, options, steps, seed)
 
     def _shortened(self, options: Mapping[str, Any], steps: int, seed: int) -> Recipe:
         short = scaled(self.recipe, steps / self.recipe.steps)
