@@ -230,7 +230,7 @@ def test_the_border_moves_by_mouse(visit: Visit, photos: Path) -> None:
 
 
 def test_a_phone_compares_by_touch_and_nothing_is_wider_than_it(
-    open_page: Open, host: Host, photos: Path
+    open_page: Open, host: Host, photos: Path, tmp_path: Path
 ) -> None:
     visit = open_page(host.address, viewport={"width": 320, "height": 640}, has_touch=True, is_mobile=True)
     assert visit.page.is_visible("[data-take]")
@@ -239,7 +239,9 @@ def test_a_phone_compares_by_touch_and_nothing_is_wider_than_it(
     box = visit.page.locator("#before").bounding_box()
     visit.page.touchscreen.tap(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
     assert border(visit) == pytest.approx(80, abs=2)
-    assert visit.page.evaluate("document.documentElement.scrollWidth") == 320
+    named = tmp_path / f"{'a' * 200}.png"
+    named.write_bytes((photos / "drawn.png").read_bytes())
+    visit.add(named)
     assert visit.page.evaluate("document.documentElement.scrollWidth") == 320
     small = "e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('#queue') && e.id"
     assert visit.page.evaluate(f"[...document.querySelectorAll('main *')].map({small}).filter(Boolean)") == []
