@@ -13,20 +13,18 @@ import argparse
 import time
 from dataclasses import asdict
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import machine
 from speed import SIZES
 
 from relume import Enhancer
-from relume.evaluate.bench import scene
-from relume.options import MODEL_ALONE
+from relume.evaluate.bench import scene, variants
+from relume.options import DEFAULT_MODEL, MODEL_ALONE
 
 
 def measure(width: int, height: int, threads: int, repeats: int) -> list[dict[str, Any]]:
     """A row for each engine and precision."""
-    engines = [name for name in ("onnxruntime", "openvino") if find_spec(name)]
     pixels = scene(width, height)
     works = {
         (engine, precision): partial(
@@ -34,8 +32,7 @@ def measure(width: int, height: int, threads: int, repeats: int) -> list[dict[st
             pixels,
             **asdict(MODEL_ALONE),
         )
-        for engine in engines
-        for precision in ("float32", "int8")
+        for engine, precision in ((each.engine, each.precision) for each in variants([DEFAULT_MODEL]))
     }
     best: dict[tuple[str, str], tuple[float, float]] = {}
     for repeat in range(repeats + 1):

@@ -21,6 +21,7 @@ from relume.models import Card, is_shipped, load_card, load_graph
 from relume.models.card import graphs_for, has_precision
 from relume.models.engines import Engine, available_devices, is_fast_at_int8, load_engine
 from relume.options import (
+    BFLOAT16,
     DEFAULT_MODEL,
     DEFAULT_TILE,
     ControlKeywords,
@@ -84,10 +85,10 @@ class Enhancer:
         )
         self.card: Card = load_card(self.options.model)
         self.precision = self._precision()
-        graphs = graphs_for(self.card, self.precision)
+        graphs = graphs_for(self.card, "float32" if self.precision == BFLOAT16 else self.precision)
         threads = self.options.threads or available()
         engines = [
-            self._load(graphs[part], threads) for part in ("global", "local", "image") if part in graphs
+            self._load(graphs[part], threads, part) for part in ("global", "local", "image") if part in graphs
         ]
         self._model = Model(self.card, engines[0] if len(engines) > 1 else None, engines[-1])
         if not is_shipped(self.options.model):
@@ -103,10 +104,12 @@ class Enhancer:
         fast = on_processor and has_precision(self.card, "int8") and is_fast_at_int8()
         return "int8" if fast else "float32"
 
-    def _load(self, file_name: str, threads: int) -> Engine:
+    def _load(self, file_name: str, threads: int, part: str) -> Engine:
         graph = load_graph(self.options.model, self.card, file_name)
         chosen = self.options
-        return load_engine(chosen.engine, graph, device=chosen.device, threads=threads)
+        # What decides the brightness of every pixel costs next to nothing.
+        shortened = self.precision == BFLOAT16 and part != "global"
+        return load_engine(chosen.engine, graph, device=chosen.device, threads=threads, bfloat16=shortened)
 
     def __reduce__(self) -> tuple[Any, ...]:
         model = self.options.model

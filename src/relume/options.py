@@ -138,6 +138,9 @@ DEFAULT_MAX_PIXELS = 200_000_000
 ENGINES = ("onnxruntime", "openvino")
 """That run the networks."""
 
+BFLOAT16 = "bfloat16"
+"""A precision that no model's card need have: engines compute the graphs of single precision in it."""
+
 MOST_THREADS = 1024
 
 
@@ -153,8 +156,9 @@ class EnhanceOptions(Controls):
         model: name of a shipped model (`relume models` lists them), or the card (a `.json` file) of an
             exported one.
         engine: what runs the networks, `onnxruntime` or, with the extra, `openvino`, on the CPU.
-        precision: of the networks: `float32`, or another that the model's card has, such as `int8`. `auto`
-            takes `int8` where the card has it and the processor is made for it, as far as is known.
+        precision: of the networks: `float32`, or another that the model's card has, such as `int8`; with
+            OpenVINO also `bfloat16`, where the processor has it. `auto` takes `int8` where the card has it
+            and the processor is made for it, as far as is known.
         device: `auto`, `cpu`, `cuda`, `coreml` or `directml`, as far as ONNX Runtime has it.
         threads: CPU threads, at most 1024; 0 takes as many as the process may use: its affinity, and the
             quota of a container.
@@ -174,7 +178,10 @@ class EnhanceOptions(Controls):
     engine: str = field(default="onnxruntime", metadata=_told("onnxruntime, or openvino (an extra).", SPEED))
     precision: str = field(
         default="auto",
-        metadata=_told("auto, float32 or int8; auto: int8 where model and processor have it.", SPEED),
+        metadata=_told(
+            "auto, float32, int8 or, with OpenVINO, bfloat16; auto: int8 where model and processor have it.",
+            SPEED,
+        ),
     )
     device: str = field(default="auto", metadata=_told("auto, cpu, cuda, coreml or directml.", SPEED))
     threads: int = field(

@@ -22,6 +22,25 @@ def test_openvino_enhances_as_onnx_runtime_does() -> None:
     assert ours.mean() > 2 * dark.mean()
 
 
+def test_openvino_computes_in_bfloat16_where_the_processor_does() -> None:
+    library = pytest.importorskip("openvino")
+    dark = np.random.default_rng(0).integers(0, 40, (70, 90, 3), np.uint8)
+    if "BF16" not in library.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        with pytest.raises(UsageError, match="no bfloat16"):
+            Enhancer(engine="openvino", precision="bfloat16")
+        return
+    ours, theirs = (
+        Enhancer(engine="openvino", precision=precision, threads=1).enhance(dark).astype(int)
+        for precision in ("float32", "bfloat16")
+    )
+    assert 0 < np.abs(ours - theirs).max() <= 3
+
+
+def test_onnx_runtime_has_no_bfloat16() -> None:
+    with pytest.raises(UsageError, match="--engine openvino"):
+        Enhancer(precision="bfloat16")
+
+
 def test_openvinos_errors_are_relumes() -> None:
     pytest.importorskip("openvino")
     with pytest.raises(ModelError, match="cannot load") as caught:

@@ -68,7 +68,7 @@ def export_formats(incomplete: str) -> list[str]:
 
 def precisions(incomplete: str) -> list[str]:
     """Precisions of the networks."""
-    return _among(("auto", "float32", "int8"), incomplete)
+    return _among(("auto", "bfloat16", "float32", "int8"), incomplete)
 
 
 OF_FIELDS = {

@@ -30,14 +30,15 @@ from relume.errors import Fault
 from relume.evaluate.figure import encoded, new_figure
 from relume.models import Card, list_models, load_card, load_graph
 from relume.models.card import graphs_for, has_precision
-from relume.options import ENGINES
+from relume.models.engines.openvino import has_bfloat16
+from relume.options import BFLOAT16, ENGINES
 from relume.photo import Photo, read_photo, write_photo
 from relume.version import __version__
 
 SIZES = ((600, 400), (1920, 1080), (4000, 3000))
 """Width and height of the photos."""
 
-PRECISIONS = ("float32", "int8")
+PRECISIONS = ("float32", "int8", BFLOAT16)
 
 _QUALITY = 95
 """Of the JPEG files, relume's default."""
@@ -149,7 +150,7 @@ finally:
 
 
 def variants(models: Sequence[str]) -> list[Variant]:
-    """Every engine that is installed, and every precision that the cards have.
+    """Every engine that is installed, and every precision that the cards have, or it and the processor.
 
     Raises:
         ModelError: no such model.
@@ -160,8 +161,14 @@ def variants(models: Sequence[str]) -> list[Variant]:
         for model in models or list_models()
         for engine in installed
         for precision in PRECISIONS
-        if precision == "float32" or has_precision(load_card(model), precision)
+        if precision == "float32" or _is_there(load_card(model), engine, precision)
     ]
+
+
+def _is_there(card: Card, engine: str, precision: str) -> bool:
+    if precision != BFLOAT16:
+        return has_precision(card, precision)
+    return engine == "openvino" and has_bfloat16()
 
 
 def measure(
@@ -220,7 +227,7 @@ def _cost(each: Variant, width: int, height: int, taken: _Times, of_codec: _Time
 
 
 def _bytes(card: Card, each: Variant) -> int:
-    files = graphs_for(card, each.precision).values()
+    files = graphs_for(card, "float32" if each.precision == BFLOAT16 else each.precision).values()
     return sum(len(load_graph(each.model, card, file)) for file in files)
 
 

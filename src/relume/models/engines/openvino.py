@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from relume.arrays import Floats
-from relume.errors import InputTooLarge, MissingExtra, ModelError, install, scarce
+from relume.errors import InputTooLarge, MissingExtra, ModelError, UsageError, install, scarce
 from relume.models.engines.base import one_line
 from relume.threads import available
 
@@ -19,20 +19,30 @@ CACHE_VARIABLE = "RELUME_CACHE"
 """Environment variable that names a folder for compiled graphs; without it nothing is kept."""
 
 
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies in bfloat16, as OpenVINO, which must be installed, says."""
+    import openvino  # pyright: ignore[reportMissingImports]
+
+    library: Any = openvino
+    return "BF16" in library.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 class OpenVinoEngine:
     """A graph in OpenVINO, on the processor, in single precision where the graph has it.
 
     Args:
         model: the serialised ONNX graph.
         threads: CPU threads, 0 for as many as the process may use.
+        bfloat16: products in bfloat16, which some processors have.
 
     Raises:
         MissingExtra: OpenVINO is not installed.
         ModelError: the graph cannot be loaded.
         OutOfResources: too little memory, or no more threads.
+        UsageError: the processor has no bfloat16.
     """
 
-    def __init__(self, model: bytes, *, threads: int = 0) -> None:
+    def __init__(self, model: bytes, *, threads: int = 0, bfloat16: bool = False) -> None:
         if find_spec("openvino") is None:
             raise MissingExtra("OpenVINO is not installed", install("openvino"))
         import openvino  # pyright: ignore[reportMissingImports]
@@ -42,8 +52,10 @@ class OpenVinoEngine:
             "INFERENCE_NUM_THREADS": threads or available(),
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",  # bfloat16 would be off by whole steps of 8 bits
+            "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
         }
+        if bfloat16 and not has_bfloat16():
+            raise UsageError("this processor has no bfloat16", "Choose another --precision, or auto.")
         try:
             core = library.Core()
             if cache := os.environ.get(CACHE_VARIABLE):
