@@ -143,6 +143,17 @@ def test_no_bucket_no_rights_and_no_store_are_one_line_each(
         find_anywhere(["s3://bucket/in/a.png"])
 
 
+def test_objects_that_stand_for_folders_are_no_photos(bucket: Any) -> None:
+    """As the store's own page makes them."""
+    for key in ("", "sub/"):
+        bucket.call_s3("put_object", Bucket="bucket", Key=f"in/{key}", Body=b"")
+    for name in ("a.png", "sub/b.png"):
+        bucket.pipe_file(f"bucket/in/{name}", b"x")
+    for recursive, count in ((False, 1), (True, 2)):
+        assert len(find_anywhere(["s3://bucket/in"], recursive=recursive)) == count
+    assert len(find_anywhere(["s3://bucket"], recursive=True)) == 2
+
+
 def test_a_name_with_a_path_upwards_stays_out(bucket: Any) -> None:
     errors: list[InputUnreadable] = []
     for name in ("in/../../up.png", "in//double.png", "in/good.png"):

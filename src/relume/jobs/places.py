@@ -293,12 +293,14 @@ class _Remote:
             return
         for name, about in found.items():
             below = _below(name, folder)
-            if about["type"] != "file" or any(part.startswith(".") for part in below.split("/")[:-1]):
+            if about["type"] != "file" or name.endswith("/") or not below:  # an object may stand for a folder
+                continue
+            if any(part.startswith(".") and part != ".." for part in below.split("/")):
                 continue
             if not _is_plain(below):
                 reason = "a file's name cannot be kept, as it is no plain path"
                 on_error(InputUnreadable(reason, "Rename it.", path=f"{folder}/{below}"))
-            elif not below.rpartition("/")[2].startswith("."):
+            else:
                 yield folder / PurePosixPath(below)
 
     def read(self, file: Url) -> bytes:
