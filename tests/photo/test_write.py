@@ -203,7 +203,7 @@ def test_unfitting_profile_is_dropped_with_a_note() -> None:
 def test_16_bits_are_rounded_to_8_correctly() -> None:
     values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     photo = Photo(np.repeat(values[..., None], 3, axis=2), values, grey=True)
-    image, notes = write_module._image(photo, replace(FORMATS["png"], bits=8), None)
+    image, notes = write_module._image(photo, photo.bits, replace(FORMATS["png"], bits=8), None)
     expected = np.round(values / 257.0).astype(np.uint8)
     np.testing.assert_array_equal(image.numpy()[..., 0], expected)
     np.testing.assert_array_equal(image.numpy()[..., 1], expected)

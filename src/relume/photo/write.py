@@ -135,9 +135,10 @@ def _choose(photo: Photo, name: str, target: Path | None) -> Format:
 def _check(photo: Photo, form: Format, quality: int | None, path: Path | None) -> None:
     if quality is not None and not 1 <= quality <= 100:
         raise UsageError(f"the quality {quality} is out of range", "Choose 1 to 100.")
-    if max(photo.height, photo.width) > form.max_side:
+    height, width, _ = photo.rgb_HWC.shape
+    if max(height, width) > form.max_side:
         raise OutputUnwritable(
-            f"{form.title} holds at most {form.max_side} pixels per side, not {photo.width} x {photo.height}",
+            f"{form.title} holds at most {form.max_side} pixels per side, not {width} x {height}",
             "Choose PNG or TIFF.",
             path=path,
         )
@@ -159,7 +160,7 @@ def _encode(
     _check(photo, form, quality, path)
     stripped = Metadata(dpi=photo.metadata.dpi, xmp=mark)
     about, notes = (stripped, []) if strip else _fitting(photo, form)
-    chosen = quality or form.quality or 0
+    chosen, bits = quality or form.quality or 0, photo.bits
 
     def failed(said: str) -> OutputUnwritable:
         reason = f"the {form.title} encoder failed" + (f" ({said})" if said else "")
@@ -167,8 +168,8 @@ def _encode(
 
     try:
         with vips.calls(failed):
-            image, pixel_notes = _image(photo, form, about.icc)
-            saved = writer(form.name).save(image, about, sink, quality=chosen, bits=photo.bits)
+            image, pixel_notes = _image(photo, bits, form, about.icc)
+            saved = writer(form.name).save(image, about, sink, quality=chosen, bits=bits)
             notes += pixel_notes + saved
     except MemoryError as error:
         reason, remedy = "there is not enough memory to write the photo", "Close other programs."
@@ -213,10 +214,9 @@ def _listed(parts: Sequence[Part]) -> str:
     return ", ".join(titles[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _image(photo: Photo, form: Format, icc: bytes | None) -> tuple[pyvips.Image, list[str]]:
+def _image(photo: Photo, bits: int, form: Format, icc: bytes | None) -> tuple[pyvips.Image, list[str]]:
     """The pixels as they go into the file, and notes. Nothing is computed before it is saved."""
     notes: list[str] = []
-    bits = photo.bits
     image = vips.wrap(_one_channel(photo.rgb_HWC) if photo.grey else photo.rgb_HWC, grey=photo.grey)
     read_by = photo.metadata.icc
     if photo.grey and icc is None and read_by is not None and colour.judge(read_by) is Profile.GREY:
