@@ -7,6 +7,7 @@ import http.server
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,16 +69,28 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def host(site: Path) -> Iterator[Host]:
     """Serves the site without any header of its own, as hosts of files do."""
+    with hosting(site) as host:
+        yield host
+
+
+@contextmanager
+def hosting(site: Path, **headers: str) -> Iterator[Host]:
+    """A host of a site; `headers` are added to every answer."""
     host = Host("")
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             host.asked.append(self.path)
 
+        def end_headers(self) -> None:
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            super().end_headers()
+
     server = http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), functools.partial(Handler, directory=str(site.parent))
     )
-    host.address = f"http://127.0.0.1:{server.server_port}/site/"
+    host.address = f"http://127.0.0.1:{server.server_port}/{site.name}/"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield host

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from page.conftest import AXE, ROOT, Host, Visit
+from page.conftest import AXE, ROOT, Host, Visit, hosting
 from relume import Enhancer, read_photo
 from shared import dark
 
@@ -541,6 +543,33 @@ def test_it_works_without_a_network(visit: Visit, photos: Path) -> None:
         assert shown(visit, "after").mean() > 1.3 * shown(visit, "before").mean()
     finally:
         visit.page.context.set_offline(False)
+
+
+def test_a_new_version_comes_whole_whatever_its_host_lets_browsers_keep(
+    open_page: Open, site: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "site"
+    shutil.copytree(site, copy)
+    kept = "() => document.getElementById('runs').textContent.includes('offline')"
+    with hosting(copy, Cache_Control="max-age=600") as host:
+        visit = open_page(host.address)
+        visit.page.wait_for_function(kept)
+        for name, old, new in (
+            ("strings.js", "claim: 'Make", "claim: 'Now make"),
+            ("site.json", '"version": "', '"version": "new'),
+        ):
+            text = (copy / name).read_text()
+            assert old in text
+            (copy / name).write_text(text.replace(old, new))
+        visit.page.reload()  # which finds that there is another version
+        stores = "async () => (await caches.keys()).join()"
+        end = time.monotonic() + 60
+        while not visit.page.evaluate(stores).startswith("relume-new") and time.monotonic() < end:
+            time.sleep(0.2)
+        assert visit.page.evaluate(stores).count("relume-") == 1
+        visit.page.reload()
+        visit.page.wait_for_selector("body[data-provider]")
+        assert visit.page.inner_text("#claim").startswith("Now make")
 
 
 def test_it_works_where_nothing_can_be_kept(open_page: Open, host: Host, photos: Path) -> None:

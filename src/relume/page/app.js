@@ -654,7 +654,7 @@ function stopped(failure, photo) {
 // --- Beginning
 
 async function facts() {
-  const response = await fetch('site.json').catch(() => null);
+  const response = await fetch('site.json', { cache: 'no-cache' }).catch(() => null);
   if (response?.ok) return response.json();
   throw new Failure('missingModel', { name: 'site.json' });
 }

@@ -31,7 +31,7 @@ async function answer(request) {
   const store = await caches.open(STORE);
   const fresh = new URL(request.url).pathname.endsWith('/site.json');
   if (fresh) {
-    const response = await fetch(request).catch(() => null);
+    const response = await fetch(request, { cache: 'no-cache' }).catch(() => null);
     if (response?.ok) return isolated(response);
   }
   const kept = await store.match(request, { ignoreSearch: true });
