@@ -26,7 +26,7 @@ from relume.photo import Photo
 from relume.steps.controls import Adjustment
 from relume.video.clip import ClipOptions, Made, automatic_factor, enhance_clip
 from relume.video.encode import Encoding
-from relume.video.frames import Span, open_clip
+from relume.video.frames import Moment, Span, open_clip
 from video.clips import LIMITED_709, RATE, make_clip
 
 
@@ -378,6 +378,18 @@ def test_a_missing_clip_and_a_large_one_are_refused(tmp_path: Path) -> None:
         enhance(tmp_path / "none.mp4", tmp_path / "b.mp4")
     with pytest.raises(InputTooLarge, match="3072"):
         enhance(make_clip(tmp_path / "a.mp4", frames=2), tmp_path / "b.mp4", max_pixels=3000)
+
+
+def test_pictures_that_grow_beyond_the_limit_are_never_decoded(tmp_path: Path) -> None:
+    small, large = (make_clip(tmp_path / f"{side}.h264", size=(side, side), frames=4) for side in (32, 256))
+    path = tmp_path / "a.h264"
+    path.write_bytes(small.read_bytes() + large.read_bytes())
+    with pytest.raises(InputInvalid, match="size of its pictures changes"):
+        enhance(path, tmp_path / "b.mp4")
+    with pytest.raises(InputInvalid, match="damaged"):
+        enhance(path, tmp_path / "b.mp4", max_pixels=10_000)
+    with open_clip(path, max_pixels=10_000, salvage=True) as source:
+        assert {item.frame.width for item in source.items() if isinstance(item, Moment)} == {32}
 
 
 def test_a_container_that_does_not_hold_the_sound_is_refused(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ MAX_PIXELS = 36_000_000
 """Most pixels of a picture: a little more than 8K."""
 
 _MAX_STREAMS = 100
+_BLOCK = 128
 _PICTURES = ("image2", "_pipe")
 _OTHER_FILES = ("hls", "dash", "concat", "sdp", "rtsp", "imf")
 """Demuxers that read other files or the network."""
@@ -354,6 +355,9 @@ def _source(
             f"its pictures have {size} pixels, more than the limit of {max_pixels}",
             "Raise --max-pixels if you trust the clip.",
         )
+    # Pictures may grow within the clip: the decoder refuses before it takes memory for them. What it decodes
+    # is larger than what is shown, by up to a block at each side.
+    stream.codec_context.options = {"max_pixels": str(2 * max_pixels + _BLOCK**2)}
     stream.thread_type = "AUTO"
     stream.thread_count = threads
     others = [each for each in opened.streams if each.index != stream.index]
