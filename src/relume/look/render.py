@@ -27,7 +27,7 @@ from relume.threads import available
 WHOLE_LIMIT = 16_000_000
 """Pixels of the largest photo that a model takes which cannot be cut into tiles: some 3 GB of memory."""
 
-_ROWS = 32
+_ROWS = 64
 """Rows of the reduced photo converted or finished at a time: few stay in the processor's cache, and many keep
 threads from waiting for each other."""
 
