@@ -71,7 +71,7 @@ def prune(
 
     [bold]relume prune runs/photo --ratios 0.5 --set phases.0.steps=500[/bold] tries one ratio, shortly.
 
-    [bold]relume prune --from curve.csv -o curve.png[/bold] draws results again.
+    [bold]relume prune --from benchmarks/results/pruning.csv -o curve.png[/bold] draws results again.
     """
     outputs = results_to(out, as_json=as_json)
     require_laboratory()

@@ -279,7 +279,7 @@ def picture(trials: Sequence[Trial], suffix: str) -> bytes:
     figure = new_figure(11, 4.2)
     panels = figure.subplots(1, 2, sharey=True)
     first = trials[0]
-    for stage in (SHIPPED, PRUNED, SCRATCH):
+    for stage in dict.fromkeys(trial.stage for trial in trials):
         own = sorted((trial for trial in trials if trial.stage == stage), key=lambda trial: trial.gmacs_256)
         for panel, cost in zip(panels, ("gmacs_256", "ms"), strict=True):
             costs = [getattr(trial, cost) for trial in own]
