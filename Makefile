@@ -32,7 +32,7 @@ check: $(VENV)/dev lint ## run linters and the product's quick tests: under two 
 	$(BIN)/python -m pytest -m 'not slow' $(QUICK)
 
 # About half of the time of all tests.
-LAB := tests/lab tests/photo
+LAB := tests/lab
 
 $(PAGE): package.json package-lock.json src/relume/page/vendor.mjs
 	npm ci

@@ -8,7 +8,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 from relume.errors import ExitCode
-from relume.private import lend_folder_to_matplotlib
+from relume.private import keep_ray_to_itself, lend_folder_to_matplotlib
 from relume.version import __version__
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def _faults(versions: dict[str, str | None]) -> dict[str, str]:
     """What is wrong with packages: those that do not load, and needed ones that are not there."""
     faults: dict[str, str] = {}
     lend_folder_to_matplotlib()
+    keep_ray_to_itself(joins=False, here=True)
     for package, module in _modules().items():
         if versions[package] is None:
             if package in _NEEDED:

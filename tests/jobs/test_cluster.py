@@ -192,6 +192,6 @@ def test_from_bucket_to_bucket_while_a_worker_and_the_driver_are_killed(
 
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     with s3_server():
-        row = import_module("cluster").measure(tmp_path, 24, 2, Random(0))  # noqa: S311
-    assert row["equal_to_local"] == row["manifest_lines"] == 24
-    assert row["driver_killed_after"] < 24
+        row = import_module("cluster").measure(tmp_path, 60, 2, Random(0))  # noqa: S311
+    assert row["equal_to_local"] == row["manifest_lines"] == 60
+    assert row["driver_killed_after"] < 60
