@@ -220,7 +220,7 @@ def test_workers_go_with_a_server_that_is_killed() -> None:
 
 
 def test_a_stop_finishes_what_has_come_in() -> None:
-    photo = plain(400)
+    photo = plain(1600)  # none is done before the last one has come in
     with serving(*SMALL, "--queue", 20) as served, ThreadPoolExecutor(12) as threads:
         client = served.client
         asked = [threads.submit(client.post, "/enhance", content=photo) for _ in range(12)]

@@ -52,6 +52,8 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
     """
     _check(name, about)
     recipe, network = load_run(run)
+    if folder.exists():
+        make_folder(folder)  # refuses a file of that name before the graphs are made, which takes a while
     two_passes = isinstance(network, TwoPass)
     names = graph_names(name, two_passes)
     tiling = _tiling(network)
