@@ -26,7 +26,7 @@ from typing import Any
 
 import machine
 import numpy as np
-from revisions import CUTS, HERE, Source, sources
+from revisions import CUTS, HERE, Source, asked, sources
 
 SIZES = ((600, 400), (1920, 1080))
 LARGE = ((4000, 3000), (8000, 6000))
@@ -104,23 +104,12 @@ def row_of(case: str, width: int, height: int, what: str, told: list[list[float]
 
 def in_memory(found: list[Source], rounds: int, threads: int) -> Iterator[dict[str, Any]]:
     """A row for each size and kind of controls."""
-    processes = [each.start(__file__, "--serve", "--threads", str(threads)) for each in found]
-    try:
+    with asked(found, __file__, "--serve", "--threads", str(threads)) as asks:
         for width, height in SIZES:
             for case in CONTROLS:
-
-                def seconds(place: int, order: str = json.dumps([width, height, case])) -> float:
-                    process = processes[place]
-                    assert process.stdin is not None  # noqa: S101 - pipes are there
-                    assert process.stdout is not None  # noqa: S101
-                    print(order, file=process.stdin, flush=True)
-                    return float(process.stdout.readline())
-
-                yield row_of(case, width, height, "seconds", in_turn(found, rounds, seconds))
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+                order = json.dumps([width, height, case])
+                told = in_turn(found, rounds, lambda place, order=order: asks[place](order))
+                yield row_of(case, width, height, "seconds", told)
 
 
 def by_files(found: list[Source], rounds: int, threads: int, folder: Path) -> Iterator[dict[str, Any]]:

@@ -15,14 +15,16 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import fields, replace
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import machine
 from beside import in_turn
-from revisions import HERE, Source, sources
+from revisions import HERE, Source, asked, sources
 
 BEFORE = "9369df5"
 """The last revision whose batches were cut pair by pair."""
@@ -75,20 +77,13 @@ def _as_then(data: Any) -> Any:
 
 def measured(found: list[Source], data: Path, rounds: int) -> list[dict[str, Any]]:
     """A row for each recipe."""
-    processes = [each.start(__file__, str(data), "--serve") for each in found]
     rows: list[dict[str, Any]] = []
-    try:
+    with asked(found, __file__, str(data), "--serve") as asks:
         for name in RECIPES:
-            asked = 0
+            numbers = count(BATCHES, BATCHES)
 
-            def rate(place: int, name: str = name) -> float:
-                nonlocal asked
-                asked += BATCHES
-                process = processes[place]
-                assert process.stdin is not None  # noqa: S101 - pipes are there
-                assert process.stdout is not None  # noqa: S101
-                print(json.dumps([name, asked]), file=process.stdin, flush=True)
-                return float(process.stdout.readline())
+            def rate(place: int, name: str = name, numbers: Iterator[int] = numbers) -> float:
+                return asks[place](json.dumps([name, next(numbers)]))
 
             before, after = in_turn(found, rounds, rate)
             ratio = median(new / old for old, new in zip(before, after, strict=True))
@@ -102,10 +97,6 @@ def measured(found: list[Source], data: Path, rounds: int) -> list[dict[str, Any
                     "rounds": rounds,
                 }
             )
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
     return rows
 
 

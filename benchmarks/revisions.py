@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -85,6 +86,25 @@ def _unpacked(revision: str, folder: Path) -> Source:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(folder, filter="data")
     return Source(revision, folder / "src")
+
+
+@contextmanager
+def asked(found: Sequence[Source], script: str, *arguments: str) -> Generator[list[Callable[[str], float]]]:
+    """A process of each source, as what sends it a line and returns the number that it answers with."""
+    processes = [each.start(script, *arguments) for each in found]
+
+    def ask(process: subprocess.Popen[str], order: str) -> float:
+        assert process.stdin is not None  # noqa: S101 - pipes are there
+        assert process.stdout is not None  # noqa: S101
+        print(order, file=process.stdin, flush=True)
+        return float(process.stdout.readline())
+
+    try:
+        yield [partial(ask, each) for each in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def same_models(found: Sequence[Source]) -> bool:
