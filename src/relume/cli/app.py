@@ -15,7 +15,7 @@ from relume.version import __version__
 
 COMMANDS = {
     "enhance": "Enhance dark photos. Inputs are never overwritten unless you say --in-place.",
-    "batch": "Enhance very many photos, here or on a cluster; the same command goes on where it was.",
+    "batch": "Enhance very many photos, here or on a cluster; the same command continues where it stopped.",
     "video": "Enhance dark clips, without flicker and with their sound. Inputs are never overwritten.",
     "watch": "Enhance photos as they come into a folder. Inputs are never overwritten.",
     "serve": "Serve enhancement over HTTP, for programs and for browsers.",

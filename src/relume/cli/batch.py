@@ -96,7 +96,7 @@ def batch(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Enhance very many photos, here or on a cluster; the same command goes on where it was.
+    """Enhance very many photos, here or on a cluster; the same command continues where it stopped.
 
     [bold]relume batch photos/ brighter/ -r[/bold] uses all processors of this machine.
 
