@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, strategies
 
 from relume.errors import DataError
+from relume.lab.data.batch import Batch, Parcel
 from relume.lab.data.paired import PairedCrops, load_pairs, training_and_validation
 from relume.lab.recipe import Data, Phase, Recipe
 from relume.lab.run import Run
@@ -43,20 +45,31 @@ def test_batches_ahead_are_those_that_are_asked_for(tiny_root: Path, workers: in
         (9, second),
         (3, first),
     ]:
-        given, wanted = ahead.batch(index, phase), data.batch(index, phase)
-        assert given.names == wanted.names
-        pairs = zip(
-            (given.low_BCHW, given.high_BCHW, given.thumbnail_BCST, given.window_B4),
-            (wanted.low_BCHW, wanted.high_BCHW, wanted.thumbnail_BCST, wanted.window_B4),
-            strict=True,
-        )
-        for one, other in pairs:
+        ready, wanted = ahead.batch(index, phase), data.batch(index, phase)
+        assert ready.names == wanted.names
+        for one, other in zip(ready.tensors(), wanted.tensors(), strict=True):
             assert one is not None
             assert other is not None
             assert one.dtype == torch.float32
             # Workers send half precision: a tenth of a level of 8 bits.
             assert (one - other).abs().max() <= (0.1 / 255 if workers else 0)
     ahead.close()
+
+
+@given(strategies.booleans(), strategies.integers(1, 3), strategies.integers(1, 9))
+def test_a_parcel_holds_a_batch(thumbnails: bool, count: int, side: int) -> None:
+    shown = (torch.rand(count, 3, 8, 6), torch.rand(count, 4)) if thumbnails else (None, None)
+    batch = Batch(torch.rand(count, 3, side, side), torch.rand(count, 3, side, side), *shown, ("a", "b"))
+    parcel = Parcel.of(batch)
+    assert parcel.values_N.dtype == torch.float16
+    opened = parcel.to(torch.device("cpu"))
+    assert opened.names == batch.names
+    for one, other in zip(opened.tensors(), batch.tensors(), strict=True):
+        if other is None:
+            assert one is None
+        else:
+            assert one is not None
+            assert torch.equal(one, other.half().float())
 
 
 @needs_fork

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from relume.errors import RelumeError
-from relume.lab.data.batch import Batch
+from relume.lab.data.batch import Batch, Parcel
 from relume.lab.data.draws import Plan
 from relume.lab.data.paired import PairedCrops
 from relume.lab.ranks import own_threads
@@ -101,10 +101,10 @@ class Ahead:
         )
         self._stream = iter(loader)
 
-    def _make(self, index: int, phase: Phase) -> Batch | Plan | RelumeError:
+    def _make(self, index: int, phase: Phase) -> Batch | Parcel | Plan | RelumeError:
         if self._stream is not None:
             made = next(self._stream)
-            return made.pin_memory() if self.device.type == "cuda" and isinstance(made, Batch) else made
+            return made.pin_memory() if self.device.type == "cuda" and isinstance(made, Parcel) else made
         if self.data.device.type == "cpu":
             return self.data.batch(index, phase)
         return self.data.draws.plan(index, phase)
@@ -116,8 +116,8 @@ class _Numbered(Dataset[Any]):
     def __init__(self, data: PairedCrops, phase: Phase) -> None:
         self.data, self.phase = data, phase
 
-    def __getitem__(self, index: int) -> Batch | RelumeError:
+    def __getitem__(self, index: int) -> Parcel | RelumeError:
         try:
-            return self.data.batch(index, self.phase).light()
+            return Parcel.of(self.data.batch(index, self.phase))
         except RelumeError as error:
             return error

@@ -62,7 +62,7 @@ class Recorder:
             batch = replace(batch, low_BCHW=batch.low_BCHW.contiguous(memory_format=torch.channels_last))
         if not self.records:
             return self._as_written(batch, share)
-        key = (share, *(None if x is None else x.shape for x in _tensors(batch)))
+        key = (share, *(None if x is None else x.shape for x in batch.tensors()))
         known = self._recordings.setdefault(key, _Recording())
         known.seen += 1
         if known.seen <= _WARM:
@@ -71,7 +71,7 @@ class Recorder:
             self._record(known, batch, share)
             if known.graph is None:
                 return self._as_written(batch, share)
-        for kept, new in zip(_tensors(known.batch or batch), _tensors(batch), strict=True):
+        for kept, new in zip((known.batch or batch).tensors(), batch.tensors(), strict=True):
             if kept is not None and new is not None:
                 kept.copy_(new)
         known.graph.replay()
@@ -114,7 +114,3 @@ class Recorder:
             return
         self._pool = graph.pool()
         known.batch, known.losses, known.graph = kept, losses, graph
-
-
-def _tensors(batch: Batch) -> tuple[Tensor | None, ...]:
-    return batch.low_BCHW, batch.high_BCHW, batch.thumbnail_BCST, batch.window_B4
