@@ -72,7 +72,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Parcel:
-    """A batch as it travels from the process that made it: all values in one tensor, without degradations.
+    """A batch as it travels from the process that made it: all values in one tensor.
 
     Each tensor that travels costs a conversation between the processes, for which the maker interrupts its
     work: several milliseconds. In float16, values in [0, 1] are a tenth of a level of 8 bits off at most.
@@ -80,19 +80,21 @@ class Parcel:
     Attributes:
         values_N: all of the batch's tensors one after another, in float16.
         shapes: of each of them, None for one that is not there.
-        names: of the images that the crops are from.
+        names, degradations: see `Batch`.
     """
 
     values_N: Tensor
     shapes: tuple[torch.Size | None, ...]
     names: tuple[str, ...]
+    degradations: tuple[Degradation | None, ...]
 
     @classmethod
     def of(cls, batch: Batch) -> Parcel:
         """Pack a batch."""
         tensors = batch.tensors()
         values_N = torch.cat([x.half().flatten() for x in tensors if x is not None])
-        return cls(values_N, tuple(None if x is None else x.shape for x in tensors), batch.names)
+        shapes = tuple(None if x is None else x.shape for x in tensors)
+        return cls(values_N, shapes, batch.names, batch.degradations)
 
     def pin_memory(self) -> Parcel:
         """The same in page-locked memory, from which a GPU copies without waiting."""
@@ -105,4 +107,4 @@ class Parcel:
         tensors = (None if shape is None else next(parts).view(shape) for shape in self.shapes)
         low, high, small, window = tensors
         assert low is not None and high is not None  # noqa: S101, PT018
-        return Batch(low, high, small, window, self.names)
+        return Batch(low, high, small, window, self.names, self.degradations)

@@ -10,6 +10,7 @@ from torch import nn
 from relume.errors import UsageError
 from relume.lab.losses import check_losses
 from relume.lab.methods.base import Method
+from relume.lab.methods.decisions import Decisions
 from relume.lab.methods.mirror import Mirror
 from relume.lab.methods.multi_teacher import MultiTeacher
 from relume.lab.methods.supervised import Supervised
@@ -18,6 +19,7 @@ from relume.lab.methods.zero_reference import ZeroReference
 from relume.lab.options import checked_options
 
 METHODS: Mapping[str, Callable[..., Method]] = {
+    "decisions": Decisions,
     "mirror": Mirror,
     "multi-teacher": MultiTeacher,
     "supervised": Supervised,

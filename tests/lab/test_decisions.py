@@ -1,0 +1,131 @@
+"""The method `decisions`: who decides for which picture, and what learns from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from relume.errors import UsageError
+from relume.lab.darkness import Degradation
+from relume.lab.data.batch import Batch
+from relume.lab.methods import build_method
+from relume.lab.methods.decisions import TERMS, Decisions, photographed
+from relume.lab.networks import build
+from relume.lab.networks.two_pass import Decision, TwoPass, place
+from relume.lab.recipe import Phase, Recipe
+from relume.lab.run import Run
+from relume.lab.training.loop import train
+from relume.lab.weights import save_weights
+from relume.steps.grid import tone
+
+SMALL: dict[str, Any] = {
+    "widths": [16, 16],
+    "depths": [1, 1],
+    "condition": 8,
+    "global_width": 4,
+    "overview_size": 16,
+}
+
+
+def network(seed: int) -> TwoPass:
+    """Small, its every part acting: zeroed layers would hide what is wrong."""
+    torch.manual_seed(seed)
+    made = TwoPass(**SMALL)
+    for name, value in made.named_parameters():
+        if value.ndim > 1 and not value.any():
+            torch.nn.init.normal_(value, std=0.05)
+        assert value.ndim < 2 or value.any(), name
+    return made
+
+
+@pytest.fixture
+def earlier(tmp_path: Path, tiny_recipe: Recipe) -> Path:
+    """A finished run of another network than `network(0)`."""
+    run = tmp_path / "earlier"
+    Run(run).begin(replace(tiny_recipe, network="two-pass", network_options=SMALL), {})
+    save_weights(Run(run).weights_file, network(1))
+    return run
+
+
+@pytest.fixture
+def batch() -> Batch:
+    """A photographed pair, a darkened picture, and one left as it is."""
+    generator = torch.Generator().manual_seed(0)
+    high = torch.rand(3, 3, 16, 16, generator=generator)
+    low = high * torch.tensor([0.2, 0.1, 1.0])[:, None, None, None]
+    how = (None, Degradation(), None)
+    return Batch(low, high, low.repeat(1, 1, 1, 2)[..., :24], degradations=how)
+
+
+def test_only_pairs_of_two_pictures_are_photographed(batch: Batch) -> None:
+    assert photographed(batch).tolist() == [True, False, False]
+    assert photographed(replace(batch, degradations=())).tolist() == [True, True, False]
+
+
+def test_distances_by_hand(earlier: Path, batch: Batch) -> None:
+    teacher, own = network(1).eval(), network(0).eval()
+    method = build_method(
+        "decisions", network(0), dict.fromkeys(TERMS, 2.0), {"photographed": {"run": str(earlier)}}
+    )
+    losses = method.train()(batch)
+    small = batch.inputs(own)[1]
+    found: Decision = teacher.global_pass(small)  # what the student starts from
+    other: Decision = own.global_pass(small)
+
+    def shown(decision: Decision) -> Tensor:
+        return tone(small, decision.gain_BC, decision.grid_BKGG, place(small, None)).bright
+
+    rest = slice(1, None)
+    by_hand = {
+        # The first is decided as the teacher does, and so does the student: no distance.
+        "tone": (shown(found) - shown(other))[rest].abs().sum() / shown(found).numel(),
+        "gain": (found.gain_BC.log() - other.gain_BC.log())[rest].abs().sum() / 9,
+        "grid": (found.grid_BKGG - other.grid_BKGG)[rest].abs().sum() / found.grid_BKGG.numel(),
+        "condition": F.mse_loss(found.condition_BK, other.condition_BK),
+    }
+    for name, value in by_hand.items():
+        assert value > 0
+        torch.testing.assert_close(losses[name], 2 * value, rtol=1e-4, atol=1e-6)
+
+
+def test_a_run_changes_the_global_pass_alone(
+    tiny_root: Path, tiny_recipe: Recipe, earlier: Path, tmp_path: Path
+) -> None:
+    start = tmp_path / "start.safetensors"
+    save_weights(start, network(0))
+    recipe = replace(
+        tiny_recipe,
+        network="two-pass",
+        network_options=SMALL,
+        start=str(start),
+        method="decisions",
+        method_options={"photographed": {"run": str(earlier)}},
+        losses={"tone": 1.0, "condition": 1.0},
+        phases=(Phase(30, 16, 4),),
+        average=0.0,
+    )
+    train(recipe, tiny_root, tmp_path / "run", device="cpu", quiet=True)
+    trained, before = Run(tmp_path / "run").network().state_dict(), network(0).state_dict()
+    same = {name for name, value in trained.items() if torch.equal(value, before[name])}
+    assert {name for name in before if name.startswith("local_pass.")} <= same
+    assert not {name for name in before if name.startswith("global_pass.condition.")} & same
+    losses = [row["condition"] for row in Run(tmp_path / "run").metrics() if row["kind"] == "train"]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_another_network_or_term_is_refused(earlier: Path) -> None:
+    options = {"photographed": {"run": str(earlier)}}
+    with pytest.raises(UsageError, match="only two-pass"):
+        build_method("decisions", build("zero-dce", {}), {"tone": 1.0}, options)
+    with pytest.raises(UsageError, match="no loss is called"):
+        build_method("decisions", network(0), {"charbonnier": 1.0}, options)
+    with pytest.raises(UsageError, match="thumbnails"):
+        Decisions(network(0), {"tone": 1.0}, **options)(
+            Batch(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))
+        )
