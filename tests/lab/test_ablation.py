@@ -25,8 +25,12 @@ from relume.lab.ablation import (
 from relume.lab.methods import build_method
 from relume.lab.networks import build
 from relume.lab.recipe import Recipe, to_json
+from relume.lab.recipes import get_recipe
 from relume.lab.recipes.ablations import GRIDS, get_grid
 from shared import Result as Finished
+
+ROOT = Path(__file__).parents[2]
+PAGES, RESULTS = ROOT / "docs", ROOT / "benchmarks/results"
 
 
 def result(cell: str, seed: int, psnr: float) -> Result:
@@ -173,6 +177,28 @@ def test_compact_claritys_grid_is_the_eight_configurations_of_the_thesis() -> No
     assert len(terms["full"]) == 7
     assert cells["no-stretch"].network_options["stretch"] is False
     assert "gradient" not in cells["no-stretch"].network_options
+
+
+def test_teachers_of_a_model_take_half_of_the_targets_share_and_nothing_else() -> None:
+    cells = {cell: GRIDS["taught"].cell(cell, 0) for cell in GRIDS["taught"].cells}
+    alone, taught = cells["targets"].losses, cells["self"].losses
+    assert taught == cells["ensemble"].losses
+    # The method's Charbonnier term is in units that are half as large as those of imitation.
+    assert 2 * alone["charbonnier"] == get_recipe("lol").losses["charbonnier"]
+    assert 2 * taught["charbonnier"] + taught["imitation-earlier"] == 2 * alone["charbonnier"]
+    assert {**taught, "charbonnier": 0} == {**alone, "charbonnier": 0, "imitation-earlier": 0.5}
+    like = [replace(each, name="any", losses=alone, method_options={}) for each in cells.values()]
+    assert like == like[:1] * 3
+    assert like[0].start == "runs/lol"
+
+
+@pytest.mark.parametrize("results", sorted(RESULTS.glob("ablation_*.csv")), ids=lambda path: path.stem)
+def test_tables_of_the_pages_are_those_of_the_checked_in_results(results: Path) -> None:
+    grid = get_grid(results.stem.removeprefix("ablation_").replace("_", "-"))
+    command = f"relume ablate {grid.name} --from benchmarks/results/{results.name}"
+    pages = [page.read_text(encoding="utf-8") for page in sorted(PAGES.glob("*.md"))]
+    shown = table(grid, results_of(grid, results))
+    assert [command in page for page in pages if f"\n{shown}" in page] == [True]
 
 
 def test_the_command_prints_checked_in_results(relume: Callable[..., Finished], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`relume lab`: what is measured of the laboratory itself."""
+"""`relume lab`: what is measured of the laboratory itself, and what few need."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import Annotated
 import typer
 
 from relume.cli.laboratory import BatchWorkers, data_roots, require_laboratory
+from relume.errors import UsageError
 from relume.files import write_file
 
 app = typer.Typer(
-    help="Measure the laboratory, and trace the steps.", no_args_is_help=True, rich_markup_mode="rich"
+    help="Measure the laboratory, average runs, and trace the steps.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
 )
 
 
 @app.callback()
 def _several() -> None:
-    """Measure the laboratory, and trace the steps."""
+    """Measure the laboratory, average runs, and trace the steps."""
 
 
 @app.command()
@@ -70,3 +73,30 @@ def bench(
     typer.echo(table(speeds), nl=False)
     if out is not None:
         write_file(out, as_csv(speeds))
+
+
+@app.command()
+def soup(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs of one network.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run that is made.")],
+    shares: Annotated[
+        str | None, typer.Option(help="Share of each run, separated by commas; equal ones otherwise.")
+    ] = None,
+) -> None:
+    """Average the weights of runs into one, which costs what each of them does.
+
+    [bold]relume lab soup runs/long runs/start --shares 0.7,0.3 -o runs/soup[/bold], and then
+    [bold]relume evaluate LOW HIGH --run runs/long --run runs/soup[/bold] says whether it is any better.
+    """
+    require_laboratory()
+    from relume.lab.soups import write_soup
+
+    write_soup(runs, _numbers(shares) if shares is not None else (), out)
+    typer.echo(f"wrote {out}", err=True)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"'{text}' are not shares", "Write numbers with commas: 0.7,0.3.") from error

@@ -9,11 +9,14 @@ from typing import Any
 
 from relume.errors import UsageError
 from relume.lab.ablation import Grid
+from relume.lab.methods.multi_teacher import IMITATION
 from relume.lab.recipe import Phase, Recipe
 from relume.lab.recipes.compact_clarity import LOSSES, compact_clarity_cpu
 from relume.lab.recipes.iaml import iaml, iaml_cpu
 from relume.lab.recipes.lol import lol
 from relume.lab.recipes.photo import photo
+from relume.lab.recipes.taught import LOSSES as TAUGHT
+from relume.lab.recipes.taught import lol_self
 
 
 def _narrow_iaml() -> Recipe:
@@ -98,6 +101,22 @@ def _small_distillation() -> Recipe:
     )
 
 
+def _taught() -> Recipe:
+    """`lol-self` for 150 small steps from `runs/lol`, which is its teacher too; some minutes of a core."""
+    recipe = lol_self()
+    return replace(
+        recipe,
+        start="runs/lol",
+        phases=(Phase(150, 128, 8),),
+        optimizer=replace(recipe.optimizer, lr=2e-4, warmup=30),
+        average=0.98,
+        average_warmup=0,
+        validate_every=500,
+        validation_images=8,
+        checkpoint_every=50,
+    )
+
+
 def _short_photo() -> Recipe:
     """`photo` for an eighth of its steps, enough to tell structures apart by what they do at once."""
     recipe = photo()
@@ -107,6 +126,12 @@ def _short_photo() -> Recipe:
 
 def _losses(*names: str) -> str:
     return "losses=" + json.dumps({name: LOSSES[name] for name in names})
+
+
+def _without_teacher(losses: Mapping[str, float]) -> dict[str, float]:
+    """The whole distance to the target again, where a teacher has half of it."""
+    paired = {name: weight for name, weight in losses.items() if not name.startswith(IMITATION)}
+    return {**paired, "charbonnier": 2 * paired["charbonnier"]}
 
 
 def _without_targets(inputs: str = "photographs", **losses: float) -> list[str]:
@@ -201,6 +226,16 @@ GRIDS: Mapping[str, Grid] = {
         cells={
             **_distillations(scratch=(250, 165), unsupervised=(100, 65)),
             "integers": ["method_options.target=best", "method_options.integers=true"],
+        },
+    ),
+    "taught": Grid(
+        name="taught",
+        question="Does the model `lol` gain from an earlier run, or the mean of two, as its teacher?",
+        recipe=_taught,
+        cells={
+            "targets": ["losses=" + json.dumps(_without_teacher(TAUGHT))],
+            "self": [],
+            "ensemble": ["method_options.teachers.earlier=" + json.dumps(_BEST)],
         },
     ),
     "iaml": Grid(
