@@ -32,15 +32,15 @@ def photo() -> Recipe:
     return Recipe(
         name="photo",
         losses={"charbonnier": 1.0, "ssim": 0.5, "brightening": 0.2},
-        phases=(Phase(12000, 128, 64), Phase(6000, 192, 48), Phase(4000, 256, 32)),
+        phases=(Phase(9000, 128, 64), Phase(6000, 192, 48), Phase(7000, 256, 32)),
         data=Data(
             exposure_jitter=0.5,
             sources=(
                 Source("lol", "pairs", _LOL[0], 0.18, _LOL[1], skip=_MISALIGNED),
-                Source("sice", "pairs", _SICE[0], 0.14, _SICE[1], skip=_LOST),
+                Source("sice", "pairs", _SICE[0], 0.17, _SICE[1], skip=_LOST),
                 Source("sice", "pairs", _EXTRA, 0.03, _SICE[1], "pairs.csv"),
-                Source("fused", "pairs", _EXTRA, 0.24, _SICE[1], "pairs_fused.csv"),
-                *_from_well_lit("darkened", 0.18, 0.03, 0.03, Darkness()),
+                Source("fused", "pairs", _EXTRA, 0.22, _SICE[1], "pairs_fused.csv"),
+                *_from_well_lit("darkened", 0.18, 0.03, 0.03, Darkness(back_lit=0.25)),
                 *_from_well_lit("daylight", 0.03, 0.0, 0.0, DAYLIGHT),
                 *_from_well_lit("identity", 0.03, 0.01, 0.01),
                 Source("nights", "nights", "", 0.07, "", darkness=NIGHT),
