@@ -1,7 +1,7 @@
 """Whether photos of every kind come out bit for bit as they did at an earlier revision.
 
     python benchmarks/identity.py BEFORE [AFTER] [--own-models]    # AFTER: the working tree, if left out
-    python benchmarks/identity.py --cuts [N]    # the first of `revisions.CUTS`, into results/identity.csv
+    python benchmarks/identity.py --cuts [N ...]    # those of `revisions.CUTS`, from 1; all by default
 
 Both sources run on this machine, at the same time, with the model files of the first (`--own-models`: each
 with its own), over the same photos and files.
@@ -244,18 +244,17 @@ def main() -> None:
     parser.add_argument("before", nargs="?", help="a revision")
     parser.add_argument("after", nargs="?", default=HERE, help="a revision; the working tree if left out")
     parser.add_argument("--own-models", action="store_true", help="each with the model files of its own")
-    parser.add_argument("--cuts", nargs="?", type=int, const=len(CUTS), help="how many of `revisions.CUTS`")
+    every = range(1, len(CUTS) + 1)
+    parser.add_argument("--cuts", nargs="*", type=int, choices=every, help="which of `revisions.CUTS`; all")
     parser.add_argument("--cases", type=Path, help="print the checksums of the source in use")
     options = parser.parse_args()
     if options.cases:
         print(json.dumps({**dict(checksums()), **dict(written(options.cases))}))
         return
-    if options.cuts:
-        rows = [
-            {"what": what, **compare(before, after, own_models=True)}
-            for what, before, after in CUTS[: options.cuts]
-        ]
-        print(machine.store("identity", rows))
+    if options.cuts is not None:
+        asked = [CUTS[number - 1] for number in options.cuts or every]
+        rows = [{"what": what, **compare(before, after, own_models=True)} for what, before, after in asked]
+        print(machine.store("identity", rows, beside="before"))
     elif options.before:
         rows = [compare(options.before, options.after, own_models=options.own_models)]
     else:

@@ -24,15 +24,30 @@ def facts() -> dict[str, Any]:
     return {**machine(), "commit": _commit()}
 
 
-def store(name: str, rows: Sequence[dict[str, Any]]) -> Path:
-    """Write rows, each with the machine's facts, to `results/NAME.csv`; earlier results are replaced."""
+def store(name: str, rows: Sequence[dict[str, Any]], *, beside: str = "") -> Path:
+    """Write rows, each with the machine's facts, to `results/NAME.csv`; earlier results are replaced.
+
+    Args:
+        name: of the table.
+        rows: with the same keys.
+        beside: a key; earlier rows with another value of it stay, above the new ones.
+    """
     machine = facts()
     path = RESULTS / f"{name}.csv"
+    new = {str(row[beside]) for row in rows} if beside else set[str]()
+    kept = [row for row in _stored(path) if row[beside] not in new] if beside else []
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, [*rows[0], *machine])
         writer.writeheader()
-        writer.writerows({**row, **machine} for row in rows)
+        writer.writerows([*kept, *({**row, **machine} for row in rows)])
     return path
+
+
+def _stored(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
