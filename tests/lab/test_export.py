@@ -21,8 +21,9 @@ from relume.lab.networks.two_pass import TwoPass, place, step
 from relume.lab.recipe import Phase, Recipe
 from relume.lab.run import load_run
 from relume.lab.training.loop import train
-from relume.models import Card, load_card
+from relume.models import Card, list_models, load_card
 from relume.models.engines import OnnxEngine
+from relume.models.store import load_graph
 from relume.options import MODEL_ALONE
 from relume.steps.thumbnail import overview_shape, thumbnail
 
@@ -126,13 +127,30 @@ def test_card_tells_the_facts_of_the_network(exported: tuple[TwoPass, Card, Path
     assert 0 <= stored.variants[0]["largest_difference"] <= PARITY
 
 
+FACTS = ("schema", "name", "network", "thumbnail_size", "size_multiple", "halo", "value_range", "licence")
+
+
+def told_by(graph: onnx.ModelProto) -> dict[str, Any]:
+    """What a graph says of its model."""
+    told = {entry.key: entry.value for entry in graph.metadata_props}
+    return {key: json.loads(value) for key, value in told.items() if key.startswith("relume.")}
+
+
 def test_graphs_tell_the_facts_of_their_card(exported: tuple[TwoPass, Card, Path]) -> None:
     _, card, folder = exported
     for part, file in card.graphs.items():
-        told = {entry.key: json.loads(entry.value) for entry in onnx.load(folder / file).metadata_props}
-        assert told["relume.graph"] == part
-        for fact in ("name", "network", "thumbnail_size", "size_multiple", "halo"):
-            assert told[f"relume.{fact}"] == getattr(card, fact)
+        facts = json.loads(json.dumps({f"relume.{name}": getattr(card, name) for name in FACTS}))
+        assert told_by(onnx.load(folder / file)) == {"relume.graph": part, **facts}
+
+
+@pytest.mark.parametrize("model", list_models())
+def test_shipped_graphs_tell_the_facts_of_their_card(model: str) -> None:
+    card = load_card(model)
+    facts = json.loads(json.dumps({f"relume.{name}": getattr(card, name) for name in FACTS}))
+    for variant in card.variants:
+        for part, file in variant["graphs"].items():
+            graph = onnx.load_from_string(load_graph(model, card, file))
+            assert told_by(graph) == {"relume.graph": part, **facts}
 
 
 def test_graphs_hold_nothing_of_the_machine(exported: tuple[TwoPass, Card, Path]) -> None:

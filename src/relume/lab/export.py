@@ -23,6 +23,7 @@ from relume.lab.networks.two_pass import Decision, TwoPass, place, step
 from relume.lab.run import Run, load_run
 from relume.lab.tracing import SIZES, trace
 from relume.models import Card, graph_names
+from relume.models.card import SCHEMA
 from relume.models.engines import Engine, OnnxEngine
 from relume.steps.thumbnail import overview_shape, thumbnail
 
@@ -57,7 +58,14 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
     two_passes = isinstance(network, TwoPass)
     names = graph_names(name, two_passes)
     tiling = _tiling(network)
-    facts = {"name": name, "network": recipe.network, **tiling, "value_range": [0, 1]}
+    facts = {
+        "schema": SCHEMA,
+        "name": name,
+        "network": recipe.network,
+        **tiling,
+        "value_range": [0, 1],
+        "licence": about.get("licence", ""),
+    }
     exported, difference = _measured_graphs(network)
     parts = {part.removeprefix(".") or "image": graph for part, graph in exported.items()}
     graphs = {names[part]: _stamped(graph, {"graph": part, **facts}) for part, graph in parts.items()}
