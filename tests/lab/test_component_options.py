@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from relume.lab.networks import NETWORKS, build
 from relume.lab.options import checked_options
 from relume.lab.recipe import override
 from relume.lab.recipes import get_recipe
+from relume.lab.training.loop import train
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -57,10 +59,69 @@ def test_a_wrong_loss_fails_when_the_method_is_built() -> None:
         build_method("supervised", build("zero-dce"), {"charbonier": 1.0}, {})
 
 
-def test_nested_options_of_a_method() -> None:
-    losses = {"charbonnier": 1.0, "adversarial": 0.1}
-    with pytest.raises(UsageError, match="'multi-teacher' do not fit"):
-        build_method("multi-teacher", build("zero-dce"), losses, {"adversarial": {"colour": 1}})
+AUTOENCODER = ["network=iaml-autoencoder", 'network_options={"widths": [4, 4, 4, 4], "head": 4}']
+TAUGHT = [*AUTOENCODER, "method=multi-teacher"]
+
+
+@pytest.mark.parametrize(
+    ("losses", "options", "said"),
+    [
+        ("contrastive", '{"contrastive": {"teacher": "t", "temperature": 0}}', r"contrastive: 'temperature'"),
+        ("contrastive", '{"contrastive": {"teacher": "t", "embedding": -4}}', r"contrastive: 'embedding'"),
+        ("contrastive", '{"contrastive": {"teacher": ["t"]}}', r"contrastive: 'teacher'"),
+        ("contrastive", '{"contrastive": {"techer": "t"}}', r"contrastive.*'teacher'"),
+        (
+            "attention",
+            '{"features": {"teacher": "t", "teacher_feature": -7}}',
+            "features: 'teacher_feature'",
+        ),
+        ("adversarial", '{"adversarial": {"colour": 1}}', "adversarial have no 'colour'.*loss, options"),
+        ("adversarial", '{"adversarial": {"options": {"width": 0}}}', "'patchgan': 'width'"),
+        ("perceptual", '{"perceptual": {"file": 3}}', "perceptual: 'file'"),
+        ("imitation-t", '{"teachers": {"t": {"run": 3}}}', "teacher's options: 'run'"),
+        ("imitation-t", '{"teachers": {"t": {"run": "a", "onnx": "b"}}}', "have no 'onnx'"),
+        ("imitation-t", '{"teachers": {"t": {"ensemble": []}}}', "'ensemble'"),
+        ("imitation-t", '{"teachers": {"t": {"network": ["x"]}}}', "'network'"),
+        ("imitation-t", '{"teachers": {"t": {"colour": "red"}}}', r"cannot be described by \['colour'\]"),
+    ],
+)
+def test_options_within_the_options_of_a_method(losses: str, options: str, said: str) -> None:
+    weights = f'losses={{"charbonnier": 1, "{losses}": 1}}'
+    refused([*TAUGHT, weights, f"method_options={options}"], said)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("zero-dce", "method_options.exposure_region=0", "'exposure_region'"),
+        ("zero-dce", "method_options.exposure_region=600", r"crops of \d+ pixels are smaller than a region"),
+        ("zero-dce", "method_options.exposure_level=7", "'exposure_level'"),
+        ("iaml", "method_options.projections=[]", "'projections'"),
+        ("iaml", "method_options.projections=[-1]", "'projections"),
+        ("iaml", "method_options.decay=5", "'decay'"),
+        ("iaml", "method_options.first_map=-2", "'first_map'"),
+        ("iaml", "phases.0.crop=48", "multiples of 32"),
+        ("lol", "optimizer.betas=[2, 0]", r"'optimizer\.betas\.0'"),
+        ("lol", "optimizer.lr=Infinity", r"'optimizer\.lr'"),
+        ("lol", "losses.ssim=NaN", r"'losses\.ssim'"),
+        ("lol", "data.exposure_jitter=Infinity", r"'data\.exposure_jitter'"),
+        ("lol", "average=1", "'average'"),
+        ("lol", f"seed={10**23}", "'seed'"),
+        ("lol", "phases.0.rate_factor=-1", r"rate_factor'"),
+        ("lol", "network_options.depths=[1]", "network 'two-pass'"),
+        ("lol", 'losses={"charbonier": 1}', r"no loss is called \['charbonier'\]"),
+    ],
+)
+def test_a_value_that_cannot_be_trained_with_fails_before_data_is_read(
+    name: str, change: str, said: str
+) -> None:
+    refused([change], said, name)
+
+
+def refused(changes: list[str], said: str, name: str = "lol") -> None:
+    """A run fails for this reason though the data that it would read next is missing."""
+    with pytest.raises((ModelError, UsageError), match=said):
+        train(override(get_recipe(name), changes), Path("no data"), Path("no run"), device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -308,8 +308,8 @@ def test_any_network_run_or_graph_can_teach(tiny_root: Path, tiny_recipe: Recipe
     mean = (teacher.output(images) + graph.output(images)) / 2
     np.testing.assert_allclose(both.output(images), mean, atol=1e-6)
     assert both.fingerprint() not in (teacher.fingerprint(), graph.fingerprint())
-    for description in ({"path": "x"}, {"ensemble": []}):
-        with pytest.raises(UsageError, match="cannot be described"):
+    for description, said in (({"path": "x"}, "cannot be described"), ({"ensemble": []}, "'ensemble'")):
+        with pytest.raises(UsageError, match=said):
             load_teacher(description)
 
 

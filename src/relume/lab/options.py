@@ -13,10 +13,11 @@ from relume.errors import RelumeError, UsageError
 Positive: TypeAlias = Annotated[int, Field(gt=0)]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
 Widths: TypeAlias = Annotated[tuple[Positive, ...], Field(min_length=1)]
 """Channels per level."""
 
-_STRICT_KEYS = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+_STRICT_KEYS = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
 def checked_options(
@@ -49,7 +50,7 @@ def checked_options(
         found = create_model("Options", __config__=_STRICT_KEYS, **fields)(**options)
     except ValidationError as wrong:
         first = wrong.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
         reason = f"{what} have no '{where}'" if first["type"] == "extra_forbidden" else ""
         raise error(
             reason or f"{what}: '{where}': {first['msg'].removeprefix('Value error, ').lower()}",

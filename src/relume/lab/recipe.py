@@ -20,11 +20,15 @@ from relume.datasets.overlap import shared_photos
 from relume.errors import UsageError
 from relume.lab.darkness import Darkness
 
-_STRICT_KEYS = ConfigDict(extra="forbid")
+_STRICT_KEYS = ConfigDict(extra="forbid", allow_inf_nan=False)
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+"""Share that a moving average keeps at each step; one that keeps all would never move."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 def _plain(name: str) -> str:
@@ -63,7 +67,7 @@ class Phase:
     batch: Positive
     accumulation: Positive = 1
     epochs: Count = 0
-    rate_factor: float = 1.0
+    rate_factor: NotNegative = 1.0
 
     def __post_init__(self) -> None:
         if (self.steps > 0) == (self.epochs > 0):
@@ -199,7 +203,7 @@ class Optimizer:
     lr: NotNegative = 1e-3
     min_lr: NotNegative = 1e-6
     weight_decay: NotNegative = 1e-4
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     schedule: Literal["cosine", "plateau", "constant"] = "cosine"
     warmup: Count = 200
     plateau_factor: Share = 0.5
@@ -247,9 +251,9 @@ class Recipe:
     data: Data = field(default_factory=Data)
     optimizer: Optimizer = field(default_factory=Optimizer)
     adversary: Optimizer = field(default_factory=Optimizer)
-    average: Share = 0.999
+    average: Decay = 0.999
     average_warmup: Count = 500
-    seed: Count = 0
+    seed: Seed = 0
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     graphs: bool = True
     compile: bool = False

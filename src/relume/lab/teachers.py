@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, TypeAlias, cast
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from relume.errors import ModelError, UsageError
 from relume.lab.capabilities import capabilities
 from relume.lab.data.paired import Batch
 from relume.lab.networks import build
+from relume.lab.options import checked_options
 from relume.lab.run import Run
 from relume.lab.weights import load_weights
+
+Members: TypeAlias = Annotated[tuple[Mapping[str, Any], ...], Field(min_length=1)]
 
 RANDOM = "random"
 """What a recipe gives for weights to try a network untrained, knowingly."""
@@ -142,26 +146,18 @@ def load_teacher(description: Mapping[str, Any]) -> Teacher:
         UsageError: another description.
         ModelError: a file is missing or does not fit.
     """
-    given = set(description)
-    if given == {"run"}:
-        return NetworkTeacher(_of_run(Path(description["run"])))
-    if given == {"onnx"}:
-        return OnnxTeacher(Path(description["onnx"]))
-    if given == {"ensemble"} and description["ensemble"]:
-        return Ensemble([load_teacher(member) for member in description["ensemble"]])
-    if "network" in given <= {"network", "options", "weights"}:
-        network = build(description["network"], description.get("options"))
-        _load_into(network, description["network"], description.get("weights", ""))
-        return NetworkTeacher(network)
-    raise UsageError(
-        f"a teacher cannot be described by {sorted(given)}",
-        "Give run, onnx, ensemble, or network and weights.",
-    )
+    kind = next((_KINDS[key] for key in _KINDS if key in description), None)
+    if kind is None:
+        raise UsageError(
+            f"a teacher cannot be described by {sorted(description)}",
+            "Give run, onnx, ensemble, or network and weights.",
+        )
+    return kind(**checked_options(kind, description, "a teacher's options"))
 
 
-def _of_run(run: Path) -> nn.Module:
+def _of_run(run: Path) -> NetworkTeacher:
     try:
-        return Run(run).network()
+        return NetworkTeacher(Run(run).network())
     except ModelError as error:
         raise ModelError(
             f"the recipe's teacher is this run: {error.reason}",
@@ -170,12 +166,30 @@ def _of_run(run: Path) -> nn.Module:
         ) from error
 
 
-def _load_into(network: nn.Module, name: str, weights: str) -> None:
-    if weights == RANDOM:
-        return
+def _of_graph(onnx: Path) -> OnnxTeacher:
+    return OnnxTeacher(onnx)
+
+
+def _of_several(ensemble: Members) -> Ensemble:
+    return Ensemble([load_teacher(member) for member in ensemble])
+
+
+def _of_network(network: str, options: Mapping[str, Any] | None = None, weights: str = "") -> NetworkTeacher:
+    built = build(network, options)
     if not weights:
         raise ModelError(
-            f"teacher '{name}' has no weights",
+            f"teacher '{network}' has no weights",
             "Name their file: --set method_options.teachers.NAME.weights=FILE.",
         )
-    load_weights(Path(weights), network)
+    if weights != RANDOM:
+        load_weights(Path(weights), built)
+    return NetworkTeacher(built)
+
+
+_KINDS: Mapping[str, Callable[..., Teacher]] = {
+    "run": _of_run,
+    "onnx": _of_graph,
+    "ensemble": _of_several,
+    "network": _of_network,
+}
+"""What makes a teacher, by the key of its description that says of what."""

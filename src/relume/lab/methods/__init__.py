@@ -43,9 +43,6 @@ def build_method(
         raise UsageError(f"no method is called '{name}'", f"Choose one of: {', '.join(sorted(METHODS))}.")
     what = f"method_options of method '{name}'"
     chosen = checked_options(METHODS[name], options, what, _GIVEN)
-    try:
-        method = METHODS[name](network, losses, **chosen)
-    except TypeError as error:  # within nested options
-        raise UsageError(f"{what} do not fit ({error})", "See its docstring.") from error
+    method = METHODS[name](network, losses, **chosen)
     check_losses(method.paired_weights, method.paired_terms)
     return method

@@ -45,6 +45,9 @@ class Method(nn.Module):
         """Long side of the thumbnails that batches must bring: the largest that any of its networks takes."""
         return capabilities(self.network).overview
 
+    def check_crop(self, side: int) -> None:
+        """Raises UsageError for crops of a side, in pixels, that it cannot train on; none by default."""
+
     def prepare(self, data: PairedCrops) -> None:
         """Called once before training, with what batches are made from; nothing by default."""
 

@@ -13,6 +13,7 @@ from relume.lab.data.paired import Batch
 from relume.lab.losses.attention_transfer import attention_loss
 from relume.lab.losses.relational import relational_loss
 from relume.lab.losses.similarity import similarity_loss
+from relume.lab.options import Count
 from relume.lab.teachers import Teacher
 
 FEATURE_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -58,8 +59,8 @@ class FeatureTerms:
         teachers: Mapping[str, Teacher],
         weights: Mapping[str, float],
         teacher: str,
-        student_feature: int = 2,
-        teacher_feature: int = 2,
+        student_feature: Count = 2,
+        teacher_feature: Count = 2,
     ) -> None:
         check_features(channels, teachers[teacher], teacher, student_feature, teacher_feature, "features")
         self.teacher, self.weights = teachers[teacher], weights

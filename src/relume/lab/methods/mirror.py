@@ -12,7 +12,7 @@ its own batch, and a clean image as dark as its partner.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
@@ -28,6 +28,7 @@ from relume.lab.capabilities import capabilities
 from relume.lab.data.paired import Batch
 from relume.lab.losses.mirror import STANDARDISATIONS, dimmed, illumination_weight, mirror_losses
 from relume.lab.methods.base import Method
+from relume.lab.options import Count, NotNegative, Share, Widths
 
 CLEAN_STATISTICS = ("running", "batch")
 """What BatchNorm normalises the clean image by: running ones of dark images, or those of its own batch."""
@@ -68,14 +69,14 @@ class Mirror(Method):
         self,
         network: nn.Module,
         losses: Mapping[str, float],
-        projections: Sequence[int] = (32, 64, 128, 256),
-        beta: float = 0.6,
-        decay: float = 0.999,
+        projections: Widths = (32, 64, 128, 256),
+        beta: NotNegative = 0.6,
+        decay: Share = 0.999,
         standardise_over: str = "sample",
         clean_statistics: str = "running",
         dim_clean: bool = False,
         frozen_projections: bool = False,
-        first_map: int = 0,
+        first_map: Count = 0,
         detach_encoder: bool = False,
         fade: bool = False,
     ) -> None:
@@ -107,6 +108,12 @@ class Mirror(Method):
         self.teacher = copy.deepcopy(network).requires_grad_(False)
         self.teacher_projections = copy.deepcopy(self.projections).requires_grad_(False)
 
+    def check_crop(self, side: int) -> None:
+        """Refuse crops that the network's levels do not divide."""
+        multiple = capabilities(self.network).multiple
+        if side % multiple:
+            raise UsageError(f"the network takes crops of multiples of {multiple}", "Change phases.N.crop.")
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return each weighted term; the mirror terms by scale, `mirror_1` the coarsest.
 
@@ -114,9 +121,8 @@ class Mirror(Method):
             UsageError: crops that the network's levels do not divide.
         """
         network = cast(EncoderDecoder, self.network)
-        multiple = capabilities(self.network).multiple
-        if any(size % multiple for size in batch.low_BCHW.shape[-2:]):
-            raise UsageError(f"the network takes crops of multiples of {multiple}", "Change phases.N.crop.")
+        for side in batch.low_BCHW.shape[-2:]:
+            self.check_crop(side)
         encoding = network.encode(*batch.inputs(self.network))
         maps = network.decode(encoding)
         losses = self.paired_losses(network.render(encoding, maps), batch.high_BCHW)

@@ -5,12 +5,13 @@ Any subset of its terms may be used; what has no weight is neither built nor com
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from relume.errors import UsageError
@@ -26,7 +27,13 @@ from relume.lab.methods.feature_terms import FeatureTerms, check_features, split
 from relume.lab.methods.pooled import PooledFeatures
 from relume.lab.methods.taught import Taught
 from relume.lab.networks import build
+from relume.lab.options import Count, Positive, checked_options
 from relume.lab.teachers import Teacher, load_teacher
+
+_GIVEN = ("network", "teachers", "channels", "weights")
+"""What parts get from the method; all else is an option."""
+
+Temperature: TypeAlias = Annotated[float, Field(gt=0)]
 
 IMITATION = "imitation-"
 """A loss of this name and a teacher's is the distance (Charbonnier) between the student's output and its."""
@@ -86,24 +93,21 @@ class MultiTeacher(Taught):
         self.fusion, self.target, self.integers = fusion, target, integers
         if integers:
             check_integers(network)
-        asking = [contrastive or {}] * bool(self.contrastive_weight) + [features or {}] * bool(
-            feature_weights
-        )
+        contrast = _checked(Contrast, contrastive, "contrastive") if self.contrastive_weight else {}
+        compared = _checked(FeatureTerms, features, "features") if feature_weights else {}
+        asking = [each for each in (contrast, compared) if each]
         self.teachers = _needed_teachers(self, teachers or {}, asking)
         _check_fusion(network, self.teachers.get(fusion), fusion)
         terms: dict[str, Loss] = {**LOSSES, **{name: _signed(LOSSES[name]) for name in SIGNED}}
         if "perceptual" in weights:
-            terms["perceptual"] = Perceptual.load(**(perceptual or {}))
+            terms["perceptual"] = Perceptual.load(**_checked(Perceptual.load, perceptual, "perceptual"))
         self.paired_terms = terms
-        self.contrast = (
-            Contrast(network, self.teachers, **(contrastive or {})) if self.contrastive_weight else None
-        )
+        self.contrast = Contrast(network, self.teachers, **contrast) if contrast else None
+        channels = capabilities(network).compared
         self.feature_terms = (
-            FeatureTerms(capabilities(network).compared, self.teachers, feature_weights, **features or {})
-            if feature_weights
-            else None
+            FeatureTerms(channels, self.teachers, feature_weights, **compared) if compared else None
         )
-        self._build_adversary(**(adversarial or {}))
+        self._build_adversary(**_checked(self._build_adversary, adversarial, "adversarial"))
 
     def _build_adversary(self, loss: str = "bce", options: Mapping[str, Any] | None = None) -> None:
         self.objectives = get_adversarial(loss)
@@ -176,10 +180,10 @@ class Contrast(nn.Module):
         network: nn.Module,
         teachers: Mapping[str, Teacher],
         teacher: str,
-        student_feature: int = 2,
-        teacher_feature: int = 2,
-        embedding: int = 128,
-        temperature: float = 0.07,
+        student_feature: Count = 2,
+        teacher_feature: Count = 2,
+        embedding: Positive = 128,
+        temperature: Temperature = 0.07,
         cache: str = "",
     ) -> None:
         super().__init__()
@@ -201,6 +205,11 @@ class Contrast(nn.Module):
             ours = self.student_head(features[self.student_feature].float())
             theirs = self.teacher_head(pooled[:, :, None, None].float())
             return info_nce(ranks.gathered(ours), ranks.gathered(theirs), self.temperature)
+
+
+def _checked(part: Callable[..., object], options: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    """The options of one of the method's parts."""
+    return checked_options(part, options or {}, f"method_options.{name}", _GIVEN)
 
 
 def _signed(loss: Loss) -> Loss:
@@ -229,7 +238,7 @@ def _needed_teachers(
 ) -> dict[str, Teacher]:
     """Load the teachers that a term asks for, and no others."""
     names = {*method.imitation, *(name for name in (method.fusion, method.target) if name)}
-    names |= {options.get("teacher", "") for options in asking}
+    names |= {options["teacher"] for options in asking}
     missing = sorted(names - set(described))
     if missing:
         raise UsageError(f"no teacher is called {missing}", "Describe it in method_options.teachers.")

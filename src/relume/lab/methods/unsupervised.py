@@ -15,6 +15,7 @@ from relume.lab.data.batch import Batch
 from relume.lab.data.patterns import noise_images
 from relume.lab.losses import charbonnier
 from relume.lab.methods.taught import Taught
+from relume.lab.options import NotNegative
 from relume.lab.teachers import load_teacher
 
 TERMS = ("imitation", "exposures", "quarters")
@@ -46,7 +47,7 @@ class Unsupervised(Taught):
         network: nn.Module,
         losses: Mapping[str, float],
         teacher: Mapping[str, Any],
-        exposures: float = 1.0,
+        exposures: NotNegative = 1.0,
         inputs: str = "photographs",
     ) -> None:
         super().__init__()

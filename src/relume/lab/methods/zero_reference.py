@@ -18,6 +18,7 @@ from relume.lab.losses.zero_reference import (
     spatial_consistency,
 )
 from relume.lab.methods.base import Method
+from relume.lab.options import Positive, Share
 
 TERMS = ("spatial", "exposure", "colour", "smoothness")
 
@@ -48,8 +49,8 @@ class ZeroReference(Method):
         self,
         network: nn.Module,
         losses: Mapping[str, float],
-        exposure_level: float = 0.6,
-        exposure_region: int = 16,
+        exposure_level: Share = 0.6,
+        exposure_region: Positive = 16,
     ) -> None:
         super().__init__()
         if not capabilities(network).curves:
@@ -62,6 +63,14 @@ class ZeroReference(Method):
         self.network = network
         self.weights = dict(losses)
         self.exposure_level, self.exposure_region = exposure_level, exposure_region
+
+    def check_crop(self, side: int) -> None:
+        """Refuse crops that have no region of the exposure control."""
+        if side < self.exposure_region:
+            raise UsageError(
+                f"crops of {side} pixels are smaller than a region of the exposure control",
+                f"Set phases.N.crop to {self.exposure_region} or more, or method_options.exposure_region.",
+            )
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return each weighted loss term, computed in float32; what is minimised is their sum."""

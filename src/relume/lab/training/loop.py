@@ -67,6 +67,8 @@ class Trainer:
         if recipe.start:
             load_weights(weights_of(Path(recipe.start)), self.network)
         method = build_method(recipe.method, self.network, recipe.losses, recipe.method_options)
+        for phase in recipe.phases:
+            method.check_crop(phase.crop)
         self.method = method.to(self.device)
         ranks.share(self.method)
         ranks.align(self.method)
