@@ -49,9 +49,10 @@ def test_options_that_no_network_can_have(name: str, options: dict[str, Any]) ->
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_names_its_options(name: str) -> None:
-    needed = {"teacher": {"run": "nowhere"}} if name == "unsupervised" else {}
+    needed = {"unsupervised": "teacher", "decisions": "photographed"}
+    options = {needed[name]: {"run": "nowhere"}} if name in needed else {}
     with pytest.raises(UsageError, match=f"method '{name}' have no 'colour'"):
-        build_method(name, build("zero-dce"), {"exposure": 1.0}, {**needed, "colour": "red"})
+        build_method(name, build("zero-dce"), {"exposure": 1.0}, {**options, "colour": "red"})
 
 
 def test_a_wrong_loss_fails_when_the_method_is_built() -> None:

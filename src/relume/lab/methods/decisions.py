@@ -46,7 +46,7 @@ class Decisions(Taught):
     ) -> None:
         super().__init__()
         teacher = load_teacher(photographed)
-        deciding = getattr(teacher, "network", None)
+        deciding = teacher.network if isinstance(teacher, NetworkTeacher) else None
         if not isinstance(network, TwoPass) or not isinstance(deciding, TwoPass):
             raise UsageError("only two-pass networks decide", "Choose two-pass, and a run of it as teacher.")
         if unknown := set(losses) - set(TERMS):
