@@ -99,8 +99,9 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        said = "there is a file of that name" if isinstance(error, FileExistsError) else error.strerror
         raise OutputUnwritable(
-            f"the folder cannot be made ({error.strerror})", "Name another output folder.", path=folder
+            f"the folder cannot be made ({said})", "Name another output folder.", path=folder
         ) from error
 
 
@@ -200,14 +201,22 @@ def _check_target(target: Path) -> None:
         return
     except (OSError, ValueError) as error:
         raise _unwritable(error, target) from error
-    if not stat.S_ISREG(mode):
-        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+    if what := no_file(mode):
         raise OutputUnwritable(f"this is {what}, not a file", "Name a file to write.", path=target)
 
 
+def no_file(mode: int) -> str:
+    """What is no regular file, by its mode, in words; nothing for a file."""
+    if stat.S_ISREG(mode):
+        return ""
+    return "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+
+
 def _unwritable(error: OSError | ValueError, target: Path) -> OutputUnwritable:
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and not target.parent.exists():
         reason, remedy = f"there is no folder {target.parent}", "Create the folder first."
+    elif isinstance(error, FileNotFoundError):  # said by systems of files that are none, such as /proc
+        reason, remedy = f"the folder {target.parent} takes no files", "Choose another folder."
     elif isinstance(error, PermissionError):
         reason, remedy = (
             "the folder may not be written to",

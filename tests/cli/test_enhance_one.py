@@ -349,7 +349,7 @@ def test_an_input_is_never_a_target(relume: Run, photo: Make, tmp_path: Path, ho
         target.hardlink_to(path)
     result = relume("enhance", path, "-o", target)
     assert result.code == ExitCode.OUTPUT_EXISTS
-    assert "Name another output folder." in result.err
+    assert "Name another output." in result.err
     assert "--in-place" not in result.err
     assert digest(path) == before
 

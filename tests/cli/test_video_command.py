@@ -111,6 +111,65 @@ def test_an_input_is_never_overwritten(tmp_path: Path, relume: Run) -> None:
     assert digest(clip) == before
 
 
+@pytest.mark.parametrize("way", ["a link as output", "a link as input"])
+def test_an_input_is_not_overwritten_through_a_link(tmp_path: Path, relume: Run, way: str) -> None:
+    clip, link = make_clip(tmp_path / "a.mp4", frames=1), tmp_path / "link.mp4"
+    link.symlink_to(clip)
+    before = digest(clip)
+    source, target = (clip, link) if way == "a link as output" else (link, clip)
+    assert relume("video", source, "-o", target).code == ExitCode.OUTPUT_EXISTS
+    assert digest(clip) == before
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "said"),
+    [
+        ("x.gif", ExitCode.USAGE, "relume writes no .gif clips"),
+        ("x.avi", ExitCode.USAGE, "relume writes no .avi clips"),
+        ("x.txt", ExitCode.USAGE, "relume writes no .txt clips"),
+        ("a.mp4/x.mp4", ExitCode.OUTPUT_UNWRITABLE, "there is a file of that name"),
+    ],
+)
+def test_an_output_that_cannot_be_is_one_error(
+    tmp_path: Path, relume: Run, output: str, code: ExitCode, said: str
+) -> None:
+    clip = make_clip(tmp_path / "a.mp4", frames=1)
+    done = relume("video", clip, "-o", tmp_path / output)
+    assert (done.code, len(done.err.splitlines())) == (code, 1), done.err
+    assert said in done.err
+    assert [each.name for each in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_two_clips_are_not_written_into_one(tmp_path: Path, relume: Run) -> None:
+    clips = [make_clip(tmp_path / name, frames=1) for name in ("a.mp4", "b.mp4")]
+    done = relume("video", *clips, "-o", tmp_path / "c.mp4")
+    assert done.code == ExitCode.USAGE
+    assert "the results need a folder" in done.err
+    assert not (tmp_path / "c.mp4").exists()
+
+
+@pytest.mark.parametrize("output", ["2026.11", "results"])
+def test_a_name_without_the_ending_of_a_file_is_a_folder(tmp_path: Path, relume: Run, output: str) -> None:
+    done = relume("video", make_clip(tmp_path / "a.mp4", frames=1), "-o", tmp_path / output)
+    assert done.code == 0, done.err
+    assert (tmp_path / output / "a.mp4").is_file()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that takes no files, as Linux has it")
+def test_a_folder_that_takes_no_files_is_told(tmp_path: Path, relume: Run) -> None:
+    done = relume("video", make_clip(tmp_path / "a.mp4", frames=1), "-o", "/proc/x.mp4")
+    assert done.code == ExitCode.OUTPUT_UNWRITABLE
+    assert "the folder /proc takes no files" in done.err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_pipe_is_no_clip_and_is_not_waited_for(tmp_path: Path, relume: Run) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    done = relume("video", tmp_path / "pipe.mp4", "-o", tmp_path / "x.mp4")
+    assert done.code == ExitCode.INPUT_UNREADABLE
+    assert "this is a pipe or a device, not a clip" in done.err
+
+
 def test_without_its_extra_the_remedy_is_told(
     tmp_path: Path, relume: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

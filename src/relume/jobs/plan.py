@@ -201,7 +201,7 @@ def check_targets(
     for job in jobs:
         target, *on_disk = keys(job.target)
         if not sources.isdisjoint((target, *on_disk)):
-            reason, remedy = "would be overwritten, but is an input", "Name another output folder."
+            reason, remedy = "would be overwritten, but is an input", "Name another output."
             on_conflict(job, OutputExists(reason, remedy, path=named(job.target)))
         elif target in targets:
             reason = f"would be written twice, for {targets[target].source} and {job.source}"

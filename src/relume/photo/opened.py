@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -12,6 +11,7 @@ from typing import TypeAlias
 import pyvips
 
 from relume.errors import InputUnreadable, RelumeError, UsageError
+from relume.files import no_file
 
 Source: TypeAlias = os.PathLike[str] | str | bytes | bytearray | memoryview
 """A photo's file, or the bytes of one."""
@@ -98,10 +98,8 @@ def open_file(source: os.PathLike[str] | str, path: str) -> int:
 
 
 def _check_regular(mode: int, path: str) -> None:
-    if stat.S_ISREG(mode):
-        return
-    what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-    raise InputUnreadable(f"this is {what}, not a photo", "Name a file that holds a photo.", path=path)
+    if what := no_file(mode):
+        raise InputUnreadable(f"this is {what}, not a photo", "Name a file that holds a photo.", path=path)
 
 
 def _unreadable(error: OSError | ValueError | OverflowError, path: str) -> InputUnreadable:

@@ -18,6 +18,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, UsageError
+from relume.files import no_file
 from relume.video.coding import Coding, coding_of, tags_of
 
 MAX_PIXELS = 36_000_000
@@ -381,6 +382,9 @@ def _telling(path: Path) -> Generator[None]:
 
 def _check_file(path: Path) -> None:
     try:
+        what = no_file(path.stat().st_mode)
+        if what:  # which might be waited for without an end
+            raise InputUnreadable(f"this is {what}, not a clip", "Name a file that holds a clip.", path=path)
         with path.open("rb"):
             pass
     except (OSError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,6 +58,9 @@ CLIPS = Kind(
 
 _PREVIEW = ".preview"
 
+_ENDING = re.compile(r"\.[a-z][a-z0-9]{1,4}")
+"""Of a file's name; a folder's, such as `2026.11`, may have a point as well."""
+
 
 def plan_clips(
     inputs: Sequence[tuple[Path, Path]], output: Path | None, format_name: str = "", *, preview: bool = False
@@ -72,7 +76,8 @@ def plan_clips(
     Raises:
         OutputExists: a target is an input, or the target of two inputs.
         OutputUnwritable: a file where a folder is needed.
-        UsageError: no such format, or one that contradicts the output's name.
+        UsageError: no such format, or one that contradicts the output's name; or the name of a file that
+            relume does not write, still to be made, where a folder is needed.
     """
     if format_name and format_name not in FORMATS:
         raise UsageError(f"no container is called '{format_name}'", f"Choose from: {', '.join(FORMATS)}.")
@@ -81,8 +86,8 @@ def plan_clips(
         raise UsageError(
             f"--format {format_name} contradicts the output's name", "Change one of them.", path=single
         )
-    if output is not None and single is None and os.path.lexists(output) and not is_folder(output):
-        raise OutputUnwritable("this is not a folder", "Name a folder for the results.", path=output)
+    if output is not None and single is None:
+        _check_folder(output, _is_one_file(inputs))
     mark = f"{_PREVIEW if preview else ''}{MARK}"
     jobs = [
         Job(source, single or _target(source, base, output, format_name, mark)) for source, base in inputs
@@ -93,10 +98,28 @@ def plan_clips(
 
 def _names_file(inputs: Sequence[tuple[Path, Path]], output: Path) -> bool:
     """`-o` names a file when the one clip was named as a file and `-o` looks like a clip."""
-    if len(inputs) != 1 or is_folder(output):
-        return False
-    source, base = inputs[0]
-    return source.parent == base and output.suffix.lower() in CLIPS.suffixes
+    return _is_one_file(inputs) and output.suffix.lower() in WRITABLE and not is_folder(output)
+
+
+def _is_one_file(inputs: Sequence[tuple[Path, Path]]) -> bool:
+    """Whether there is one clip, which was named itself rather than found in a folder."""
+    return len(inputs) == 1 and inputs[0][0].parent == inputs[0][1]
+
+
+def _check_folder(folder: Path, for_one: bool) -> None:
+    """Refuse what is no folder, or looks like a file's name: for one clip, whatever has an ending."""
+    if is_folder(folder):
+        return
+    ending = folder.suffix.lower()
+    if for_one and _ENDING.fullmatch(ending):
+        named = f"Choose one of {', '.join(WRITABLE)}, or make the folder first."
+        raise UsageError(f"relume writes no {ending} clips", named, path=folder)
+    if os.path.lexists(folder):
+        raise OutputUnwritable("this is not a folder", "Name a folder for the results.", path=folder)
+    if ending in CLIPS.suffixes:
+        raise UsageError(
+            "this is a file's name, but the results need a folder", "Name a folder.", path=folder
+        )
 
 
 def _target(source: Path, base: Path, folder: Path | None, format_name: str, mark: str) -> Path:
