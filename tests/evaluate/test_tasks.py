@@ -384,6 +384,23 @@ def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert task_table(_benchmark().read(file)) == task_table(measured)
 
 
+def test_rows_of_one_model_are_replaced_and_no_others() -> None:
+    rows = ["method,light,score", "input,1/4,0.5", "lol,1/4,0.6", "photo,1/4,0.7", "photo,1/16,0.8"]
+    part = ["method,light,score", "input,1/4,0.5", "photo,1/4,0.9", "photo,1/16,0.1", "matched,1/4,0.2"]
+    whole, again = ("\n".join(lines) + "\n" for lines in (rows, part))
+    merged = _benchmark().replaced(whole, again, ["photo"])
+    assert merged.splitlines() == [*rows[:3], *part[2:4]]
+    with pytest.raises(SystemExit, match="scores otherwise"):
+        _benchmark().replaced(whole, again.replace("input,1/4,0.5", "input,1/4,0.4"), ["photo"])
+
+
+@pytest.mark.parametrize("name", ["faces", "stress"])
+def test_pictures_are_drawn_from_checked_in_results(name: str) -> None:
+    if name != "stress":
+        pytest.importorskip("dlib")
+    assert _benchmark().drawn(name).startswith(b"\x89PNG")
+
+
 def test_tables_of_the_page_are_those_of_the_checked_in_results() -> None:
     benchmark = _benchmark()
     page = benchmark.PAGE.read_text(encoding="utf-8")
