@@ -63,7 +63,7 @@ def engines(incomplete: str) -> list[str]:
 def export_formats(incomplete: str) -> list[str]:
     """Formats of other programs that models are exported in."""
     names = ("fp16", "int8", "steps", "whole", "whole-8bit")
-    return _among(("onnx", *(f"onnx-{name}" for name in names), "openvino"), incomplete)
+    return _among(("darktable", "onnx", *(f"onnx-{name}" for name in names), "openvino", "pt2"), incomplete)
 
 
 def precisions(incomplete: str) -> list[str]:

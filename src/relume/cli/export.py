@@ -28,8 +28,8 @@ def export(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="onnx, onnx-fp16, onnx-int8, openvino, onnx-whole, onnx-whole-8bit or onnx-steps; "
-            "without it, relume's own files of a run.",
+            help="onnx, onnx-fp16, onnx-int8, openvino, onnx-whole, onnx-whole-8bit, onnx-steps, pt2 or "
+            "darktable; without it, relume's own files of a run.",
             autocompletion=completion.export_formats,
         ),
     ] = "",

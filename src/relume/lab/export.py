@@ -179,13 +179,13 @@ def run_graphs(
 
 
 def _graphs(network: nn.Module) -> dict[str, bytes]:
-    return {part: _halved(trace(*told)) for part, told in _traceable(network).items()}
+    return {part: _halved(trace(*told)) for part, told in traceable(network).items()}
 
 
 Traceable = tuple[nn.Module, dict[str, torch.Tensor], list[str], dict[str, Any]]
 
 
-def _traceable(network: nn.Module) -> dict[str, Traceable]:
+def traceable(network: nn.Module) -> dict[str, Traceable]:
     """What `trace` takes of each pass, by what its file's name adds to the model's."""
     network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     image = torch.rand(1, 3, 70, 90)

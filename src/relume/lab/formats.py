@@ -18,8 +18,10 @@ import onnx
 from relume.arrays import EightBits, Pixels
 from relume.errors import ModelError, UsageError
 from relume.files import make_folder, write_file
+from relume.lab.darktable import Darktable, bundle, model_id, script
 from relume.lab.export import export_run
 from relume.lab.graphs import step_graphs, whole_graph
+from relume.lab.programs import ProgramEngine, programs
 from relume.lab.quantize import in_half, in_single, quantized, samples
 from relume.look.model import Model
 from relume.look.render import enhance_photo
@@ -32,7 +34,17 @@ from relume.photo import Photo
 SIZES = ((600, 400), (1920, 1080), (517, 331))
 """Width and height of what is compared: a small photo, a large one, and one of odd sides."""
 
-FORMATS = ("onnx", "onnx-fp16", "onnx-int8", "openvino", "onnx-whole", "onnx-whole-8bit", "onnx-steps")
+FORMATS = (
+    "onnx",
+    "onnx-fp16",
+    "onnx-int8",
+    "openvino",
+    "onnx-whole",
+    "onnx-whole-8bit",
+    "onnx-steps",
+    "pt2",
+    "darktable",
+)
 
 _LIMITS = {"onnx-fp16": (2.0, 60.0), "onnx-int8": (16.0, 42.0)}
 """Largest difference in steps of 8 bits, and least PSNR in dB, between a format's picture and relume's."""
@@ -240,6 +252,26 @@ def _steps(source: Source, _: Path | None) -> Made:
     return {f"{name}.onnx": graph for name, graph in graphs.items()}, None
 
 
+def _pt2(source: Source, _: Path | None) -> Made:
+    made = programs(source.card, source.parts)
+    engines = [ProgramEngine(made[part], source.parts[part]) for part in ("global", "local")]
+    return {f"{source.card.name}.{part}.pt2": each for part, each in made.items()}, _of_engines(
+        source.card, engines
+    )
+
+
+def _darktable(source: Source, _: Path | None) -> Made:
+    card = source.card
+    content, text = bundle(card, source.parts), script(card)
+    host = Darktable(content, text)
+
+    def run(pixels_HWC: EightBits) -> EightBits:
+        result = host.enhance(pixels_HWC)
+        return pixels_HWC if result is None else result
+
+    return {f"{model_id(card)}.dtmodel": content, f"{model_id(card)}.lua": text.encode()}, run
+
+
 _MAKERS: dict[str, Callable[[Source, Path | None], Made]] = {
     "onnx": _onnx,
     "onnx-fp16": _half,
@@ -248,6 +280,8 @@ _MAKERS: dict[str, Callable[[Source, Path | None], Made]] = {
     "onnx-whole": lambda source, _: _whole(source, integers=False),
     "onnx-whole-8bit": lambda source, _: _whole(source, integers=True),
     "onnx-steps": _steps,
+    "pt2": _pt2,
+    "darktable": _darktable,
 }
 
 
@@ -262,7 +296,7 @@ def _of_engines(card: Card, engines: Sequence[Engine], controls: Controls = MODE
 
 
 def _compare(source: Source, format: str, run: Run, photo: EightBits) -> list[Parity]:  # noqa: A002
-    whole = format.startswith("onnx-whole")
+    whole = format.startswith(("onnx-whole", "darktable"))
     ours = _of_parts(source.card, source.parts, Controls() if whole else MODEL_ALONE)
     most, least = _LIMITS.get(format, _EXACT)
     rows = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -34,6 +34,12 @@ ENLARGED = ("full_after", "full_local_gain")
 
 FACTOR = 2
 """By which `reduce` and `enlarge` go, as `--downsample auto` does for large photos."""
+
+_KEPT = ("denoise", "highlight_guard")
+"""Controls that `adjust` takes, too."""
+
+_SETTLED_SIZES = (1, 3, 3, 1, 1)
+"""Of `SETTLED` and `_KEPT`, one after another."""
 
 _STEP = 1 / 255
 _TRACED = ("settle", "adjust", "reduce", "enlarge")
@@ -98,16 +104,9 @@ def whole_graph(
     controls = {
         name: whole.take(name, TensorProto.FLOAT, [], value) for name, value in default_controls().items()
     }
-    small = whole.include("thumbnail", _thumbnail(side, multiple), {"image": image})["thumbnail"]
-    told = whole.include("global", onnx.load_from_string(parts["global"]), {"thumbnail": small})
-    local = onnx.load_from_string(parts["local"])
-    preview = _changed(whole, local, small, told, margin, 0.0)
-    settled = whole.include("settle", traced_step("settle"), {"before": small, **preview, **controls})
-    change = _changed(whole, local, image, told, margin, _STEP)
-    kept = {name: controls[name] for name in ("denoise", "highlight_guard")}
-    result = whole.include("adjust", traced_step("adjust"), {"before": image, **change, **kept, **settled})[
-        "image"
-    ]
+    told, settled = _decided(whole, parts, image, controls, side, margin, multiple)
+    edges = _whole_edges(whole, image, margin)
+    result = _rendered(whole, parts["local"], image, told, {**controls, **settled}, edges, whole.row(_STEP))
     if integers:
         scaled = whole.node("Round", whole.node("Mul", result, whole.constant(np.float32(255))))
         result = whole.node("Cast", scaled, to=TensorProto.UINT8)
@@ -117,23 +116,151 @@ def whole_graph(
     return whole.model().SerializeToString()
 
 
-def _changed(
-    whole: _Composed, local: onnx.ModelProto, image: str, told: Mapping[str, str], margin: int, step: float
-) -> dict[str, str]:
-    """The local graph on a whole image, whose edges are repeated for it."""
-    frame = np.asarray([0, 0, margin, margin] * 2, np.int64)
-    padded = whole.node("Pad", image, whole.constant(frame), mode="edge")
+def decision_graph(parts: Mapping[str, bytes], side: int, margin: int, multiple: int = 8) -> bytes:
+    """A photo -> what is decided for it, for hosts whose arrays are float32 and have dimensions.
+
+    Inputs are `image`, of which what is beyond [0, 1] counts as its end, and `controls`: `CONTROLS` in their
+    order. Outputs are those of the model's global graph, and `settled`, whose first number is 0 where the
+    photo needs nothing; `tile_graph` takes them. Arguments as for `whole_graph`.
+    """
+    whole = _Composed()
+    image = whole.limited(whole.take("image", TensorProto.FLOAT, [1, 3, "height", "width"]))
+    given = whole.take("controls", TensorProto.FLOAT, [len(CONTROLS)])
+    controls = {
+        name: whole.node("Gather", given, whole.constant(np.int64(index)))
+        for index, name in enumerate(CONTROLS)
+    }
+    told, settled = _decided(whole, parts, image, controls, side, margin, multiple)
+    for output in onnx.load_from_string(parts["global"]).graph.output:
+        whole.give(output.name, told[output.name], TensorProto.FLOAT, _sides(output))
+    flat = whole.constant(np.asarray([-1]))
+    numbers = [
+        whole.node("Reshape", whole.node("Cast", value, to=TensorProto.FLOAT), flat)
+        for value in (*settled.values(), *(controls[name] for name in _KEPT))
+    ]
+    whole.give("settled", whole.node("Concat", *numbers, axis=0), TensorProto.FLOAT, [sum(_SETTLED_SIZES)])
+    return whole.model().SerializeToString()
+
+
+def tile_graph(parts: Mapping[str, bytes], margin: int) -> bytes:
+    """A tile of a photo -> the same tile enhanced, after `decision_graph`.
+
+    Inputs are `image`, the tile with its surroundings as far as the card's `halo`; `place`, its first row and
+    column, and the photo's rows and columns, 1 x 4; `step`, what values were rounded to or 0, 1 x 1; then
+    the outputs of `decision_graph` in their order. The output is `enhanced`, of the tile's size.
+
+    Args:
+        parts: a model's graphs, `global` and `local`.
+        margin: pixels by which the photo's edges are repeated, the card's `size_multiple`.
+    """
+    whole = _Composed()
+    image = whole.limited(whole.take("image", TensorProto.FLOAT, [1, 3, "height", "width"]))
+    place = whole.take("place", TensorProto.FLOAT, [1, 4])
+    step = whole.take("step", TensorProto.FLOAT, [1, 1])
+    local = {each.name: each for each in onnx.load_from_string(parts["local"]).graph.input}
+    told: dict[str, str] = {}
+    for output in onnx.load_from_string(parts["global"]).graph.output:
+        told[output.name] = whole.take(output.name, TensorProto.FLOAT, _sides(local[output.name]))
+    given = whole.take("settled", TensorProto.FLOAT, [sum(_SETTLED_SIZES)])
+    sizes = whole.constant(np.asarray(_SETTLED_SIZES))
+    share, *gains, denoise, guard = whole.nodes("Split", len(_SETTLED_SIZES), given, sizes, axis=0)
+    double = [whole.node("Cast", each, to=TensorProto.DOUBLE) for each in (share, *gains)]
+    axis = whole.constant(np.asarray([0]))
+    settled = dict(zip(SETTLED, (whole.node("Squeeze", double[0], axis), *double[1:]), strict=True))
+    kept = {
+        name: whole.node("Squeeze", each, axis) for name, each in zip(_KEPT, (denoise, guard), strict=True)
+    }
+    edges = _tile_edges(whole, image, place, margin)
+    result = _rendered(whole, parts["local"], image, told, {**settled, **kept}, edges, step)
+    whole.give("enhanced", whole.limited(result), TensorProto.FLOAT, [1, 3, "height", "width"])
+    return whole.model().SerializeToString()
+
+
+def _sides(value: onnx.ValueInfoProto) -> list[int | str]:
+    """An array's sides; those of any length have names of their own."""
+    sides = value.type.tensor_type.shape.dim
+    return [each.dim_value or f"{value.name}_{axis}" for axis, each in enumerate(sides)]
+
+
+class _Edges(NamedTuple):
+    """How an image is put into its margins and taken out of them; arrays of 2 but `place`, 1 x 4."""
+
+    before: str
+    after: str
+    end: str
+    place: str
+
+
+def _whole_edges(whole: _Composed, image: str, margin: int) -> _Edges:
+    """Of a whole photo: margins all round."""
     sizes = whole.node("Cast", whole.node("Shape", image, start=2), to=TensorProto.FLOAT)
     corner = whole.constant(np.asarray([-margin, -margin], np.float32))
-    place = whole.node(
-        "Unsqueeze", whole.node("Concat", corner, sizes, axis=0), whole.constant(np.asarray([0]))
+    place = whole.stacked(corner, sizes)
+    before, end = (whole.constant(np.asarray([value, value])) for value in (margin, -margin))
+    return _Edges(before, before, end, place)
+
+
+def _tile_edges(whole: _Composed, image: str, place: str, margin: int) -> _Edges:
+    """Of a tile: margins where the photo ends."""
+    row = whole.node("Squeeze", place, whole.constant(np.asarray([0])))
+    first, rest = whole.nodes("Split", 2, row, whole.constant(np.asarray([2, 2])), axis=0)
+    shape = whole.node("Shape", image, start=2)
+    last = whole.node("Add", first, whole.node("Cast", shape, to=TensorProto.FLOAT))
+    ends = (
+        whole.node("LessOrEqual", first, whole.constant(np.float32(0))),
+        whole.node("GreaterOrEqual", last, rest),
     )
-    steps = whole.constant(np.asarray([[step]], np.float32))
-    outputs = whole.include("local", local, {"image": padded, "place": place, "step": steps, **told})
-    ends = [whole.constant(np.asarray([value, value])) for value in (margin, -margin)]
+    wide, none = whole.constant(np.int64(margin)), whole.constant(np.int64(0))
+    before, after = (whole.node("Where", at_end, wide, none) for at_end in ends)
+    corner = whole.node("Sub", first, whole.node("Cast", before, to=TensorProto.FLOAT))
+    return _Edges(before, after, whole.node("Add", before, shape), whole.stacked(corner, rest))
+
+
+def _decided(
+    whole: _Composed,
+    parts: Mapping[str, bytes],
+    image: str,
+    controls: Mapping[str, str],
+    side: int,
+    margin: int,
+    multiple: int,
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What the global graph tells of a whole photo, and what `settle` finds on its thumbnail."""
+    small = whole.include("thumbnail", _thumbnail(side, multiple), {"image": image})["thumbnail"]
+    told = whole.include("global", onnx.load_from_string(parts["global"]), {"thumbnail": small})
+    edges = _whole_edges(whole, small, margin)
+    preview = _changed(whole, parts["local"], small, told, edges, whole.row(0.0))
+    settled = whole.include("settle", traced_step("settle"), {"before": small, **preview, **controls})
+    return told, settled
+
+
+def _rendered(
+    whole: _Composed,
+    local: bytes,
+    image: str,
+    told: Mapping[str, str],
+    settled: Mapping[str, str],
+    edges: _Edges,
+    step: str,
+) -> str:
+    """The local graph on a photo or a tile, and the controls."""
+    change = _changed(whole, local, image, told, edges, step)
+    taken = {name: settled[name] for name in (*_KEPT, *SETTLED)}
+    return whole.include("adjust", traced_step("adjust"), {"before": image, **change, **taken})["image"]
+
+
+def _changed(
+    whole: _Composed, local: bytes, image: str, told: Mapping[str, str], edges: _Edges, step: str
+) -> dict[str, str]:
+    """The local graph on an image whose edges are repeated for it."""
+    none = whole.constant(np.asarray([0, 0]))
+    frame = whole.node("Concat", none, edges.before, none, edges.after, axis=0)
+    padded = whole.node("Pad", image, frame, mode="edge")
+    inputs = {"image": padded, "place": edges.place, "step": step, **told}
+    outputs = whole.include("local", onnx.load_from_string(local), inputs)
     axes = whole.constant(np.asarray([2, 3]))
     return {
-        name: whole.node("Slice", outputs[output], *ends, axes)
+        name: whole.node("Slice", outputs[output], edges.before, edges.end, axes)
         for name, output in (("after", "enhanced"), ("local_gain", "local_gain"))
     }
 
@@ -166,11 +293,28 @@ class _Composed:
         self._weights[name] = numpy_helper.from_array(np.asarray(values), name)
         return name
 
+    def row(self, value: float) -> str:
+        """A number as 1 x 1."""
+        return self.constant(np.asarray([[value]], np.float32))
+
+    def stacked(self, *rows: str) -> str:
+        """Arrays of one dimension, one after another, as 1 x their length."""
+        return self.node("Unsqueeze", self.node("Concat", *rows, axis=0), self.constant(np.asarray([0])))
+
+    def limited(self, image: str) -> str:
+        """An image within [0, 1]."""
+        return self.node("Clip", image, *(self.constant(np.float32(end)) for end in (0, 1)))
+
     def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """One operation of one output."""
+        return self.nodes(kind, 1, *inputs, **attributes)[0]
+
+    def nodes(self, kind: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
+        """One operation of some outputs."""
         name = self._name(kind.lower())
-        self._nodes.append(helper.make_node(kind, list(inputs), [name], name, **attributes))
-        return name
+        outputs = [name, *(f"{name}.{index}" for index in range(1, count))]
+        self._nodes.append(helper.make_node(kind, list(inputs), outputs, name, **attributes))
+        return outputs
 
     def include(self, name: str, model: onnx.ModelProto, inputs: Mapping[str, str]) -> dict[str, str]:
         """A whole graph on these values; returns its outputs by their names there."""

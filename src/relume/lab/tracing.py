@@ -1,7 +1,9 @@
-"""Modules of PyTorch -> ONNX graphs that hold nothing of the machine they were made on."""
+"""Modules of PyTorch -> ONNX graphs and programs that hold nothing of the machine they were made on."""
 
 from __future__ import annotations
 
+import importlib
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,6 +43,32 @@ def trace(
     onnx.checker.check_model(model)
     _forget_origin(model)
     return model
+
+
+def program(
+    module: nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    sizes: Mapping[str, Any],
+    facts: Mapping[str, str],
+) -> bytes:
+    """A module as a program that `torch.export.load` reads; it takes its inputs by their names.
+
+    Args:
+        module, inputs, sizes: as for `trace`; names are those of the module's arguments.
+        facts: texts that lie beside it, by name.
+    """
+    shapes = {name: sizes[name] for name in inputs}
+    # Otherwise a program is for images alone whose sides are rounded up as those of the example are.
+    symbolic: Any = importlib.import_module("torch.fx.experimental._config")
+    with symbolic.patch(backed_size_oblivious=True):
+        made = torch.export.export(module.eval(), (), dict(inputs), dynamic_shapes=shapes)
+    graphs = [part.graph for part in made.graph_module.modules() if isinstance(part, torch.fx.GraphModule)]
+    for node in (node for graph in graphs for node in graph.nodes):
+        for origin in ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn"):
+            node.meta.pop(origin, None)
+    content = io.BytesIO()
+    torch.export.save(made, content, extra_files=dict(facts))
+    return content.getvalue()
 
 
 def _forget_origin(model: onnx.ModelProto) -> None:

@@ -44,17 +44,19 @@ def _choose(device: str) -> str:
     return device
 
 
-def _session(model: bytes, options: Any, providers: list[str]) -> Any:
-    """A session; on the last of the providers alone where one before it fails.
+def _session(model: bytes, options: Any, providers: list[str]) -> tuple[Any, str]:
+    """A session, on the last of the providers alone where one before it fails; and why one failed.
 
     Not by ONNX Runtime's own way to do so, which prints on stdout.
     """
     try:
-        return ort.InferenceSession(model, options, providers=providers, enable_fallback=False)
-    except (ValueError, RuntimeError):
+        session = ort.InferenceSession(model, options, providers=providers, enable_fallback=False)
+        return session, "ONNX Runtime does not say why"
+    except (ValueError, RuntimeError) as error:
         if len(providers) == 1:
             raise
-        return ort.InferenceSession(model, options, providers=providers[-1:], enable_fallback=False)
+        session = ort.InferenceSession(model, options, providers=providers[-1:], enable_fallback=False)
+        return session, one_line(error)
 
 
 class OnnxEngine:
@@ -87,7 +89,7 @@ class OnnxEngine:
         self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         providers = list(dict.fromkeys([_PROVIDERS[chosen], _PROVIDERS["cpu"]]))
         try:
-            self._session = _session(model, options, providers)
+            self._session, reason = _session(model, options, providers)
         except Exception as error:
             if lacking := scarce(str(error), memory=True):
                 raise lacking from error
@@ -96,9 +98,8 @@ class OnnxEngine:
         # DirectML allows one thread at a time to run a session.
         self._turn = Lock() if chosen == "directml" else nullcontext()
         if self._session.get_providers()[0] != _PROVIDERS[chosen]:
-            warnings.warn(
-                f"{chosen} could not be started; computing on the CPU", RuntimeWarning, stacklevel=2
-            )
+            told = f"{chosen} could not be started ({reason}); computing on the CPU"
+            warnings.warn(told, RuntimeWarning, stacklevel=2)
 
     def run(self, **inputs: Floats) -> dict[str, Floats]:
         """Return the graph's outputs by name.
