@@ -99,7 +99,6 @@ def test_arrays_have_the_limits_of_darktables() -> None:
 def test_the_bundle_does_what_relume_does() -> None:
     parts = {part: load_graph("lol", CARD, file) for part, file in CARD.graphs.items()}
     content = bundle(CARD, parts)
-    assert content == bundle(CARD, parts)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     assert sorted(files) == [f"relume-lol/{name}" for name in ("config.json", "global.onnx", "local.onnx")]
