@@ -124,6 +124,22 @@ def _lines(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def beside() -> str:
+    """What `benchmarks/beside.py --cuts` last wrote: ratios of after to before, a row for each cut."""
+    lines = _lines("beside")
+    cuts = {each["before"]: f"{each['what']} (`{each['before']}`)" for each in _lines("identity")}
+    columns = list(dict.fromkeys(map(_measured, lines)))
+    ratios = {(line["before"], _measured(line)): f"{float(line['ratio']):.2f}" for line in lines}
+    befores = dict.fromkeys(line["before"] for line in lines)
+    rows = [[cuts[before], *(ratios[before, column] for column in columns)] for before in befores]
+    return markdown_table([["cut", *columns], *rows])
+
+
+def _measured(line: Mapping[str, str]) -> str:
+    """What was measured of which photo, as a heading."""
+    return f"{line['what']}, {line['case']}, {line['width']}x{line['height']}"
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "controls": lambda: table(Controls, [each.name for each in fields(Controls)]),
     "computing": lambda: table(
@@ -131,6 +147,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     ),
     "files": files,
     "bench": bench,
+    "beside": beside,
     "precisions": precisions,
 }
 
