@@ -147,7 +147,7 @@ def test_feature_terms_want_features_that_are_there() -> None:
     for chosen in ({"teacher": "structure", "student_feature": 3}, {"teacher": "illumination"}):
         with pytest.raises(UsageError, match=r"too few.*method_options\.features"):
             MultiTeacher(student, {"relational": 1.0}, teachers=TEACHERS, features=chosen)
-    with pytest.raises(UsageError, match="no teacher is called"):
+    with pytest.raises(UsageError, match=r"method_options\.features: 'teacher'"):
         MultiTeacher(student, {"relational": 1.0}, teachers=TEACHERS)
 
 

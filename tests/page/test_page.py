@@ -259,7 +259,7 @@ def test_several_photos_come_as_one_archive_and_a_bad_one_is_named(
     visit.add(photos / "grey.png", bad, photos / "hole.png")
     assert visit.page.locator("#queue li").count() == 3
     visit.download("#downloadAll", tmp_path / "all.zip")
-    assert "broken.jpg is no photo that this browser can read" in visit.page.inner_text("#problem")
+    assert "broken.jpg is not a photo that this browser can read" in visit.page.inner_text("#problem")
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         assert archive.namelist() == ["grey.relume.png", "hole.relume.png"]
         assert pixels(archive.read("grey.relume.png")).mean() > 1.5 * pixels(photos / "grey.png").mean()
@@ -276,7 +276,7 @@ def test_a_bad_file_is_an_error_in_words_and_the_page_goes_on(
     (tmp_path / "notes.txt").write_text("no photo")
     visit.page.set_input_files("#pick", str(tmp_path / "notes.txt"))
     visit.page.wait_for_selector("#problem:not([hidden])")
-    assert "notes.txt is no photo" in visit.page.inner_text("#problem")
+    assert "notes.txt is not a photo" in visit.page.inner_text("#problem")
     assert visit.page.is_disabled("#download")
     visit.page.click("#problem button")
     (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(200))

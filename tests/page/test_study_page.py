@@ -59,7 +59,7 @@ def test_a_visitor_answers_by_keys_and_saves(
             visit.page.wait_for_selector("body[data-seen='2']")
             visit.page.reload()  # by mistake; nothing is lost
             visit.page.wait_for_selector("body[data-ready]")
-            assert visit.page.inner_text("#start") == "Go on"
+            assert visit.page.inner_text("#start") == "Continue"
             visit.page.click("#start")
     visit.page.wait_for_selector("#end:not([hidden])")
     visit.download("#save", tmp_path / "answers.json")

@@ -86,7 +86,7 @@ def batch(
     record: Annotated[
         Path | None,
         typer.Option(
-            help=f"The manifest: JSON lines, one a photo; OUTPUT/{MANIFEST} without it, if OUTPUT is a path.",
+            help=f"Manifest: JSON lines, one per photo. OUTPUT/{MANIFEST} by default, if OUTPUT is a path.",
             rich_help_panel=FILES,
         ),
     ] = None,

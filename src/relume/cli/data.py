@@ -297,7 +297,7 @@ def write_shards(
     """Put all pairs of a recipe into tar files after WebDataset's convention, in an order shuffled by seed.
 
     Training reads from them what it draws, when it draws it, so that memory does not limit the data: the same
-    batches as from the folders, by any number of processes, which go on exactly where a run was stopped.
+    batches as from the folders, by any number of processes, which resume exactly where a run was stopped.
 
     [bold]relume data shard photo --data ~/data -o shards/photo[/bold]
 

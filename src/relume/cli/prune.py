@@ -65,7 +65,7 @@ def prune(
 
     For each ratio three networks are compared after equally many steps: the run's own, the pruned one, and
     one of the pruned one's widths from random weights. Each is a run folder like any other, which relume
-    export takes. What is finished is kept: the same command goes on after an interruption.
+    export takes. What is finished is kept: the same command resumes after an interruption.
 
     [bold]relume prune runs/photo --data ~/data -o curve.csv -o curve.png[/bold]
 

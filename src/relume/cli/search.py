@@ -47,7 +47,7 @@ def search(
     changes: ChangesOption = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of a candidate's first run.")] = 500,
     reduction: Annotated[
-        int, typer.Option(min=2, help="One of so many goes on, for so many times as many steps.")
+        int, typer.Option(min=2, help="One of so many trains on, for so many times as many steps.")
     ] = 3,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of the finalists.")] = 3,
     candidates: Annotated[int, typer.Option(min=1, help="Candidates at most.")] = 50,
@@ -66,7 +66,7 @@ def search(
     Time is measured, on exported graphs with random weights; quality is that of short runs by one half of the
     held-out images: many candidates, the best third for three times the steps, the finalists with three
     seeds, judged by the other half. Today's network takes part throughout. What is done is kept: the same
-    command goes on after an interruption, or with more --minutes.
+    command resumes after an interruption, or with more --minutes.
 
     [bold]relume search --budget-ms 400 --size 1920x1080 --engine onnxruntime --minutes 240 -o front.csv -o
     front.png[/bold]

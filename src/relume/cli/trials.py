@@ -23,7 +23,7 @@ DataOption = Annotated[
     typer.Option("--data", help="Data root, or part of a pack; RELUME_DATA otherwise. May be repeated."),
 ]
 RunsOption = Annotated[
-    Path, typer.Option("--runs", help="Folder of the runs, which the same command goes on with.")
+    Path, typer.Option("--runs", help="Folder of the runs, from which the same command resumes.")
 ]
 ChangesOption = Annotated[
     list[str] | None,

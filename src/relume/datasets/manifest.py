@@ -57,7 +57,7 @@ class Manifest:
     files: Mapping[str, str]
 
     def to_json(self) -> str:
-        """JSON text, one line a file."""
+        """JSON text, one line per file."""
         content = {key: value for key, value in asdict(self).items() if key != "files"}
         return json.dumps({**content, "checksum": _CHECKSUM, "files": dict(self.files)}, indent=1) + "\n"
 

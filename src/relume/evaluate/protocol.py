@@ -71,7 +71,7 @@ class Report:
     """What one model scored on one set of pairs.
 
     Attributes:
-        rows: one a pair, in the order of the pairs.
+        rows: one per pair, in the order of the pairs.
         params: parameters of the model; None where unknown.
         lpips_backbone: the network behind `lpips`, None where there is none.
     """

@@ -90,7 +90,7 @@ def changes_table(changes: Mapping[str, Changes], *, markdown: bool = False) -> 
 
 
 def changes_images_table(changes: Changes) -> str:
-    """Two rows a photo, before and after, in aligned columns of plain text."""
+    """Two rows per photo, before and after, in aligned columns of plain text."""
     rows = [["image", "", *(title for _, title, _, _ in _STATISTICS)]]
     for row in changes.rows:
         rows.append([row.name, "before", *_statistics_row(row.before)])

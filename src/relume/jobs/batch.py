@@ -82,7 +82,7 @@ class Outcome:
 
 
 class Written(NamedTuple):
-    """What reading or writing had to change, and the content of what is no file of this machine."""
+    """What reading or writing had to change, and the content of what is not a file of this machine."""
 
     notes: tuple[str, ...]
     content: bytes | None = None

@@ -118,7 +118,7 @@ def _told(
             yield json.loads(row["told"])
     except ray.exceptions.RayError as error:
         said = " ".join(str(error).split())[:300]
-        raise Fault(f"Ray gives up ({said})", "The same command goes on from the manifest.") from error
+        raise Fault(f"Ray gives up ({said})", "The same command resumes from the manifest.") from error
 
 
 class _Ledger:

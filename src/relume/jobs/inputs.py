@@ -111,7 +111,7 @@ def find_inputs(
 
     Args:
         kind: what to look for in place of photos.
-        on_error: takes what goes wrong with a path, while the others go on; raises it by default.
+        on_error: takes what goes wrong with a path, while the others continue; raises it by default.
         on_image: takes each image of a folder that is passed over, as relume reads no such files.
 
     Raises:

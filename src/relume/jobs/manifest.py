@@ -1,6 +1,6 @@
-"""What became of each photo of a large batch, in a file from which the same batch goes on.
+"""What became of each photo of a large batch, in a file from which the same batch resumes.
 
-A JSON line a photo, added as it is done: whoever ends the batch, and however, what stands there is true. A
+A JSON line per photo, added as it is done: whoever ends the batch, and however, what stands there is true. A
 photo is done if its line says `ok` under the same settings and its result is there; all others are done
 (again) by the next run, which leaves their old lines out.
 """
@@ -82,7 +82,7 @@ class Manifest:
         """Open a manifest, new or old.
 
         Raises:
-            InputInvalid: the file is no manifest.
+            InputInvalid: the file is not a manifest.
             OutputUnwritable: no permission, or no space.
             UsageError: another batch writes it.
         """
@@ -134,7 +134,7 @@ class Manifest:
 def _done(content: bytes, settings: str, path: Path) -> tuple[dict[str, str], int]:
     """The lines that say so, by their results, and how many are of other settings.
 
-    A machine that lost its power may leave lines that say nothing; what begins with one is no manifest.
+    A machine that lost its power may leave lines that say nothing; what begins with one is not a manifest.
     """
     done: dict[str, str] = {}
     others = 0
@@ -142,7 +142,7 @@ def _done(content: bytes, settings: str, path: Path) -> tuple[dict[str, str], in
         known = _entry(line)
         if known is None:
             if number == 0 and b"\n" in content:
-                raise InputInvalid("this is no manifest", "Name another --record.", path=path)
+                raise InputInvalid("this is not a manifest", "Name another --record.", path=path)
             continue
         done.pop(known["output"], None)
         if known["status"] == "ok" and known["settings"] == settings:
@@ -152,7 +152,7 @@ def _done(content: bytes, settings: str, path: Path) -> tuple[dict[str, str], in
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
-    """What a line says; None where it is no entry."""
+    """What a line says; None where it is not an entry."""
     try:
         known: Any = json.loads(line)
         fits = all(isinstance(known[key], kind) for key, kind in _KEYS.items())

@@ -130,7 +130,7 @@ class Place(Protocol[Where]):
         """Everything in a folder, or below it, that is not a folder and not hidden.
 
         Args:
-            on_error: takes what cannot be read, while the others go on.
+            on_error: takes what cannot be read, while the others continue.
         """
         ...
 
@@ -298,7 +298,7 @@ class _Remote:
             if any(part.startswith(".") and part != ".." for part in below.split("/")):
                 continue
             if not _is_plain(below):
-                reason = "a file's name cannot be kept, as it is no plain path"
+                reason = "a file's name cannot be kept, as it is not a plain path"
                 on_error(InputUnreadable(reason, "Rename it.", path=f"{folder}/{below}"))
             else:
                 yield folder / PurePosixPath(below)

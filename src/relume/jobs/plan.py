@@ -187,7 +187,7 @@ def check_targets(
 
     Args:
         in_place: a target may be an input.
-        on_conflict: takes a job that is refused, and why, while the others go on; raises it by default.
+        on_conflict: takes a job that is refused, and why, while the others continue; raises it by default.
 
     Returns:
         The jobs that are not refused.

@@ -85,7 +85,7 @@ def whole_graph(
     """One graph: a photo in, the enhanced photo out, the controls as inputs that may be left out.
 
     The photo is `image`, 1 x 3 x H x W, the result `enhanced` of the same size; the network sees it whole and
-    at its full resolution. Memory grows with the photo, by about 250 bytes a pixel.
+    at its full resolution. Memory grows with the photo, by about 250 bytes per pixel.
 
     Args:
         parts: a model's graphs, `global` and `local`.

@@ -152,7 +152,7 @@ def gathered(values_B: Tensor) -> Tensor:
     """The whole batch's values, in its order, through which gradients reach all ranks.
 
     Args:
-        values_B: of this rank's share, one an image along the first axis.
+        values_B: of this rank's share, one per image along the first axis.
     """
     if count() == 1:
         return values_B

@@ -62,7 +62,7 @@ class Plan:
         budget_ms: most milliseconds of a photo, see `Clock`.
         minutes: of processor time, for everything: measuring, training, scoring.
         steps: of a candidate's first run.
-        reduction: one of so many goes on, for so many times as many steps.
+        reduction: one of so many trains on, for so many times as many steps.
         seeds: of the finalists.
         candidates: at most.
     """
@@ -153,7 +153,7 @@ def _today_as_parameters() -> dict[str, Any]:
 
 @dataclass
 class Search:
-    """A search in a folder, which holds all that is done, so that the same search goes on there.
+    """A search in a folder, which holds all that is done, so that the same search resumes there.
 
     Attributes:
         recipe: what a whole run would do; its phases are shortened to the plan's steps.

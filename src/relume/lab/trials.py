@@ -1,6 +1,6 @@
 """Trials: short runs of many small networks, what each scored, and what it takes in an engine here.
 
-A trial's run folder keeps its result, so a series that was cut off goes on where it stopped, in the middle of
+A trial's run folder keeps its result, so a series that was cut off resumes where it stopped, in the middle of
 a run too.
 """
 

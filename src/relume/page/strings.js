@@ -69,7 +69,7 @@ export const STRINGS = {
     noteAlpha: 'Half-transparent places may differ a little, as browsers round them.',
     noteUntouched: 'It was bright enough and is saved as it was.',
     problem: 'This did not work',
-    undecodable: '{name} is no photo that this browser can read, or it is damaged. Try a JPEG, PNG or WebP file.',
+    undecodable: '{name} is not a photo that this browser can read, or it is damaged. Try a JPEG, PNG or WebP file.',
     undecodableHeic: '{name} is a HEIC or AVIF photo that this browser cannot read. Save it as JPEG, or use relume on the command line.',
     noClipboard: 'The browser does not let {name} be copied ({said}). Download it instead.',
     tooMuch: 'The results are too large for one ZIP file. Choose JPEG, or download fewer photos at a time.',

@@ -45,7 +45,7 @@ class Format(Readable):
         mime: media type.
         alpha: holds transparency.
         bits: most bits per channel that relume writes: 8, 12 or 16.
-        max_side: most pixels a side.
+        max_side: most pixels per side.
         iptc: holds an IPTC block (EXIF, XMP and ICC fit every format here).
         comments: holds comments without a name.
         texts: holds named texts.

@@ -56,7 +56,7 @@ def _differences(image: Array) -> Array:
 
 
 def _cells(image: Array) -> Array:
-    """Means of squares of `CELL` pixels a side."""
+    """Means of squares of `CELL` pixels per side."""
     xp = namespace(image)
     *front, height, width = image.shape
     squares = xp.reshape(image, (*front, height // CELL, CELL, width // CELL, CELL))

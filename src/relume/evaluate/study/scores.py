@@ -70,7 +70,7 @@ def score_study(key: Path, files: Sequence[Path], *, seed: int = 0) -> Scores:
 
     Args:
         key: of the study.
-        files: one a visitor.
+        files: one per visitor.
         seed: of the drawing of photos.
 
     Raises:

@@ -36,7 +36,7 @@ class StreamedCrops(PairedCrops):
     """`PairedCrops` of more images than memory holds: the same batches, whose images are read when needed.
 
     Each process reads what its own share of a batch shows; where processes make batches ahead, what those
-    show that it makes. As a batch is known by its number, a run goes on anywhere without reading what came
+    show that it makes. As a batch is known by its number, a run resumes anywhere without reading what came
     before.
 
     Args:

@@ -1,7 +1,7 @@
 """Unpacking: a tree of JPEG XL copies becomes the same tree of PNG files, which load faster and anywhere.
 
 Folders `low` and `high` side by side hold pairs; a file without partner is reported before anything is done.
-Files appear complete or not at all and existing ones are left alone, so an interrupted run just goes on.
+Files appear complete or not at all and existing ones are left alone, so an interrupted run just continues.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Loss terms, one a file: plain functions `(prediction_BCHW, target_BCHW) -> scalar`, named here."""
+"""Loss terms, one per file: plain functions `(prediction_BCHW, target_BCHW) -> scalar`, named here."""
 
 from __future__ import annotations
 

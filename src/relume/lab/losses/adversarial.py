@@ -1,4 +1,4 @@
-"""Adversarial losses on a discriminator's logits, which may have any shape: one a patch, or one an image."""
+"""Adversarial losses on a discriminator's logits, of any shape: one per patch, or one per image."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ class Perceptual(nn.Module):
         return loss
 
     def forward(self, prediction_BCHW: Tensor, target_BCHW: Tensor) -> Tensor:
-        """Compare RGB images in [0, 1], at least 16 pixels a side; only the prediction gets a gradient."""
+        """Compare RGB images in [0, 1], at least 16 pixels per side; only the prediction gets a gradient."""
         with torch.no_grad():
             wanted = self._seen(target_BCHW)
         return (self._seen(prediction_BCHW) - wanted).abs().mean()

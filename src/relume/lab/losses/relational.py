@@ -18,7 +18,7 @@ ANGLE_WEIGHT = 2.0
 
 
 def embedded(maps_BCHW: Tensor) -> Tensor:
-    """Feature maps as one vector an image, B x (C x 16), float32."""
+    """Feature maps as one vector per image, B x (C x 16), float32."""
     return F.adaptive_avg_pool2d(maps_BCHW.float(), GRID).flatten(1)
 
 

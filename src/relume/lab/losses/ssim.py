@@ -63,7 +63,7 @@ def ssim(prediction_BCHW: Tensor, target_BCHW: Tensor, size: int = 11, sigma: fl
     Gaussian window, population moments, K1 = 0.01, K2 = 0.03, data range 1.
 
     Args:
-        prediction_BCHW, target_BCHW: images in [0, 1], at least `size` pixels a side.
+        prediction_BCHW, target_BCHW: images in [0, 1], at least `size` pixels per side.
         size, sigma: side and standard deviation of the window, in pixels.
     """
     luminance, structure = _luminance_and_structure(prediction_BCHW, target_BCHW, size, sigma)
@@ -90,7 +90,7 @@ def ms_ssim(prediction_BCHW: Tensor, target_BCHW: Tensor, size: int = 11, sigma:
     has an infinite slope, and a single factor would silence the gradients of all others.
 
     Args:
-        prediction_BCHW, target_BCHW: images in [0, 1], at least `size` pixels a side.
+        prediction_BCHW, target_BCHW: images in [0, 1], at least `size` pixels per side.
         size, sigma: side and standard deviation of the window, in pixels.
     """
     scales = min((min(prediction_BCHW.shape[-2:]) // size).bit_length(), len(_SCALE_WEIGHTS))

@@ -20,7 +20,7 @@ def spatial_consistency(low_BCHW: Tensor, enhanced_BCHW: Tensor, region: int = 4
     have no neighbour outside.
 
     Args:
-        low_BCHW, enhanced_BCHW: images of one shape in [0, 1], at least `region` pixels a side.
+        low_BCHW, enhanced_BCHW: images of one shape in [0, 1], at least `region` pixels per side.
         region: side of a region, in pixels.
     """
     change = F.avg_pool2d((enhanced_BCHW - low_BCHW).mean(1, keepdim=True), region)
@@ -34,7 +34,7 @@ def exposure_control(enhanced_BCHW: Tensor, level: float = 0.6, region: int = 16
     Equation 5, with the code's square in place of the paper's magnitude.
 
     Args:
-        enhanced_BCHW: images in [0, 1], at least `region` pixels a side.
+        enhanced_BCHW: images in [0, 1], at least `region` pixels per side.
         level: E, a grey level in [0, 1].
         region: side of a region, in pixels.
     """

@@ -1,4 +1,4 @@
-"""Training methods, one a file: modules that turn a batch into named, weighted losses."""
+"""Training methods, one per file: modules that turn a batch into named, weighted losses."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Mirror(Method):
         losses: weight of each named image term, and of `mirror`.
         projections: channels of the 1x1 projections, coarsest scale first; as many scales are aligned.
         beta: strength of the illumination weight; 0 is the plain mirror loss.
-        decay: decay of the teacher's moving average a step; 0 copies the student.
+        decay: decay of the teacher's moving average per step; 0 copies the student.
         standardise_over: `sample` as in IAML, `channel` or `batch`, see `standardise`.
         clean_statistics: one of `CLEAN_STATISTICS`, for the encoder and the teacher's decoder.
         dim_clean: scale the clean image to the dark one's mean luma first, see `dimmed`.

@@ -22,7 +22,7 @@ SIDE = 256
 
 
 class PooledFeatures:
-    """One vector an image: a teacher's feature, averaged over positions.
+    """One vector per image: a teacher's feature, averaged over positions.
 
     With a folder, the teacher sees each whole image once, and every crop of it gets that vector: on two
     cores the teacher would otherwise cost more than the student. The file's name is a hash of teacher,

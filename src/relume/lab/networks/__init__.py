@@ -1,4 +1,4 @@
-"""The laboratory's networks, one a file, and the registry that names them."""
+"""The laboratory's networks, one per file, and the registry that names them."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def _convolution(before: int, after: int, stride: int) -> nn.Module:
 
 
 class PatchGAN(Network):
-    """Five 4x4 convolutions, three of them of stride 2: logits of being real, one a patch of 70 x 70.
+    """Five 4x4 convolutions, three of them of stride 2: logits of being real, one per patch of 70 x 70.
 
     Spectral norm (Miyato et al., ICLR 2018) bounds every convolution, in place of the paper's batch norm.
 
@@ -39,6 +39,6 @@ class PatchGAN(Network):
         """Return logits, B x 1 x h x w with h = floor(H / 8) - 2, w likewise.
 
         Args:
-            x_BCHW: image in [0, 1], at least 24 pixels a side; the layers see it in [-1, 1].
+            x_BCHW: image in [0, 1], at least 24 pixels per side; the layers see it in [-1, 1].
         """
         return self.layers(2 * x_BCHW - 1)

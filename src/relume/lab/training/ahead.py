@@ -85,7 +85,7 @@ class Ahead:
         self._stream = None
 
     def _restart(self, index: int, phase: Phase) -> None:
-        """Let workers go on from this batch; the old ones end first."""
+        """Let workers continue from this batch; the old ones end first."""
         if not self.workers:
             return
         if self._next is not None:

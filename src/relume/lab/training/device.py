@@ -42,7 +42,7 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def restore_random_state(device: torch.device, states: Mapping[str, Tensor]) -> None:
-    """Go on from what `random_state` returned; a device that it does not tell of goes on from where it is."""
+    """Continue from what `random_state` returned; a device that it does not tell of stays as it is."""
     torch.set_rng_state(states["cpu"])
     if "cuda" in states and device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], device)

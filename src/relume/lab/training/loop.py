@@ -203,7 +203,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned.
+        """Continue from what `state` returned.
 
         Raises:
             ModelError: it is of another version, or another recipe.
@@ -247,7 +247,7 @@ def train(
             folder of shards, from which images are read as they are drawn.
         run: run folder, made if missing: recipe, environment, metrics, samples, checkpoint, weights.
         device: `auto`, `cpu`, `cuda`, `mps`.
-        resume: go on from the last checkpoint, to the same result as without the interruption.
+        resume: continue from the last checkpoint, to the same result as without the interruption.
         minutes: scale the lengths of the phases so that all is done in this time, from now; the run folder's
             recipe is the scaled one. 0 leaves them.
         workers: processes that make batches, see `Ahead`; as `pick_workers` says if None.
@@ -372,7 +372,7 @@ def _validates(recipe: Recipe, step: int) -> bool:
 
 
 def _check_folder(run: Path, recipe: Recipe, resume: bool) -> None:
-    """Refuse to replace a run, or to go on with one of another recipe."""
+    """Refuse to replace a run, or to resume one of another recipe."""
     if resume:
         Run(run).check_recipe(recipe)
     elif Run(run).is_begun:

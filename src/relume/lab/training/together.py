@@ -68,7 +68,7 @@ class RankFailed(RelumeError):
     def __init__(self, rank: int, code: int) -> None:
         super().__init__(
             f"process {rank} of those that train together has ended ({code}), and the others with it",
-            "See the messages above; --resume goes on from the last checkpoint.",
+            "See the messages above; --resume continues from the last checkpoint.",
         )
         self.exit_code = ExitCode(code) if code in set(ExitCode) else ExitCode.FAULT
 

@@ -44,7 +44,7 @@ class Tracker(Checked):
     Args:
         run: run folder.
         steps: steps of the whole run.
-        start: step from which this process goes on; rows of later steps, left by a run that was cut
+        start: step from which this process continues; rows of later steps, left by a run that was cut
             off after its last checkpoint, are dropped, since they will be written again.
         quiet: no progress bar.
     """

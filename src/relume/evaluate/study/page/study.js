@@ -79,7 +79,7 @@ function back() {
   show();
 }
 
-/** A page that is loaded again goes on where it was. */
+/** A page that is loaded again continues where it was. */
 function keep(state = { trials, answers }) {
   try {
     if (state) localStorage.setItem(`study-${study.study}`, JSON.stringify(state));
@@ -116,7 +116,7 @@ $('start').addEventListener('click', () => {
 
 study = await (await fetch('study.json')).json();
 ({ trials, answers } = kept() ?? { trials: drawn(), answers: [] });
-if (answers.length) $('start').textContent = 'Go on';
+if (answers.length) $('start').textContent = 'Continue';
 $('plain').remove();
 $('start').hidden = false;
 document.body.dataset.ready = 'true';
