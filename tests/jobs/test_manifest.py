@@ -95,7 +95,7 @@ def test_a_torn_line_is_only_done_again(tmp_path: Path, jobs: list[Job], cut: in
 def test_a_file_that_is_no_manifest_is_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "precious.txt"
     path.write_bytes(content)
-    with pytest.raises(InputInvalid, match="no manifest"):
+    with pytest.raises(InputInvalid, match="not a manifest"):
         Manifest.open(path, "one")
     assert path.read_bytes() == content
 
