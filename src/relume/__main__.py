@@ -1,6 +1,6 @@
 """`python -m relume` is `relume`."""
 
-from relume.cli import main
+from relume.cli import command
 
 if __name__ == "__main__":
-    main()
+    command()

@@ -147,3 +147,44 @@ def test_the_tab_key_offers_names(line: str, offered: list[str]) -> None:
 def test_python_runs_the_package_too() -> None:
     done = subprocess.run([sys.executable, "-m", "relume", "--version"], capture_output=True, text=True)
     assert (done.returncode, done.stdout.split()[0]) == (0, "relume")
+
+
+ENDING = """
+import atexit, sys, threading, time
+import relume.cli
+
+class Held:
+    def __del__(self):
+        print("freed", flush=True)
+
+def work():
+    time.sleep(0.2)
+    print("thread", end=" ")
+
+def main():
+    global held
+    held = Held()
+    atexit.register(print, "handler", end=" ")
+    threading.Thread(target=work).start()
+    sys.exit({code})
+
+relume.cli.main = main
+relume.cli.command()
+"""
+
+
+def test_a_command_ends_when_all_is_done_without_taking_everything_down() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDING.format(code=3)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (3, "thread handler ")
+    failed = subprocess.run(
+        [sys.executable, "-c", ENDING.format(code="'why'")], capture_output=True, text=True
+    )
+    assert (failed.returncode, failed.stderr) == (1, "why\n")
+
+
+def test_what_cannot_be_written_at_the_end_is_an_error() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no such device here")
+    command = [sys.executable, "-m", "relume", "models", "--json"]
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(command, stdout=full, stderr=subprocess.PIPE).returncode == 7
