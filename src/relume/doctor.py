@@ -40,6 +40,7 @@ EXTRAS = {
         "torch": "torch",
         "safetensors": "safetensors",
         "pydantic": "pydantic",
+        "lupa": "lupa",
         "onnx": "onnx",
         "onnxscript": "onnxscript",
         "optuna": "optuna",
