@@ -58,9 +58,9 @@ class Controls:
             met within 0.03 by one more gain for all channels, unless a highlight guard keeps a bright photo
             from getting darker; None leaves it to the network.
         highlight_guard: how much room stays above what becomes bright for what was brighter, from 0 (none)
-            to 1. At 1 what had 5 of 255 levels becomes at most 187, 76 at most 200, 204 at most 228; the
-            limit rises with a pixel's own brightness. No channel falls below what a gain of 0.7 times the
-            guard makes of it, so lights keep their colour.
+            to 1. At 1 what had 5 of 255 levels becomes at most 187, 76 at most 200, 204 at most 228; at 0.5,
+            the default, 245, 246 and 248; the limit rises with a pixel's own brightness. No channel falls
+            below what a gain of 0.7 times the guard makes of it, so lights keep their colour.
         colour_guard: how far the channels may part, from 0 (as far as the network wants) to 1 (not at all:
             grey stays grey). At c the channels' gains, in stops, differ by at most (1 - c) / c of their mean,
             a third by default. A difference of s stops keeps the share s / (s + c / (10 - 10 c)) of itself,
@@ -88,7 +88,7 @@ class Controls:
         metadata=_told("Mean brightness of the result, 0 to 1.", LOOK, default="what the network chooses"),
     )
     highlight_guard: float = field(
-        default=1.0,
+        default=0.5,
         metadata=_told(
             "How much room is left above brightened places for lamps and skies: 0 none, 1 most.", LOOK
         ),

@@ -63,7 +63,7 @@ _RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds
 _LOOK_EXAMPLE = {
     "strength": 1.0,
     "denoise": 1.0,
-    "highlight_guard": 1.0,
+    "highlight_guard": 0.5,
     "downsample": 1,
     "network_stops": [3.1, 3.0, 3.3],
 }
