@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -86,6 +87,32 @@ def test_a_missing_teacher_is_told_to_be_one(
     result = relume("train", tmp_path / "taught.json", "--data", tiny_root, "-o", tmp_path / "run", "-q")
     assert result.code == ExitCode.MODEL
     assert "runs/none: the recipe's teacher is this run: there is no such run. Train it first" in result.err
+    assert "method_options by --set" in result.err
+    assert "method_options.teachers" not in result.err
+
+
+def test_a_run_to_start_from_that_is_missing_is_told_to_be_trained(
+    relume: Run, recipe: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    result = relume(
+        "train", recipe, "--set", "start=runs/none", "--data", tiny_root, "-o", tmp_path / "run", "-q"
+    )
+    assert result.code == ExitCode.MODEL
+    assert "runs/none: there is no such file of weights, and no such run. Train the run first" in result.err
+    assert "Errno" not in result.err
+
+
+def test_a_format_without_a_photo_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    arguments = ("export", "photo", "--to", "pt2", "-o", str(tmp_path / "out"))
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "relume", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == ExitCode.USAGE
+    assert "Name a dark one with --photo" in result.stderr
+    assert not re.search(r"\| +torch$", result.stderr, re.MULTILINE)
 
 
 def test_an_export_replaces_no_model_unasked(

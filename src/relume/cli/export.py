@@ -34,7 +34,10 @@ def export(
         ),
     ] = "",
     photo: Annotated[
-        Path | None, typer.Option(help="With --to: a dark photo to compare the format's pictures on.")
+        Path | None,
+        typer.Option(
+            help="With --to: a dark photo to compare the format's pictures on; all but onnx-steps need one."
+        ),
     ] = None,
     calibration: Annotated[
         Path | None,
@@ -81,13 +84,13 @@ def _convert(
     force: bool,
     about: dict[str, Any],
 ) -> None:
-    from relume.lab.formats import convert, source_of
-    from relume.photo import read_photo
-
     if photo is None and to != "onnx-steps":
         raise UsageError("there is no photo to compare on", "Name a dark one with --photo.")
     if out.is_dir() and any(out.iterdir()) and not force:
         raise OutputExists("holds files already", "Add --force to write among them.", path=out)
+    from relume.lab.formats import convert, source_of
+    from relume.photo import read_photo
+
     source = source_of(run, name, about)
     pixels_HWC = None if photo is None else read_photo(photo).rgb_HWC
     paths, rows = convert(source, to, out, pixels_HWC, calibration)

@@ -161,7 +161,7 @@ def _of_run(run: Path) -> NetworkTeacher:
     except ModelError as error:
         raise ModelError(
             f"the recipe's teacher is this run: {error.reason}",
-            "Train it first (relume train NAME -o RUN), or name another by --set method_options.teachers.",
+            "Train it first (relume train NAME -o RUN), or name another in method_options by --set.",
             path=error.path,
         ) from error
 

@@ -36,6 +36,12 @@ def load_weights(path: Path, network: nn.Module) -> None:
     try:
         state = load_file(path) if path.suffix == ".safetensors" else _tensors(path)
         network.load_state_dict({name: _without_denormals(value) for name, value in state.items()})
+    except FileNotFoundError as error:
+        raise ModelError(
+            "there is no such file of weights, and no such run",
+            "Train the run first (relume train NAME -o RUN), or name another.",
+            path=path,
+        ) from error
     except Exception as error:
         raise ModelError(
             f"the weights cannot be read or do not fit ({error})",
