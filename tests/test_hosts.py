@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from relume import Enhancer
+from relume.options import Controls
 from shared import dark
 
 torch = pytest.importorskip("torch")
@@ -37,6 +38,8 @@ def test_comfyuis_node_enhances_a_batch() -> None:
     assert inputs["model"][0][0] == "photo"
     defaults = {key: spec[1]["default"] for key, spec in inputs.items() if len(spec) > 1}
     batch = torch.from_numpy(np.stack([dark(40, 56, seed=seed) for seed in (0, 1)]) / np.float32(255))
+    for name in ("denoise", "highlight_guard", "colour_guard"):
+        assert defaults[name] == getattr(Controls(), name)
     (result,) = getattr(node(), node.FUNCTION)(batch, model="lol", **defaults)
     assert (result.shape, result.dtype) == (batch.shape, torch.float32)
     alone = Enhancer("lol").enhance(dark(40, 56, seed=1)) / 255

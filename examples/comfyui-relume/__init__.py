@@ -14,6 +14,9 @@ import torch
 
 from relume import Enhancer
 from relume.models import list_models
+from relume.options import Controls
+
+_DEFAULT = Controls()
 
 
 @lru_cache(maxsize=2)
@@ -41,9 +44,9 @@ class RelumeEnhance:
                 "model": (sorted(list_models(), key=lambda name: name != "photo"),),
                 "automatic": ("BOOLEAN", {"default": True}),
                 "strength": _slider(1.0),
-                "denoise": _slider(1.0),
-                "highlight_guard": _slider(1.0),
-                "colour_guard": _slider(0.75),
+                "denoise": _slider(_DEFAULT.denoise),
+                "highlight_guard": _slider(_DEFAULT.highlight_guard),
+                "colour_guard": _slider(_DEFAULT.colour_guard),
             }
         }
 
