@@ -54,7 +54,7 @@ def test_each_weight_is_the_mean(
 
 def test_strange_soups_are_refused(runs: list[Path], tiny_recipe: Recipe, tmp_path: Path) -> None:
     out = tmp_path / "soup"
-    for shares in ([1.0], [1.0, 0.0, 1.0], [1.0, -1.0, 1.0], [1.0, float("nan"), 1.0]):
+    for shares in ([1.0], [1.0, 0.0, 1.0], [1.0, -1.0, 1.0], [1.0, float("nan"), 1.0], [1e308] * 3):
         with pytest.raises(UsageError, match="cannot have the shares"):
             write_soup(runs, shares, out)
     wider = replace(tiny_recipe, network_options={**tiny_recipe.network_options, "condition": 16})

@@ -24,7 +24,7 @@ def write_soup(runs: Sequence[Path], shares: Sequence[float], out: Path) -> None
 
     Args:
         runs: folders, at least one; of the same network.
-        shares: of each, above 0; they are divided by their sum. Without any they are equal.
+        shares: of each, above 0; they are divided by their sum, a finite one. Without any they are equal.
         out: a folder that holds no run yet.
 
     Raises:
@@ -34,7 +34,7 @@ def write_soup(runs: Sequence[Path], shares: Sequence[float], out: Path) -> None
         OutputUnwritable: no permission, no space.
     """
     given = list(shares) or [1.0] * len(runs)
-    if len(given) != len(runs) or not all(0 < share < float("inf") for share in given):
+    if len(given) != len(runs) or not all(share > 0 for share in given) or not sum(given) < float("inf"):
         raise UsageError(f"{len(runs)} runs cannot have the shares {given}", "Give each one above 0.")
     target = Run(out)
     if target.is_begun:
