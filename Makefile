@@ -9,7 +9,7 @@ OUT ?= build/night.relume.jpg
 QUICK := $(addprefix tests/,cli/test_enhance_one.py cli/test_enhance_many.py cli/test_enhance_in_place.py \
 	photo/test_read.py photo/test_write.py look jobs models test_api.py test_docs.py test_threads.py)
 
-.PHONY: enhance check test lint bench beside page clean
+.PHONY: enhance check test lint style types bench beside page clean
 
 $(VENV)/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -18,7 +18,8 @@ $(VENV)/base: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev: $(VENV)/base
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,heif,raw,jxl,video,tasks,serve,study,cloud,ray,dev]'
+	# What is never imported need not be compiled, which would take as long as the rest.
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[lab,heif,raw,jxl,video,tasks,serve,study,cloud,ray,dev]'
 	# Its weights and, in a test, its code; torchvision, which it asks for, need not fit this PyTorch.
 	$(BIN)/python -m pip install --quiet --no-deps lpips tqdm
 	touch $@
@@ -31,9 +32,6 @@ enhance: $(VENV)/base ## enhance a real photo with the shipped weights
 check: $(VENV)/dev lint ## run linters and the product's quick tests: under two minutes on two cores
 	$(BIN)/python -m pytest -m 'not slow' $(QUICK)
 
-# About half of the time of all tests.
-LAB := tests/lab
-
 $(PAGE): package.json package-lock.json src/relume/page/vendor.mjs
 	npm ci
 	npm run --silent vendor
@@ -41,16 +39,36 @@ $(PAGE): package.json package-lock.json src/relume/page/vendor.mjs
 
 page: $(PAGE) ## bring what the page computes with, from the npm registry; needs Node 20 or later
 
-test: $(VENV)/dev lint $(if $(NPM),$(PAGE)) ## run linters and every test, in two processes
-	$(BIN)/python -m pytest $(LAB) & lab=$$!; \
-	$(BIN)/python -m pytest $(LAB:%=--ignore=%); rest=$$?; \
-	wait $$lab && exit $$rest
+# Two run at a time, the longest first; what ends early makes room for the next.
+APART := tests/lab tests/page tests/jobs
+PARTS := test-lab test-rest test-page test-jobs types
+PYTEST := $(BIN)/python -m pytest --durations=15
 
-lint: $(VENV)/dev
+.PHONY: $(PARTS)
+
+test: $(VENV)/dev style $(if $(NPM),$(PAGE)) ## run linters and every test, in two processes
+	$(MAKE) --no-print-directory --keep-going --jobs=2 $(PARTS)
+
+# Small networks gain nothing from a second thread beside another process, and wait for it.
+# Sizes of graphs are kept as formulas, of which SymPy forgets all but 1000.
+test-lab: $(VENV)/dev
+	OMP_NUM_THREADS=1 SYMPY_CACHE_SIZE=100000 $(PYTEST) tests/lab
+
+test-rest: $(VENV)/dev
+	$(PYTEST) $(APART:%=--ignore=%)
+
+test-page test-jobs: test-%: $(VENV)/dev
+	$(PYTEST) tests/$*
+
+lint: style types
+
+style: $(VENV)/dev
 	$(BIN)/ruff check src tests benchmarks examples
 	$(BIN)/ruff format --check src tests benchmarks examples
-	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+types: $(VENV)/dev
+	$(BIN)/pyright
 
 LOWEST := build/lowest
 lowest: ## try the lowest versions of dependencies that pyproject.toml allows

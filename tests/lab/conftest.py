@@ -1,18 +1,29 @@
-"""A tiny data root that looks like LOL-v1, and a recipe that trains on it in seconds."""
+"""A tiny data root that looks like LOL-v1, a recipe that trains on it in seconds, and networks exported once.
+
+An export takes longer than most tests, and longer for each operation rather than for each weight: what needs
+graphs of any network takes those of here.
+"""
 
 from __future__ import annotations
 
+import gc
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
+import torch
+
 from relume.datasets.splits import read_split
 from relume.lab.darkness import Darkness
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe
 from relume.photo import Photo, write_photo
+
+gc.freeze()  # an export makes many objects, and looking through those of PyTorch each time is a sixth of it
 
 
 @pytest.fixture(scope="session")
@@ -75,3 +86,50 @@ def tiny_recipe() -> Recipe:
         validate_every=4,
         checkpoint_every=3,
     )
+
+
+class Exported(NamedTuple):
+    """A network, what `build` makes it of, and its graphs."""
+
+    network: Any
+    options: dict[str, Any]
+    graphs: dict[str, bytes]
+
+
+@pytest.fixture(scope="session")
+def every_part() -> Exported:
+    """A two-pass network of three levels whose every part acts, as graphs; not to be changed.
+
+    Its widths are no multiples of what engines compute in, as after pruning.
+    """
+    from relume.lab.export import export_graphs
+    from relume.lab.networks import build
+
+    options = {"widths": [12, 16, 20], "depths": [1, 1, 1], "condition": 8, "global_width": 4}
+    options |= {"overview_size": 16}
+    torch.manual_seed(0)
+    network = build("two-pass", options)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.08)  # those that start at zero, too
+    return Exported(network, options, export_graphs(network))
+
+
+@pytest.fixture(scope="session")
+def autoencoder(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path, tiny_recipe: Recipe) -> Path:
+    """The card of an exported auto-encoder, whose run lies in `run` beside the card's folder.
+
+    It is one graph that looks at the whole photo.
+    """
+    from relume.lab.export import export_run
+    from relume.lab.training.loop import train
+
+    folder = tmp_path_factory.mktemp("autoencoder")
+    recipe = replace(
+        tiny_recipe,
+        network="iaml-autoencoder",
+        network_options={"widths": [8, 16, 16, 24, 24], "head": 8},
+        phases=(Phase(2, 32, 2),),
+    )
+    train(recipe, tiny_root, folder / "run", device="cpu", quiet=True)
+    export_run(folder / "run", "whole", folder / "zoo", {"summary": "A test."})
+    return folder / "zoo/whole.json"

@@ -382,7 +382,7 @@ def test_frequency_branch_as_a_graph() -> None:
 
 @pytest.mark.slow
 def test_student_as_a_graph() -> None:
-    network = student(**SMALL).eval()
+    network = student(**NARROW).eval()
     session = onnx_session(network, random(1, 3, 40, 56))
     for size in ((40, 56), (33, 90), (1, 1)):
         image = random(1, 3, *size)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,20 @@ import pytest
 import torch
 
 from relume import Enhancer
-from relume.errors import DataError, InputTooLarge, ModelError, OutputUnwritable, RelumeError, UsageError
+from relume.errors import (
+    DataError,
+    ExitCode,
+    InputTooLarge,
+    ModelError,
+    OutputUnwritable,
+    RelumeError,
+    UsageError,
+)
 from relume.lab import export
 from relume.lab.data.paired import to_tensor
 from relume.lab.export import PARITY, export_graphs, export_run
 from relume.lab.networks.two_pass import TwoPass, place, step
-from relume.lab.recipe import Phase, Recipe
+from relume.lab.recipe import Recipe
 from relume.lab.run import load_run
 from relume.lab.training.loop import train
 from relume.models import Card, list_models, load_card
@@ -26,6 +36,7 @@ from relume.models.engines import OnnxEngine
 from relume.models.store import load_graph
 from relume.options import MODEL_ALONE
 from relume.steps.thumbnail import overview_shape, thumbnail
+from shared import Result
 
 
 @pytest.fixture(scope="module")
@@ -57,24 +68,25 @@ def test_graphs_agree_with_the_network(exported: tuple[TwoPass, Card, Path], siz
     np.testing.assert_allclose(enhanced, expected, atol=1 / 510)
 
 
-def test_graphs_of_a_network_whose_every_part_acts_agree_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    network = TwoPass(widths=(16, 16, 32), depths=(1, 1, 1), condition=8, global_width=4, overview_size=16)
-    assert any("film" in name for name, _ in network.named_parameters())
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.08)  # those that start at zero, too
-    graphs = export_graphs(network)
-    for parameter in network.local_pass.parameters():
+def test_graphs_of_a_network_whose_every_part_acts_agree_with_it(
+    every_part: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert any("film" in name for name, _ in every_part.network.named_parameters())
+    monkeypatch.setattr(export, "_graphs", lambda _: every_part.graphs)
+    other = deepcopy(every_part.network)
+    assert export_graphs(other) == every_part.graphs
+    for parameter in other.local_pass.parameters():
         parameter.data.mul_(3)
-    monkeypatch.setattr(export, "_graphs", lambda _: graphs)
     with pytest.raises(ModelError, match="differ from the network"):
-        export_graphs(network)
+        export_graphs(other)
 
 
 def test_metrics_of_other_graphs_are_not_taken_over(
-    exported: tuple[TwoPass, Card, Path], tmp_path: Path
+    exported: tuple[TwoPass, Card, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, card, folder = exported
+    parts = {f".{part}": (folder / file).read_bytes() for part, file in card.graphs.items()}
+    monkeypatch.setattr(export, "_graphs", lambda _: parts)
     same = {**asdict(card), "metrics": {"psnr": 20.0}}
     run = folder.parent / "run"
     assert export_run(run, "tiny", tmp_path, same).metrics == {"psnr": 20.0}
@@ -82,11 +94,25 @@ def test_metrics_of_other_graphs_are_not_taken_over(
     assert export_run(run, "tiny", tmp_path, other).metrics == {}
 
 
-def test_nothing_need_be_told_about_a_model(exported: tuple[TwoPass, Card, Path], tmp_path: Path) -> None:
+def test_the_command_needs_no_facts_and_replaces_no_model_unasked(
+    exported: tuple[TwoPass, Card, Path], relume: Callable[..., Result], tmp_path: Path
+) -> None:
+    """It exports a second time, which makes the same graphs."""
     _, card, folder = exported
-    told_nothing = export_run(folder.parent / "run", "tiny", tmp_path / "zoo", {})
-    assert told_nothing.files == card.files
-    assert load_card(str(tmp_path / "zoo" / "tiny.json")).summary == ""
+    out = tmp_path / "zoo"
+    arguments = ["export", folder.parent / "run", "--name", "tiny", "-o", out]
+    out.mkdir()
+    (out / "tiny.json").write_text("an earlier card")
+    refused = relume(*arguments)
+    assert (refused.code, "--force" in refused.err) == (ExitCode.OUTPUT_EXISTS, True)
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("tiny.json", "an earlier card")]
+    forced = relume(*arguments, "--force")
+    assert forced.code == 0
+    assert (
+        f"wrote the card {out / 'tiny.json'} and its graphs tiny.global.onnx, tiny.local.onnx" in forced.err
+    )
+    told_nothing = load_card(str(out / "tiny.json"))
+    assert (told_nothing.files, told_nothing.summary) == (card.files, "")
 
 
 @pytest.mark.parametrize(
@@ -170,45 +196,30 @@ def test_weights_are_stored_in_half_precision(exported: tuple[TwoPass, Card, Pat
     assert all(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in large if tensor.data_type != 7)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, tiny_root: Path, tiny_recipe: Recipe) -> Path:
-    """The card of an exported auto-encoder: one graph that looks at the whole photo."""
-    folder = tmp_path_factory.mktemp("whole")
-    recipe = replace(
-        tiny_recipe,
-        network="iaml-autoencoder",
-        network_options={"widths": [8, 16, 16, 24, 24], "head": 8},
-        phases=(Phase(2, 32, 2),),
-    )
-    train(recipe, tiny_root, folder / "run", device="cpu", quiet=True)
-    export_run(folder / "run", "whole", folder / "zoo", {"summary": "A test."})
-    return folder / "zoo/whole.json"
-
-
 @pytest.mark.parametrize("size", [(1, 1), (2, 70), (33, 64), (75, 130)])
-def test_one_graph_serves_photos_of_any_size(whole: Path, size: tuple[int, int]) -> None:
-    _, network = load_run(whole.parent.parent / "run")
+def test_one_graph_serves_photos_of_any_size(autoencoder: Path, size: tuple[int, int]) -> None:
+    _, network = load_run(autoencoder.parent.parent / "run")
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     with torch.inference_mode():
         expected = network(to_tensor(image))[0].permute(1, 2, 0).numpy() * 255
     # Tiles are ignored: a network that looks at the whole photo would break between them.
-    enhanced = Enhancer(str(whole), device="cpu", tile=32).enhance(image, **asdict(MODEL_ALONE))
+    enhanced = Enhancer(str(autoencoder), device="cpu", tile=32).enhance(image, **asdict(MODEL_ALONE))
     assert enhanced.shape == image.shape
     np.testing.assert_allclose(enhanced, expected, atol=1.0)
 
 
 def test_one_graph_refuses_photos_that_memory_would_not_hold(
-    whole: Path, monkeypatch: pytest.MonkeyPatch
+    autoencoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("relume.look.render.WHOLE_LIMIT", 100)
     with pytest.raises(InputTooLarge, match="works in tiles"):
-        Enhancer(str(whole), device="cpu").enhance(np.ones((10, 11, 3), np.uint8), strength=1)
+        Enhancer(str(autoencoder), device="cpu").enhance(np.ones((10, 11, 3), np.uint8), strength=1)
 
 
-def test_exported_models_are_checked_like_shipped_ones(whole: Path, tmp_path: Path) -> None:
-    assert load_card(str(whole)).halo is None
+def test_exported_models_are_checked_like_shipped_ones(autoencoder: Path, tmp_path: Path) -> None:
+    assert load_card(str(autoencoder)).halo is None
     copied = tmp_path / "whole.json"
-    copied.write_bytes(whole.read_bytes())
+    copied.write_bytes(autoencoder.read_bytes())
     (tmp_path / "whole.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelError, match="not the one that its card names"):
         Enhancer(str(copied))

@@ -51,14 +51,10 @@ def test_gradients_pass_rounding_as_if_it_were_not_there() -> None:
         torch.testing.assert_close(values.grad, torch.arange(96.0).reshape(2, 3, 4, 4))
 
 
-def test_the_convolutions_are_those_of_the_exported_graph_of_8_bits() -> None:
-    from relume.lab.export import export_graphs
+def test_the_convolutions_are_those_of_the_exported_graph_of_8_bits(every_part: Any) -> None:
     from relume.lab.quantize import quantized
 
-    torch.manual_seed(0)
-    network = build("two-pass", SMALL).eval()
-    graphs = export_graphs(network)
-    local = next(graph for part, graph in graphs.items() if "local" in part)
+    local = every_part.graphs[".local"]
     inputs = {value.name: value for value in onnx.load_from_string(local).graph.input}
     random = np.random.default_rng(0)
 
@@ -77,7 +73,7 @@ def test_the_convolutions_are_those_of_the_exported_graph_of_8_bits() -> None:
         for node in graph.node
         if node.op_type == "Conv" and made.get(node.input[1], node).op_type == "DequantizeLinear"
     }
-    ours = {name.removeprefix("local_pass.") for name in capabilities(network).integers}
+    ours = {name.removeprefix("local_pass.") for name in capabilities(every_part.network).integers}
     assert ours
     assert {name.split("local_pass.")[-1] for name in rounded} == ours
 

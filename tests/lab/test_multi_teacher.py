@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from relume.errors import ModelError, UsageError
 from relume.lab.data.paired import Batch, PairedCrops, load_pairs, to_tensor, training_and_validation
-from relume.lab.export import export_run
 from relume.lab.losses import LOSSES, charbonnier
 from relume.lab.losses.contrastive import info_nce
 from relume.lab.losses.perceptual import Perceptual
@@ -283,28 +282,20 @@ def test_features_of_randomly_darkened_images_are_not_kept(tiny_root: Path, tmp_
         pooled.prepare(PairedCrops(pairs, Data(), 0, 8))
 
 
-def test_any_network_run_or_graph_can_teach(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+def test_any_network_run_or_graph_can_teach(
+    autoencoder: Path, tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     train(tiny_recipe, tiny_root, run, device="cpu", quiet=True)
     images = batch(32)
     teacher = load_teacher({"run": str(run)})
     assert teacher.output(images).shape == (3, 3, 32, 32)
     assert [maps.shape[1] for maps in teacher.features(images)] == list(teacher.feature_channels)
-    autoencoder = replace(
-        tiny_recipe,
-        network="iaml-autoencoder",
-        network_options={"widths": [8, 8, 8, 8, 8], "head": 8},
-        phases=(Phase(1, 32, 2),),
-    )
-    train(autoencoder, tiny_root, tmp_path / "other", device="cpu", quiet=True)
-    export_run(tmp_path / "other", "other", tmp_path, {"summary": "A test."})
-    graph, original = (
-        load_teacher({"onnx": str(tmp_path / "other.onnx")}),
-        load_teacher({"run": str(tmp_path / "other")}),
-    )
+    graph = load_teacher({"onnx": str(autoencoder.with_suffix(".onnx"))})
+    original = load_teacher({"run": str(autoencoder.parent.parent / "run")})
     np.testing.assert_allclose(graph.output(images), original.output(images), atol=1 / 510)
     assert graph.feature_channels == ()
-    both = load_teacher({"ensemble": [{"run": str(run)}, {"onnx": str(tmp_path / "other.onnx")}]})
+    both = load_teacher({"ensemble": [{"run": str(run)}, {"onnx": str(autoencoder.with_suffix(".onnx"))}]})
     mean = (teacher.output(images) + graph.output(images)) / 2
     np.testing.assert_allclose(both.output(images), mean, atol=1e-6)
     assert both.fingerprint() not in (teacher.fingerprint(), graph.fingerprint())

@@ -193,12 +193,17 @@ def test_a_run_is_shortened_in_proportion(tiny_recipe: Recipe) -> None:
     assert [phase.steps for phase in scaled(tiny_recipe, 0.01).phases] == [1, 1]
 
 
-def test_times_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_measured_once(every_part: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exported(network: Any) -> dict[str, bytes]:
+        ours, theirs = network.state_dict(), every_part.network.state_dict()
+        assert {name: value.shape for name, value in ours.items()} == {
+            name: value.shape for name, value in theirs.items()
+        }
+        return every_part.graphs
+
+    monkeypatch.setattr("relume.lab.trials.export_graphs", exported)
     clock = Clock(tmp_path / "costs.json", width=64, height=48, rounds=1)
-    pruned = {
-        **TINY,
-        "widths": [12, 16, 20],
-    }  # no multiples of what engines compute in, exported all the same
+    pruned = every_part.options
     first = clock.milliseconds("two-pass", pruned)
     assert first > 0
     monkeypatch.setattr("relume.lab.trials.export_graphs", None)  # it would fail if it were needed

@@ -352,12 +352,20 @@ class _Composed:
         return f"{of}_{self._count}"
 
 
-def _thumbnail(side: int, multiple: int) -> onnx.ModelProto:
-    """Image -> thumbnail, whose shape `overview_shape` gives: the same arithmetic in nodes."""
-    numbers = {"rows": torch.arange(16), "columns": torch.arange(24)}
+_NUMBERS = ("rows", "columns")
+
+
+@functools.cache
+def _traced_average() -> onnx.ModelProto:
+    """Image, and numbers from 0 for each row and column of its thumbnail -> thumbnail."""
+    numbers = dict(zip(_NUMBERS, (torch.arange(16), torch.arange(24)), strict=True))
     inputs = {"image": torch.rand(1, 3, 70, 90), **numbers}
     any_length = {name: {0: torch.export.Dim.DYNAMIC} for name in numbers}
-    average = trace(_Averaged(), inputs, ["thumbnail"], {"image": SIZES, **any_length})
+    return trace(_Averaged(), inputs, ["thumbnail"], {"image": SIZES, **any_length})
+
+
+def _thumbnail(side: int, multiple: int) -> onnx.ModelProto:
+    """Image -> thumbnail, whose shape `overview_shape` gives: the same arithmetic in nodes."""
     whole = _Composed()
     image = whole.take("image", TensorProto.FLOAT, [1, 3, "height", "width"])
     sizes = whole.node("Cast", whole.node("Shape", image, start=2), to=TensorProto.DOUBLE)
@@ -371,9 +379,9 @@ def _thumbnail(side: int, multiple: int) -> onnx.ModelProto:
         name: whole.node(
             "Range", zero, whole.node("Gather", cells, whole.constant(np.int64(axis)), axis=0), one
         )
-        for axis, name in enumerate(numbers)
+        for axis, name in enumerate(_NUMBERS)
     }
-    small = whole.include("average", average, {"image": image, **counted})["thumbnail"]
+    small = whole.include("average", _traced_average(), {"image": image, **counted})["thumbnail"]
     whole.give("thumbnail", small, TensorProto.FLOAT, [1, 3, "rows", "columns"])
     return whole.model()
 
