@@ -42,17 +42,17 @@ page: $(PAGE) ## bring what the page computes with, from the npm registry; needs
 # Two run at a time, the longest first; what ends early makes room for the next.
 APART := tests/lab tests/page tests/jobs
 PARTS := test-lab test-rest test-page test-jobs types
-PYTEST := $(BIN)/python -m pytest --durations=15
+# Beside other processes, a small network's second thread only takes time: threads wait for one another busily.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=15
 
 .PHONY: $(PARTS)
 
 test: $(VENV)/dev style $(if $(NPM),$(PAGE)) ## run linters and every test, in two processes
 	$(MAKE) --no-print-directory --keep-going --jobs=2 $(PARTS)
 
-# Small networks gain nothing from a second thread beside another process, and wait for it.
 # Sizes of graphs are kept as formulas, of which SymPy forgets all but 1000.
 test-lab: $(VENV)/dev
-	OMP_NUM_THREADS=1 SYMPY_CACHE_SIZE=100000 $(PYTEST) tests/lab
+	SYMPY_CACHE_SIZE=100000 $(PYTEST) tests/lab
 
 test-rest: $(VENV)/dev
 	$(PYTEST) $(APART:%=--ignore=%)

@@ -6,7 +6,6 @@ graphs of any network takes those of here.
 
 from __future__ import annotations
 
-import gc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,8 +21,6 @@ from relume.datasets.splits import read_split
 from relume.lab.darkness import Darkness
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe
 from relume.photo import Photo, write_photo
-
-gc.freeze()  # an export makes many objects, and looking through those of PyTorch each time is a sixth of it
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,12 @@ def assert_alike(one: Path, other: Path, later: float = 1e-3) -> None:
         assert ours == pytest.approx(theirs, rel=later if number else 1e-4, abs=1e-6)
 
 
+@pytest.fixture(autouse=True)
+def undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes share the machine's threads among them where the user has not said how many."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+
 @pytest.fixture
 def several(tiny_recipe: Recipe) -> Recipe:
     """Batches that two can share; with dropout, brightening and an average."""
