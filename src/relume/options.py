@@ -60,7 +60,8 @@ class Controls:
         highlight_guard: how much room stays above what becomes bright for what was brighter, from 0 (none)
             to 1. At 1 what had 5 of 255 levels becomes at most 187, 76 at most 200, 204 at most 228; at 0.5,
             the default, 245, 246 and 248; the limit rises with a pixel's own brightness. No channel falls
-            below what a gain of 0.7 times the guard makes of it, so lights keep their colour.
+            below what a gain of 0.7 makes of it (times twice the guard where that is below 0.5), so lights
+            keep their colour.
         colour_guard: how far the channels may part, from 0 (as far as the network wants) to 1 (not at all:
             grey stays grey). At c the channels' gains, in stops, differ by at most (1 - c) / c of their mean,
             a third by default. A difference of s stops keeps the share s / (s + c / (10 - 10 c)) of itself,

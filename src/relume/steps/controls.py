@@ -329,8 +329,8 @@ def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: Array, room: 
     t by `0.25 / guard + 0.95 log(1 + exp(1 + 2 (1 / guard - 1) - t))`: a little for what is bright, and for
     each unit that a pixel is darker nearly a unit more. With a guard of 1 what had 5 levels of 255 becomes at
     most 187, 76 at most 200, 204 at most 228; all channels are limited alike, so hue stays. No channel falls
-    below what a gain makes of it that rises with m from `0.7 guard` to `guard`: lamps and windows keep their
-    light and their colour.
+    below what a gain makes of it that rises with m from `0.7 kept` to `kept`, where `kept` is
+    `min(1, 2 guard)`: lamps and windows keep their light and their colour.
 
     Args:
         image_3HW, enhanced_3HW: pixels before and after, in [0, 1].
@@ -361,7 +361,8 @@ def room_for(brightest: Array, guard: Array) -> Room:
     limit = (odds + shoulder) ** _FALL * odds ** (1 - _FALL) * headroom
     limit = limit / (1 + limit)
     share = xp.clip((brightest - _LIGHTS[0]) / (_LIGHTS[1] - _LIGHTS[0]), 0.0, 1.0)
-    return Room(limit, given * (_KEPT + _risen(share, 1 - _KEPT)))
+    kept = xp.clip(2 * given, None, 1.0)  # where it is loose, lights keep their colour all the same
+    return Room(limit, kept * (_KEPT + _risen(share, 1 - _KEPT)))
 
 
 def _risen(share: Array, most: float = 1.0) -> Array:
