@@ -14,7 +14,17 @@ from relume.colour import to_linear, to_srgb
 from relume.look.look import Look
 from relume.photo import Photo
 from relume.steps.controls import Adjustment
-from relume.video.smooth import SIDE, Settled, Sight, Smoother, Trimmer, is_cut, mean_look, shifted
+from relume.video.smooth import (
+    SIDE,
+    Settled,
+    Sight,
+    Smoother,
+    Trimmer,
+    change_of_light,
+    is_cut,
+    mean_look,
+    shifted,
+)
 from video.clips import scene
 
 
@@ -70,11 +80,14 @@ def test_the_result_depends_on_seconds_and_hardly_on_the_rate(rate: int) -> None
     def wave(second: float) -> float:
         return 4 * 2 ** np.sin(2 * np.pi * second / 4)
 
-    times = np.arange(0, 4, 1 / rate)
+    times = np.arange(0, 6, 1 / rate)
     found = np.log2(gains(smoothed([Sight(t, small(), look(wave(t))) for t in times])))
-    # The mean of a sine under cos^2 weights of a second each way.
-    expected = 2 + 0.874 * np.sin(2 * np.pi * times / 4)
-    inner = (times >= 1) & (times <= 3)
+    # The mean of a sine under cos^2 weights of three seconds back and one ahead, by a fine sum.
+    apart = np.linspace(-3, 1, 4001)
+    weights = np.cos(np.pi / 2 * np.where(apart < 0, apart / 3, apart)) ** 2
+    mean = (weights * np.exp(0.5j * np.pi * apart)).sum() / weights.sum()
+    expected = 2 + np.imag(mean * np.exp(0.5j * np.pi * times))
+    inner = (times >= 3) & (times <= 5)
     assert np.abs(found - expected)[inner].max() < 0.03
 
 
@@ -159,35 +172,66 @@ def test_every_picture_comes_once_and_in_order(steps: list[float], seconds: floa
     assert all(low - 1e-6 <= gain <= high + 1e-6 for gain in gains(settled))
 
 
-def test_results_are_trimmed_where_they_differ_a_little_and_followed_where_they_differ_by_much() -> None:
+def test_light_that_rises_steadily_is_no_flicker() -> None:
+    times = np.arange(0, 3, 1 / 30)
+    settled = smoothed([Sight(t, small(0.1 * 2**t), look()) for t in times])
+    assert max(np.abs(each.shift_C).max() for each in settled) < 0.01
+
+
+def test_change_as_small_as_a_cameras_exposure_is_left() -> None:
+    times = np.arange(0, 3, 1 / 30)
+    lights = 0.2 * (1 + 0.01 * np.sin(2 * np.pi * 1.5 * times))
+    settled = smoothed([Sight(t, small(light), look()) for t, light in zip(times, lights, strict=True)])
+    assert max(np.abs(each.shift_C).max() for each in settled) < 0.002
+
+
+def test_a_change_of_light_is_told_by_what_is_bright() -> None:
+    before = np.full((3, SIDE, SIDE), 0.05)
+    before[:, : SIDE // 4] = 0.5
+    after = before * 1.3
+    after[:, SIDE // 4 :] = 0.05  # noise
+    wanted = np.log(to_linear(np.array(0.65)) / to_linear(np.array(0.5)))
+    assert change_of_light(before, after, 2.0) == pytest.approx([float(wanted)] * 3)
+    assert change_of_light(before, after) == pytest.approx([0.0] * 3)
+
+
+def test_what_results_keep_of_shifts_is_taken_off_and_what_has_nothing_to_do_with_them_stays() -> None:
+    random = np.random.default_rng(0)
+    shifts, own = random.normal(0, 0.2, 40), np.linspace(0, 0.5, 40)
+    kept = np.exp(own - 0.1 * shifts)
     trimmer = Trimmer(1.0)
-    flickering = [0.5 * (1 + 0.03 * (-1) ** n) for n in range(40)]
-    shifts = [trimmer.shift(n / 20, 0, small(light)).mean() for n, light in enumerate(flickering)]
-    left = np.log(flickering) + shifts
-    assert left[20:].std() < 0.2 * np.log(flickering)[20:].std()
-    trimmer = Trimmer(1.0)
-    steps = [trimmer.shift(n / 20, 0, small(light)).mean() for n, light in enumerate([0.2] * 20 + [0.8] * 20)]
-    assert np.abs(steps).max() < 0.1
+    found = [
+        trimmer.shift(n / 20, 0, small(0.3 * kept[n]), np.full(3, shift)).mean()
+        for n, shift in enumerate(shifts)
+    ]
+    left = np.log(kept) + found - own
+    assert left[5:].std() < 0.25 * 0.1 * shifts.std()
+    still = Trimmer(1.0)
+    assert not any(still.shift(n / 20, 0, small(0.3 * kept[n]), np.zeros(3)).any() for n in range(40))
 
 
 def test_trimming_begins_anew_with_a_scene() -> None:
     trimmer = Trimmer(1.0)
-    trimmer.shift(0.0, 0, small(0.5))
-    trimmer.shift(0.1, 0, small(0.52))
-    assert not trimmer.shift(0.2, 1, small(0.5)).any()
+    for number in range(3):
+        found = trimmer.shift(number / 10, 0, small(0.5 + 0.02 * number), np.full(3, -0.2 * number))
+    assert found.any()
+    assert not trimmer.shift(0.3, 1, small(0.5), np.full(3, 0.2)).any()
 
 
 @pytest.mark.parametrize("sample", [np.uint8, np.uint16])
-def test_a_shift_is_a_factor_on_linear_light(sample: type) -> None:
-    top = np.iinfo(sample).max
+@pytest.mark.parametrize("wanted_sample", [np.uint8, np.uint16])
+def test_a_shift_is_a_factor_on_linear_light(sample: type, wanted_sample: type) -> None:
+    top, wanted_top = np.iinfo(sample).max, np.iinfo(wanted_sample).max
     photo = Photo(np.full((4, 5, 3), round(0.3 * top), sample))
-    found = shifted(photo, np.log([2.0, 1.0, 0.5])).rgb_HWC[0, 0] / top
+    found = shifted(photo, np.log([2.0, 1.0, 0.5]), wanted_sample).rgb_HWC[0, 0] / wanted_top
     wanted = to_srgb(to_linear(np.full(3, 0.3)) * np.array([2.0, 1.0, 0.5]))
     assert found == pytest.approx(wanted, abs=0.004)
 
 
 def test_no_shift_is_the_photo_itself_and_grey_stays_grey() -> None:
     grey = Photo(np.full((4, 5, 3), 90, np.uint8), grey=True)
-    assert shifted(grey, np.zeros(3)) is grey
+    assert shifted(grey, np.zeros(3), np.uint8) is grey
+    back = shifted(shifted(grey, np.zeros(3)), np.zeros(3), np.uint8)
+    assert (back.rgb_HWC == grey.rgb_HWC).all()
     pixels = shifted(grey, np.array([0.3, 0.0, -0.1])).rgb_HWC
     assert (pixels == pixels[..., :1]).all()

@@ -48,7 +48,10 @@ def video(
     ] = None,
     options: Annotated[EnhanceOptions, Expand(help={"downsample": _DOWNSAMPLE})] = EnhanceOptions(),  # noqa: B008 - frozen
     smooth: Annotated[
-        float, typer.Option(help="Seconds to each side over which brightness is smoothed; 0: not at all.")
+        float,
+        typer.Option(
+            help="Seconds ahead over which brightness is smoothed, thrice as many back; 0: not at all."
+        ),
     ] = 1.0,
     average: Annotated[
         float,

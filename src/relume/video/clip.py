@@ -55,7 +55,8 @@ class ClipOptions:
     """How a clip is read, smoothed and written.
 
     Attributes:
-        smooth: seconds to each side over which looks are averaged; 0 takes each picture on its own.
+        smooth: seconds ahead over which looks are averaged, and three times as many back; 0 takes each
+            picture on its own.
         average: seconds over which results are averaged where nothing moves; 0 for none.
         span: the part that is wanted.
         beside: put each picture beside its result.
@@ -187,10 +188,11 @@ def pictures(
         if settled.look.adjustment is None:
             averager.forget()
             return settled.carried, before, before
-        after = enhancer.render(shifted(before, settled.shift_C), settled.look)
-        shift_C = trimmer.shift(settled.seconds, settled.scene, _small(after))
-        after = averager.mixed(shifted(after, shift_C), settled.seconds, settled.scene)
-        return settled.carried, before, after
+        lit = shifted(before, settled.shift_C) if smoother.seconds else before
+        after = enhancer.render(lit, settled.look)
+        shift_C = trimmer.shift(settled.seconds, settled.scene, _small(after), settled.shift_C)
+        after = shifted(after, shift_C, before.rgb_HWC.dtype)
+        return settled.carried, before, averager.mixed(after, settled.seconds, settled.scene)
 
     for item in seen:
         if isinstance(item, Packet):

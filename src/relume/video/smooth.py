@@ -5,9 +5,10 @@ with how much the light differs: a lamp that comes on is followed at once, a lig
 parts the clip; nothing is carried across.
 
 What is left is the flicker of the clip itself. The light's level is followed from picture to picture, and
-where it leaves its mean over time, the picture is brought back to that before the network sees it, by one
-factor a channel on linear light, as the light itself does. What results still differ by from those before
-them is taken off, too.
+where it leaves a straight line through those around, the picture is brought back to that before the network
+sees it, by one factor a channel on linear light, as the light itself does. A line, since light that rises or
+falls steadily, as a camera's exposure does, is no flicker. What results still keep of the flicker is taken
+off, too: a picture that was darker had more noise, and becomes something else.
 
 Weights over time and difference are those of a bilateral filter (Tomasi and Manduchi, "Bilateral Filtering
 for Gray and Color Images", ICCV 1998), and levels come from medians of differences, which what moves in the
@@ -36,7 +37,7 @@ SIDE = 32
 """Rows and columns of the thumbnail that light and cuts are seen on."""
 
 DEFAULT_SECONDS = 1.0
-"""How far to each side looks are averaged, by default."""
+"""How far ahead looks are averaged, by default."""
 
 _MOST = 64
 """Pictures that wait for later ones at most, whatever their rate: they take memory."""
@@ -44,9 +45,12 @@ _MOST = 64
 _BLOCKS = 4
 """Rows and columns of blocks whose mean levels tell how much the light differs."""
 
-_SAME_LIGHT = 1.0
-"""Difference of levels at which a picture weighs 1 / e: the light of a bulb that flickers stays below, and a
-lamp that comes on goes beyond."""
+_SAME_LIGHT = 1.2
+"""Difference of levels at which a picture weighs 1 / e; beyond, it soon weighs nothing. The light of a bulb
+that flickers stays below, and a lamp that comes on goes beyond."""
+
+_PAST = 3.0
+"""How many times as far back as ahead looks are averaged: for that, no picture need wait in memory."""
 
 _LIKE = 0.6
 """Correlation of two thumbnails below which they may show different scenes, whatever the light."""
@@ -60,8 +64,22 @@ _DARKEST, _BRIGHTEST = 2 / 255, 253 / 255
 _FEWEST = 0.05
 """Share of the thumbnail that must be seen for a level to be told."""
 
-_TRIMMED = 0.2
-"""Shift of a result's level from which on it is taken for meant, and left."""
+_LEVEL = 0.55
+"""Share of the seconds that looks are averaged over, on which the light's level is made out: enough for light
+that flickers three times a second or more."""
+
+_BY_LIGHT = 2.0
+"""Power of the light by which parts of a dark picture tell its change: what is dark tells noise."""
+
+_OWN_CHANGE = 0.04
+"""Deviation of levels from their line, as a natural logarithm, of which half is left: less is the scene's own
+change, such as a camera's exposure that follows what passes."""
+
+_UNSURE = 0.01
+"""Change of the shift, as a natural logarithm, that tells half of what results keep; less may be chance."""
+
+_MOST_KEPT = 0.5
+"""Share of a shift that results may keep at most; more comes from what happens in the picture."""
 
 _WIDEST = 1.5
 """Most that flicker is brought back by, as a natural logarithm; light that changes by more is no flicker."""
@@ -124,7 +142,7 @@ class Smoother(Generic[Carried]):
     """Takes pictures one by one and returns them, a little later, with looks smoothed over time.
 
     Args:
-        seconds: how far to each side looks are averaged; 0 leaves each as it is.
+        seconds: how far ahead looks are averaged, and `_PAST` times as far back; 0 leaves each as it is.
     """
 
     def __init__(self, seconds: float = DEFAULT_SECONDS) -> None:
@@ -167,7 +185,7 @@ class Smoother(Generic[Carried]):
             first.carried = None
             self._waiting -= 1
             while (
-                self._entries[0].seconds < first.seconds - self.seconds
+                self._entries[0].seconds < first.seconds - _PAST * self.seconds
                 or self._entries[0].scene < first.scene
             ):
                 self._entries.popleft()
@@ -183,58 +201,89 @@ class Smoother(Generic[Carried]):
         if is_cut(before, values_3SS):
             self.cuts.append(sight.seconds)
             return _Entry(carried, sight.seconds, sight.look, np.zeros(3), blocks, last.scene + 1)
-        level_C = last.level_C + change_of_light(before, values_3SS)
+        level_C = last.level_C + change_of_light(before, values_3SS, _BY_LIGHT)
         return _Entry(carried, sight.seconds, sight.look, level_C, blocks, last.scene)
 
     def _mean(self, entry: _Entry[Carried]) -> tuple[Look, Doubles]:
-        """The look of the mean over time, and the shift of the light's level to its mean."""
+        """The look of the mean over time, and the shift that brings the light's level to where it belongs."""
         if self.seconds == 0:
             return entry.look, np.zeros(3)
         near = [other for other in self._entries if self._is_near(entry, other)]
-        weights = np.array([self._weight(entry, other) for other in near])
-        weights /= weights.sum()
-        level_C = _mean([other.level_C for other in near], weights.tolist())
-        shift_C = np.clip(level_C - entry.level_C, -_WIDEST, _WIDEST)
-        return mean_look([other.look for other in near], weights), shift_C
+        apart = np.array([other.seconds - entry.seconds for other in near])
+        alike = np.array([_likeness(entry, other) for other in near])
+        weights = alike * _fading(apart / np.where(apart < 0, _PAST, 1) / self.seconds)
+        levels = np.stack([other.level_C for other in near])
+        shift_C = _back_to_line(apart, levels, alike * _fading(apart / _widths(apart, _LEVEL * self.seconds)))
+        shift_C = np.clip(shift_C, -_WIDEST, _WIDEST)
+        return mean_look([other.look for other in near], weights / weights.sum()), shift_C
 
     def _is_near(self, entry: _Entry[Carried], other: _Entry[Carried]) -> bool:
-        return other.scene == entry.scene and abs(other.seconds - entry.seconds) < self.seconds
+        apart = other.seconds - entry.seconds
+        return other.scene == entry.scene and -_PAST * self.seconds < apart < self.seconds
 
-    def _weight(self, entry: _Entry[Carried], other: _Entry[Carried]) -> float:
-        apart = math.cos(math.pi / 2 * (other.seconds - entry.seconds) / self.seconds) ** 2
-        differs = float(np.mean((other.blocks - entry.blocks) ** 2)) / _SAME_LIGHT**2
-        return apart * math.exp(-differs)
+
+def _likeness(entry: _Entry[Any], other: _Entry[Any]) -> float:
+    """1 in the same light, and less the more it differs."""
+    return math.exp(-((float(np.mean((other.blocks - entry.blocks) ** 2)) / _SAME_LIGHT**2) ** 2))
+
+
+def _fading(apart: Doubles) -> Doubles:
+    """cos² from 1 at 0 to 0 at 1 and beyond."""
+    return np.cos(np.pi / 2 * np.minimum(np.abs(apart), 1)) ** 2
+
+
+def _widths(apart: Doubles, width: float) -> Doubles:
+    """How far pictures count, for each: wider on one side where a scene has too few on the other."""
+    back, ahead = max(width + apart.min(), 0.0), max(width - apart.max(), 0.0)
+    return np.where(apart < 0, width + ahead, width + back)
+
+
+def _back_to_line(apart: Doubles, levels: Doubles, weights: Doubles) -> Doubles:
+    """From the level at 0 to a straight line through all, n x 3, as far as they flicker around it."""
+    shares = weights / weights.sum()
+    middle, mean = shares @ apart, shares @ levels
+    spread = float(shares @ (apart - middle) ** 2)
+    slope = (shares * (apart - middle)) @ levels / spread if spread > 0 else np.zeros(3)
+    line = mean + (apart - middle)[:, None] * slope
+    flicker = float((shares @ (levels - line) ** 2).mean())
+    here = int(np.argmin(np.abs(apart)))
+    return (line[here] - levels[here]) * flicker / (flicker + _OWN_CHANGE**2)
 
 
 class Trimmer:
-    """Follows results, and says by how much each is to be shifted so that they stay together.
+    """Learns from results what they keep of the shifts that their pictures got, and takes that off.
+
+    Changes of the results' levels are fitted to those of the shifts by least squares, so that what changes in
+    the picture, whatever its light does, stays.
 
     Args:
-        seconds: as of `Smoother`; 0 shifts nothing.
+        seconds: as of `Smoother`; how long what was learned counts.
     """
 
     def __init__(self, seconds: float = DEFAULT_SECONDS) -> None:
         self._memory = seconds
-        self._last: tuple[float, int, Doubles] | None = None
-        self._level_C = self._mean_C = np.zeros(3)
+        self._last: tuple[float, int, Doubles, Doubles] | None = None
+        self._product_C = self._square_C = np.zeros(3)
 
-    def shift(self, seconds: float, scene: int, small_3SS: Floats) -> Doubles:
-        """The shift of the next result's levels, for each channel; none where it differs by much.
+    def shift(self, seconds: float, scene: int, small_3SS: Floats, shift_C: Doubles) -> Doubles:
+        """The shift of the next result's levels, for each channel; none where a scene begins.
 
         Args:
             seconds, scene: of its picture.
-            small_3SS: its thumbnail, before the shift.
+            small_3SS: its thumbnail, before this shift.
+            shift_C: what its picture was shifted by.
         """
         values_3SS = small_3SS.astype(np.float64)
-        last, self._last = self._last, (seconds, scene, values_3SS)
+        last, self._last = self._last, (seconds, scene, values_3SS, shift_C)
         if last is None or last[1] != scene or self._memory == 0:
-            self._level_C = self._mean_C = np.zeros(3)
+            self._product_C = self._square_C = np.zeros(3)
             return np.zeros(3)
-        self._level_C = self._level_C + change_of_light(last[2], values_3SS)
         share = math.exp(-max(seconds - last[0], 0.0) / self._memory)
-        self._mean_C = share * self._mean_C + (1 - share) * self._level_C
-        shift_C = self._mean_C - self._level_C
-        return shift_C * np.exp(-((shift_C / _TRIMMED) ** 2))
+        change_C = shift_C - last[3]
+        self._product_C = share * self._product_C + change_C * change_of_light(last[2], values_3SS)
+        self._square_C = share * self._square_C + change_C**2
+        kept_C = self._product_C / (self._square_C + _UNSURE**2)
+        return -np.clip(kept_C, -_MOST_KEPT, _MOST_KEPT) * shift_C
 
 
 def is_cut(before_3SS: Doubles, after_3SS: Doubles) -> bool:
@@ -247,16 +296,27 @@ def is_cut(before_3SS: Doubles, after_3SS: Doubles) -> bool:
     return product < _LIKE * math.sqrt(float((before**2).sum() * (after**2).sum()))
 
 
-def change_of_light(before_3SS: Doubles, after_3SS: Doubles) -> Doubles:
-    """By how much the level of each channel changed, as a natural logarithm of linear light."""
-    return np.array([_change(*channel) for channel in zip(before_3SS, after_3SS, strict=True)])
+def change_of_light(before_3SS: Doubles, after_3SS: Doubles, power: float = 0.0) -> Doubles:
+    """By how much the level of each channel changed, as a natural logarithm of linear light.
+
+    It is a median over the thumbnail, of weights that rise with this power of the light.
+    """
+    return np.array([_change(*channel, power) for channel in zip(before_3SS, after_3SS, strict=True)])
 
 
-def _change(before_SS: Doubles, after_SS: Doubles) -> float:
+def _change(before_SS: Doubles, after_SS: Doubles, power: float) -> float:
     is_seen = (np.minimum(before_SS, after_SS) > _DARKEST) & (np.maximum(before_SS, after_SS) < _BRIGHTEST)
     if is_seen.mean() < _FEWEST:
         return 0.0
-    return float(np.median(_levels(after_SS[is_seen]) - _levels(before_SS[is_seen])))
+    before, after = _levels(before_SS[is_seen]), _levels(after_SS[is_seen])
+    return _median(after - before, np.exp(power / 2 * (before + after)))
+
+
+def _median(values: Doubles, weights: Doubles) -> float:
+    order = np.argsort(values)
+    values, weights = values[order], weights[order]
+    up_to = np.cumsum(weights)
+    return float(np.interp(up_to[-1] / 2, up_to - weights / 2, values))
 
 
 def _levels(values: Doubles) -> Doubles:
@@ -319,16 +379,22 @@ def _mean(values: Sequence[Any], shares: Sequence[float]) -> Doubles:
     return total
 
 
-def shifted(photo: Photo, shift_C: Doubles) -> Photo:
-    """The photo with its levels shifted, as if the light had changed; grey stays grey."""
-    if not shift_C.any():
+def shifted(photo: Photo, shift_C: Doubles, sample: Any = np.uint16) -> Photo:
+    """The photo with its levels shifted, as if the light had changed; grey stays grey.
+
+    Args:
+        shift_C: natural logarithms of factors on linear light.
+        sample: type of the result's pixels. Dark pictures of 8 bits have few levels, and rounded to them once
+            more they would be off by a per cent, each shift by another.
+    """
+    if not shift_C.any() and photo.rgb_HWC.dtype == sample:
         return photo
     if photo.grey:
         shift_C = np.full(3, shift_C.mean())
-    top = int(np.iinfo(photo.rgb_HWC.dtype).max)
-    linear = to_linear(np.arange(top + 1) / top)
-    pixels = np.empty_like(photo.rgb_HWC)
+    last, top = (int(np.iinfo(each).max) for each in (photo.rgb_HWC.dtype, sample))
+    linear = to_linear(np.arange(last + 1) / last)
+    pixels = np.empty(photo.rgb_HWC.shape, sample)
     for channel, shift in enumerate(shift_C):
-        table = np.rint(to_srgb(np.minimum(linear * np.exp(shift), 1)) * top).astype(pixels.dtype)
+        table = np.rint(to_srgb(np.minimum(linear * np.exp(shift), 1)) * top).astype(sample)
         np.take(table, photo.rgb_HWC[..., channel], out=pixels[..., channel], mode="clip")
     return photo.with_pixels(pixels)
