@@ -232,10 +232,11 @@ def _fading(apart: Doubles) -> Doubles:
     return np.cos(np.pi / 2 * np.minimum(np.abs(apart), 1)) ** 2
 
 
-def _widths(apart: Doubles, width: float) -> Doubles:
+def _widths(apart: Doubles, width: float) -> Any:
     """How far pictures count, for each: wider on one side where a scene has too few on the other."""
     back, ahead = max(width + apart.min(), 0.0), max(width - apart.max(), 0.0)
-    return np.where(apart < 0, width + ahead, width + back)
+    widths: Any = np.where(apart < 0, width + ahead, width + back)
+    return widths
 
 
 def _back_to_line(apart: Doubles, levels: Doubles, weights: Doubles) -> Doubles:
@@ -393,7 +394,7 @@ def shifted(photo: Photo, shift_C: Doubles, sample: Any = np.uint16) -> Photo:
         shift_C = np.full(3, shift_C.mean())
     last, top = (int(np.iinfo(each).max) for each in (photo.rgb_HWC.dtype, sample))
     linear = to_linear(np.arange(last + 1) / last)
-    pixels = np.empty(photo.rgb_HWC.shape, sample)
+    pixels: Any = np.empty(photo.rgb_HWC.shape, sample)
     for channel, shift in enumerate(shift_C):
         table = np.rint(to_srgb(np.minimum(linear * np.exp(shift), 1)) * top).astype(sample)
         np.take(table, photo.rgb_HWC[..., channel], out=pixels[..., channel], mode="clip")
