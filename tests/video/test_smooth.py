@@ -211,7 +211,7 @@ def test_what_results_keep_of_shifts_is_taken_off_and_what_has_nothing_to_do_wit
 
 
 def test_trimming_begins_anew_with_a_scene() -> None:
-    trimmer = Trimmer(1.0)
+    trimmer, found = Trimmer(1.0), np.zeros(3)
     for number in range(3):
         found = trimmer.shift(number / 10, 0, small(0.5 + 0.02 * number), np.full(3, -0.2 * number))
     assert found.any()

@@ -21,7 +21,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
@@ -235,7 +235,7 @@ def _fading(apart: Doubles) -> Doubles:
 def _widths(apart: Any, width: float) -> Any:
     """How far pictures count, for each: wider on one side where a scene has too few on the other."""
     back, ahead = max(width + apart.min(), 0.0), max(width - apart.max(), 0.0)
-    return np.where(apart < 0, width + ahead, width + back)
+    return cast(Doubles, np.where(apart < 0, width + ahead, width + back))
 
 
 def _back_to_line(apart: Doubles, levels: Doubles, weights: Doubles) -> Doubles:
@@ -321,7 +321,7 @@ def _median(values: Doubles, weights: Doubles) -> float:
 
 def _levels(values: Doubles) -> Doubles:
     """Natural logarithms of linear light."""
-    return np.log(to_linear(np.clip(values, _DARKEST, 1)))
+    return cast(Doubles, np.log(to_linear(np.clip(values, _DARKEST, 1))))
 
 
 def _block_means(levels_SS: Doubles) -> Doubles:
