@@ -113,21 +113,3 @@ def test_a_format_without_a_photo_is_refused_before_anything_is_loaded(tmp_path:
     assert result.returncode == ExitCode.USAGE
     assert "Name a dark one with --photo" in result.stderr
     assert not re.search(r"\| +torch$", result.stderr, re.MULTILINE)
-
-
-def test_an_export_replaces_no_model_unasked(
-    relume: Run, recipe: Path, tiny_root: Path, tmp_path: Path
-) -> None:
-    run, out = tmp_path / "run", tmp_path / "model"
-    assert relume("train", recipe, "-o", run, "--data", tiny_root, "--device", "cpu", "-q").code == 0
-    arguments = ["export", run, "--name", "tiny", "-o", out]
-    out.mkdir()
-    (out / "tiny.json").write_text("an earlier card")
-    refused = relume(*arguments)
-    assert (refused.code, "--force" in refused.err) == (ExitCode.OUTPUT_EXISTS, True)
-    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("tiny.json", "an earlier card")]
-    forced = relume(*arguments, "--force")
-    assert forced.code == 0
-    assert (
-        f"wrote the card {out / 'tiny.json'} and its graphs tiny.global.onnx, tiny.local.onnx" in forced.err
-    )
