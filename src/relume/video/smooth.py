@@ -316,7 +316,7 @@ def _median(values: Doubles, weights: Doubles) -> float:
     order = np.argsort(values)
     values, weights = values[order], weights[order]
     up_to = np.cumsum(weights)
-    return float(np.interp(up_to[-1] / 2, up_to - weights / 2, values))
+    return cast(float, np.interp(up_to[-1] / 2, up_to - weights / 2, values))
 
 
 def _levels(values: Doubles) -> Doubles:
