@@ -40,7 +40,7 @@ def photo() -> Recipe:
                 Source("sice", "pairs", _SICE[0], 0.17, _SICE[1], skip=_LOST),
                 Source("sice", "pairs", _EXTRA, 0.03, _SICE[1], "pairs.csv"),
                 Source("fused", "pairs", _EXTRA, 0.22, _SICE[1], "pairs_fused.csv"),
-                *_from_well_lit("darkened", 0.18, 0.03, 0.03, Darkness(back_lit=0.25)),
+                *_from_well_lit("darkened", 0.17, 0.03, 0.03, Darkness(back_lit=0.25)),
                 *_from_well_lit("daylight", 0.03, 0.0, 0.0, DAYLIGHT),
                 *_from_well_lit("identity", 0.03, 0.01, 0.01),
                 Source("nights", "nights", "", 0.07, "", darkness=NIGHT),
