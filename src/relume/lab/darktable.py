@@ -25,6 +25,7 @@ import numpy as np
 import onnx
 
 from relume.arrays import EightBits, Floats
+from relume.colour import to_linear, to_srgb
 from relume.lab.graphs import decision_graph, default_controls, tile_graph
 from relume.models import Card
 from relume.models.engines import OnnxEngine
@@ -203,15 +204,11 @@ class Tensor:
 
     def linear_to_srgb(self) -> None:
         """sRGB's curve."""
-        low = self.array.clip(0)
-        curved = np.float32(1.055) * low ** np.float32(1 / 2.4) - np.float32(0.055)
-        self.array[:] = np.where(low <= np.float32(0.0031308), np.float32(12.92) * low, curved)
+        self.array[:] = to_srgb(self.array.clip(0))
 
     def srgb_to_linear(self) -> None:
         """The inverse of sRGB's curve."""
-        low = self.array.clip(0)
-        curved = ((low + np.float32(0.055)) / np.float32(1.055)) ** np.float32(2.4)
-        self.array[:] = np.where(low <= np.float32(0.04045), low / np.float32(12.92), curved)
+        self.array[:] = to_linear(self.array.clip(0))
 
     def save_tiff(self, _: str, bits: int, image: Any) -> None:
         """Hand it to what keeps the result."""

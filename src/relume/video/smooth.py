@@ -232,7 +232,7 @@ def _fading(apart: Doubles) -> Doubles:
     return np.cos(np.pi / 2 * np.minimum(np.abs(apart), 1)) ** 2
 
 
-def _widths(apart: Any, width: float) -> Any:
+def _widths(apart: Doubles, width: float) -> Doubles:
     """How far pictures count, for each: wider on one side where a scene has too few on the other."""
     back, ahead = max(width + apart.min(), 0.0), max(width - apart.max(), 0.0)
     return cast(Doubles, np.where(apart < 0, width + ahead, width + back))
