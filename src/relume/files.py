@@ -90,6 +90,50 @@ class _Enough(Exception):
     """Leaves a file unwritten."""
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that could not be made or written into later, before the work for it is done.
+
+    Raises:
+        OutputUnwritable: no permission or space, no valid name, or a file of that name or of one above it.
+    """
+    there = folder
+    while not _is_there(there):
+        there = there.parent
+    if not there.is_dir():
+        raise _no_folder(NotADirectoryError(), folder)
+    try:
+        with suppress(_Enough), replacing(there / ".relume"):
+            raise _Enough
+    except OutputUnwritable as error:
+        error.path = there
+        raise
+
+
+def holds_anything(folder: Path) -> bool:
+    """Whether a folder, which need not be there, holds a file or a folder.
+
+    Raises:
+        OutputUnwritable: a file of that name, or it may not be looked into.
+    """
+    try:
+        return any(folder.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _no_folder(error, folder, "used") from error
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether anything is of that name, if it is one that can be."""
+    try:
+        folder.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        raise _no_folder(error, folder) from error
+    return True
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder, and those that it lies in.
 
@@ -98,11 +142,20 @@ def make_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        said = "there is a file of that name" if isinstance(error, FileExistsError) else error.strerror
-        raise OutputUnwritable(
-            f"the folder cannot be made ({said})", "Name another output folder.", path=folder
-        ) from error
+    except (OSError, ValueError) as error:
+        raise _no_folder(error, folder) from error
+
+
+def _no_folder(error: OSError | ValueError, folder: Path, done: str = "made") -> OutputUnwritable:
+    if os.path.isfile(folder):  # noqa: PTH113 - takes any name
+        said = "there is a file of that name"
+    elif isinstance(error, NotADirectoryError):
+        said = "a folder above it is a file"
+    else:
+        said = getattr(error, "strerror", None) or "the name is not a valid one"
+    return OutputUnwritable(
+        f"the folder cannot be {done} ({said})", "Name another output folder.", path=folder
+    )
 
 
 @contextmanager

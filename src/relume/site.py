@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from relume.errors import MissingExtra, OutputExists
-from relume.files import make_folder, write_file
+from relume.files import check_folder, holds_anything, make_folder, write_file
 from relume.look.decide import LARGE
 from relume.models import list_models, load_card, load_graph
 from relume.models.card import graphs_for
@@ -128,7 +128,8 @@ def write_site(folder: Path, *, force: bool = False) -> Mapping[str, int]:
 
 
 def _check_folder(folder: Path, force: bool) -> None:
-    if not folder.is_dir() or not any(folder.iterdir()):
+    check_folder(folder)
+    if not holds_anything(folder):
         return
     if not (folder / FACTS).is_file():
         raise OutputExists("holds other files", "Name a new or an empty folder.", path=folder)

@@ -111,6 +111,37 @@ def test_results_beside_their_photos_are_no_inputs(
     assert "left out" not in relume("enhance", *paths, *options, "-q").err
 
 
+def test_a_photo_named_by_other_ways_is_enhanced_once(
+    relume: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "way").symlink_to(folder)
+    (tmp_path / "in" / "link.jpg").symlink_to("a.jpg")
+    monkeypatch.chdir(folder)
+    ways = (
+        "a.jpg",
+        "./a.jpg",
+        "sub/../a.jpg",
+        folder / "a.jpg",
+        tmp_path / "way",
+        "link.jpg",
+        "../way/*.jpg",
+    )
+    result = relume("enhance", *ways, "-o", tmp_path / "out", "--json")
+    assert result.code == 0, result.err
+    assert [line["input"] for line in result.lines] == ["a.jpg", str(tmp_path / "way" / "link.jpg")]
+
+
+def test_a_file_takes_no_second_photo_even_if_it_is_a_result(
+    relume: Run, photo: Make, tmp_path: Path
+) -> None:
+    paths = photo("a.jpg"), photo("a.relume.jpg")
+    refused = relume("enhance", *paths, "-o", tmp_path / "one.jpg")
+    assert refused.code == ExitCode.USAGE
+    assert refused.err.count("\n") == 1
+    assert "this is a file's name" in refused.err
+    assert not (tmp_path / "one.jpg").exists()
+
+
 def test_a_result_alone_is_a_photo(relume: Run, photo: Make, tmp_path: Path) -> None:
     paths = photo("a.relume.jpg"), photo("b.jpg")
     assert relume("enhance", *paths).code == 0

@@ -30,7 +30,9 @@ print(*(name for name in sys.modules if "." not in name or name.startswith("relu
 """
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["--version"], ["enhance", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["--help"], ["--version"], ["enhance", "--help"], ["models"], ["models", "lol"]]
+)
 def test_nothing_heavy_is_imported_without_need(arguments: list[str]) -> None:
     command = [sys.executable, "-c", SCRIPT, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

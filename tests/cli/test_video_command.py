@@ -59,6 +59,30 @@ def test_folders_are_mirrored_and_results_left_alone(tmp_path: Path, relume: Run
     assert [line["status"] for line in again.lines] == ["skipped", "skipped"]
 
 
+def test_results_and_previews_of_other_clips_are_left_out_with_a_word(tmp_path: Path, relume: Run) -> None:
+    make_clip(tmp_path / "a.mp4", frames=2)
+    for name in ("a.relume.mp4", "a.preview.relume.mp4"):
+        make_clip(tmp_path / name, frames=2)
+    clips = [tmp_path / name for name in ("a.mp4", "a.relume.mp4", "a.preview.relume.mp4")]
+    done = relume("video", *clips, "--json")
+    assert done.code == 0, done.err
+    assert [line["input"] for line in done.lines] == [str(tmp_path / "a.mp4")]
+    assert "a.relume.mp4 and 1 more left out: results of other inputs" in done.err
+
+
+def test_one_file_takes_no_second_clip(tmp_path: Path, relume: Run) -> None:
+    clips = [make_clip(tmp_path / name, frames=2) for name in ("a.mp4", "a.relume.mp4", "b.mp4")]
+    for others in (clips[1:2], clips[2:]):
+        refused = relume("video", clips[0], *others, "-o", tmp_path / "one.mp4")
+        assert refused.code == ExitCode.USAGE
+        assert refused.err.count("\n") == 1
+        assert "this is a file's name" in refused.err
+    assert not (tmp_path / "one.mp4").exists()
+    twice = relume("video", clips[0], tmp_path / "." / "a.mp4", "-o", tmp_path / "one.mp4", "--json")
+    assert twice.code == 0, twice.err
+    assert len(twice.lines) == 1
+
+
 def test_a_preview_is_short_and_has_a_name_of_its_own(tmp_path: Path, relume: Run) -> None:
     clip = make_clip(tmp_path / "a.mp4", frames=20)
     done = relume("video", clip, "--preview", "0.5", "--start", "0.3", "--json", "-q")

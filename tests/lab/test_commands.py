@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from relume.errors import ExitCode
+from relume.lab.formats import FORMATS
 from relume.lab.recipe import Recipe, to_json
 from relume.lab.recipes import RECIPES
 from relume.lab.recipes.ablations import GRIDS
@@ -113,3 +114,54 @@ def test_a_format_without_a_photo_is_refused_before_anything_is_loaded(tmp_path:
     assert result.returncode == ExitCode.USAGE
     assert "Name a dark one with --photo" in result.stderr
     assert not re.search(r"\| +torch$", result.stderr, re.MULTILINE)
+
+
+def _convert(to: str) -> list[object]:
+    return ["export", "photo", "--to", to, "--calibration", "PHOTO", "--photo", "PHOTO", "-o"]
+
+
+PLACES = [
+    *map(_convert, FORMATS),
+    ["export", "RUN", "--name", "x", "-o"],
+    ["train", "RECIPE", "--data", "ROOT", "-o"],
+    ["ablate", "iaml", "--data", "ROOT", "-o"],
+    ["prune", "RUN", "--data", "ROOT", "--runs"],
+    ["search", "--data", "ROOT", "--runs"],
+    ["lab", "soup", "RUN", "-o"],
+    ["lab", "graphs", "-o"],
+    ["data", "pack", "RECIPE", "--data", "ROOT", "-o"],
+    ["data", "shard", "RECIPE", "--data", "ROOT", "-o"],
+]
+FILES = [
+    ["ablate", "iaml", "--data", "ROOT", "--maps"],
+    ["ablate", "iaml", "--data", "ROOT", "--csv"],
+    ["lab", "bench", "lol", "--data", "ROOT", "-o"],
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "below"),
+    [*((each, "") for each in PLACES), *((each, "deep/folder") for each in [*PLACES, *FILES])],
+)
+def test_a_place_that_cannot_be_written_into_is_refused_before_any_work(
+    relume: Run,
+    photo: Callable[..., Path],
+    recipe: Path,
+    tiny_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    below: str,
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    named = {"PHOTO": photo("dark.png"), "RUN": tmp_path, "RECIPE": recipe, "ROOT": tiny_root}
+    work = ("data.paired.load_pair", "run.Run.network", "export.export_graphs", "formats.source_of")
+    for name in work:
+        monkeypatch.setattr(f"relume.lab.{name}", _worked)
+    result = relume(*(named.get(each, each) for each in arguments), tmp_path / "file" / below)
+    assert result.code == ExitCode.OUTPUT_UNWRITABLE, result.err
+    assert f"relume: {tmp_path}/file" in result.err.splitlines()[-1]
+
+
+def _worked(*_: object, **__: object) -> None:
+    raise AssertionError("work was done")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -125,6 +128,19 @@ def test_every_network_is_described() -> None:
     rows = {row["name"]: row for row in describe_networks()}
     assert set(rows) == set(NETWORKS)
     assert all(row["params"] > 0 and row["gmacs_256"] > 0 and row["summary"] for row in rows.values())
+
+
+ANEW = (
+    "import json; from relume.lab.networks import describe_networks as of; print(json.dumps(of(), indent=2))"
+)
+"""Prints `relume/lab/networks.json`, which `relume models` shows without loading PyTorch."""
+
+
+def test_what_is_told_of_networks_without_building_them_is_true() -> None:
+    told = files("relume.lab").joinpath("networks.json").read_text(encoding="utf-8")
+    assert told == json.dumps(describe_networks(), indent=2) + "\n", (
+        f"run: python -c '{ANEW}' > src/relume/lab/networks.json"
+    )
 
 
 def test_unknown_networks_and_options_are_refused() -> None:

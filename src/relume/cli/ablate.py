@@ -13,6 +13,7 @@ from relume.cli.laboratory import AllowDownload, data_root, fetch_classifiers, r
 from relume.cli.options import QuietOption
 from relume.cli.process import prepare
 from relume.errors import UsageError
+from relume.files import check_target
 
 
 def ablate(
@@ -76,6 +77,9 @@ def ablate(
         typer.echo(f"{chosen.question}\n\n{table(chosen, results_of(chosen, show))}", nl=False)
         return
     trained = only(chosen, cells.split(",")) if cells else chosen
+    for file in (csv, features):
+        if file is not None:
+            check_target(file, [])
     if allow_download:
         fetch_classifiers(chosen.cell(cell, 0, changes or []) for cell in trained.cells)
     folder = out or Path("runs") / f"ablate-{grid}"

@@ -234,7 +234,7 @@ def _batch(
         paths, recursive=recursive, results=output.path, on_error=errors.append, on_image=others.append
     )
     inputs, results = without_results(found)
-    jobs = plan(inputs, output)
+    jobs = plan(inputs, output, left_out=len(results))
     if not quiet:
         announce(inputs, results, output)
     done = _done(jobs, options, output, workers, explain)
@@ -306,12 +306,19 @@ def announce(
     from relume.jobs.places import is_folder
     from relume.jobs.plan import names_file
 
-    if results:
-        more = f" and {len(results) - 1} more" if len(results) > 1 else ""
-        say(f"{results[0]}{more} left out: results of other inputs")
+    say_left_out(results)
     folder = output.path
     if folder is not None and folder.suffix and not is_folder(folder) and not names_file(inputs, output):
         say(f"{folder}: a new folder for the results, as relume writes no {folder.suffix} files")
+
+
+def say_left_out(results: Sequence[Location]) -> None:
+    """Say which inputs are results of others, and so are none."""
+    from relume.cli.console import say
+
+    if results:
+        more = f" and {len(results) - 1} more" if len(results) > 1 else ""
+        say(f"{results[0]}{more} left out: results of other inputs")
 
 
 def summarise(tally: Tally, others: Sequence[Location], seconds: float) -> None:

@@ -11,7 +11,7 @@ from relume.cli import completion
 from relume.cli.console import report
 from relume.cli.laboratory import require_laboratory
 from relume.errors import OutputExists, UsageError
-from relume.files import read_json
+from relume.files import check_folder, holds_anything, read_json
 
 
 def export(
@@ -59,6 +59,7 @@ def export(
     relume's own; beyond the format's limits nothing else is written.
     """
     require_laboratory()
+    check_folder(out)
     told: dict[str, Any] = {} if about is None else read_json(about)
     if to:
         _convert(run, name, to, out, photo, calibration, force, told)
@@ -86,13 +87,14 @@ def _convert(
 ) -> None:
     if photo is None and to != "onnx-steps":
         raise UsageError("there is no photo to compare on", "Name a dark one with --photo.")
-    if out.is_dir() and any(out.iterdir()) and not force:
+    if not force and holds_anything(out):
         raise OutputExists("holds files already", "Add --force to write among them.", path=out)
-    from relume.lab.formats import convert, source_of
+    from relume.lab.formats import check_request, convert, source_of
     from relume.photo import read_photo
 
-    source = source_of(run, name, about)
+    check_request(to, out, calibration, of_run=Path(run).is_dir())
     pixels_HWC = None if photo is None else read_photo(photo).rgb_HWC
+    source = source_of(run, name, about)
     paths, rows = convert(source, to, out, pixels_HWC, calibration)
     report(f"wrote {', '.join(map(str, paths))}")
     for row in rows:

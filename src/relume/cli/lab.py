@@ -9,7 +9,7 @@ import typer
 
 from relume.cli.laboratory import BatchWorkers, data_roots, require_laboratory
 from relume.errors import UsageError
-from relume.files import write_file
+from relume.files import check_folder, check_target, make_folder, write_file
 
 app = typer.Typer(
     help="Measure the laboratory, average runs, and trace the steps.",
@@ -34,9 +34,9 @@ def graphs(
     [bold]relume lab graphs -o src/relume/page/graphs[/bold], whenever a step changes what it computes.
     """
     require_laboratory("torch", "onnx", "onnxscript")
-    from relume.files import make_folder
     from relume.lab.page_graphs import page_graphs
 
+    check_folder(out)
     make_folder(out)
     for name, graph in page_graphs().items():
         write_file(out / f"{name}.onnx", graph)
@@ -63,6 +63,8 @@ def bench(
 
     [bold]relume lab bench lol photo --data ~/data -o bench.csv[/bold]
     """
+    if out is not None:
+        check_target(out, [])
     require_laboratory()
     from relume.lab.bench import as_csv, measure, table
     from relume.lab.recipes import RECIPES, find_recipe

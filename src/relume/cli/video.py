@@ -162,16 +162,18 @@ class _Batch:
         # What is heavy is loaded before the first clip, whose fault it would seem to be otherwise.
         importlib.import_module("relume.enhancer")
         importlib.import_module("relume.video.clip")
-        from relume.cli.enhance import Lines, report
+        from relume.cli.enhance import Lines, report, say_left_out
         from relume.jobs.batch import exit_code, not_found, run_jobs
-        from relume.jobs.inputs import find_inputs, without_results
-        from relume.video.plan import CLIPS, plan_clips
+        from relume.jobs.inputs import MARK, find_inputs, without_results
+        from relume.video.plan import CLIPS, PREVIEW_MARK, plan_clips
 
         errors: list[InputUnreadable] = []
         found = find_inputs(paths, recursive=recursive, results=output, on_error=errors.append, kind=CLIPS)
-        inputs, _ = without_results(found)
-        jobs = plan_clips(inputs, output, format_name, preview=self._how.beside)
+        inputs, results = without_results(found, (MARK, PREVIEW_MARK))
+        jobs = plan_clips(inputs, output, format_name, preview=self._how.beside, left_out=len(results))
         self._check_plot(jobs)
+        if not self._quiet:
+            say_left_out(results)
         outcomes: list[Outcome] = []
         lines = Lines(self._as_json)
         for outcome in chain(

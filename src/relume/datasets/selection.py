@@ -61,7 +61,7 @@ def select(low: Path, high: Path | None, split: str | None, layout: str | None =
         return Selection(chosen, [], files, layout or str(low.absolute()), note)
     if split is not None:
         raise UsageError("--split needs targets", "Name a set of pairs, or a folder of targets as well.")
-    photos = [path for path, _ in find_inputs([str(low)])]
+    photos = [path for path, _ in find_inputs([str(low)], recursive=None)]
     return Selection(None, photos, photos)
 
 

@@ -6,7 +6,7 @@ import glob
 import itertools
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NoReturn
@@ -62,7 +62,7 @@ def _ignore(_: Location) -> None:
 def find_anywhere(
     patterns: Sequence[str],
     *,
-    recursive: bool = False,
+    recursive: bool | None = False,
     results: Location | None = None,
     on_error: OnError = _raise,
     on_image: OnImage = _ignore,
@@ -73,7 +73,7 @@ def find_anywhere(
     Raises:
         InputUnreadable, UsageError: as there, and what `relume.jobs.places` refuses.
     """
-    found: dict[Location, Location] = {}
+    found: list[tuple[Location, Location]] = []
     for pattern in patterns:
         where = location(pattern)
         matches: Sequence[tuple[Location, Location]]
@@ -88,15 +88,14 @@ def find_anywhere(
                 on_image=on_image,
                 kind=kind,
             )
-        for photo, base in matches:
-            found.setdefault(photo, base)
-    return list(found.items())
+        found += matches
+    return _once(found)
 
 
 def find_inputs(
     patterns: Sequence[str],
     *,
-    recursive: bool = False,
+    recursive: bool | None = False,
     results: Location | None = None,
     on_error: OnError = _raise,
     on_image: OnImage = _ignore,
@@ -104,12 +103,14 @@ def find_inputs(
 ) -> list[tuple[Path, Path]]:
     """Expand files, folders and glob patterns to photos, each with the folder that its place is relative to.
 
-    A folder gives the photos in it (by suffix), with `recursive` those of its folders too, except the folder
+    Each file comes once, however often it is named. A folder gives the photos in it (by suffix), with
+    `recursive` those of its folders too, except the folder
     of `results`. Hidden files and folders in it are passed over; so are results of earlier runs, which a
     pattern passes over too. A file that is named outright is taken whatever its name. The place of what a
     pattern with `**` finds is relative to the folder in which the pattern begins.
 
     Args:
+        recursive: whether to look into folders of a folder; None where the command has no such option.
         kind: what to look for in place of photos.
         on_error: takes what goes wrong with a path, while the others continue; raises it by default.
         on_image: takes each image of a folder that is passed over, as relume reads no such files.
@@ -118,7 +119,7 @@ def find_inputs(
         InputUnreadable: a path or pattern that matches nothing, or a folder that may not be read.
         UsageError: an empty path.
     """
-    found: dict[Path, Path] = {}
+    found: list[tuple[Path, Path]] = []
     for pattern in patterns:
         path = Path(pattern)
         if not pattern:
@@ -131,15 +132,26 @@ def find_inputs(
             matches = [(photo, base or photo.parent) for photo in _photos_like(pattern, on_error, kind)]
         else:
             matches = [(path, path.parent)]
-        for photo, base in matches:
-            found.setdefault(photo, base)
-    return list(found.items())
+        found += matches
+    return _once(found)
+
+
+def _once(found: Iterable[tuple[Anywhere, Anywhere]]) -> list[tuple[Anywhere, Anywhere]]:
+    """Each file once, as it was named first; a link to a file counts as one of its own."""
+    parents: dict[Location, str] = {}
+    kept: dict[tuple[str, str], tuple[Anywhere, Anywhere]] = {}
+    for path, base in found:
+        parent = path.parent
+        if parent not in parents:
+            parents[parent] = identity(parent)
+        kept.setdefault((parents[parent], path.name), (path, base))
+    return list(kept.values())
 
 
 def _at_url(
     where: Url,
     pattern: str,
-    recursive: bool,
+    recursive: bool | None,
     results: Location | None,
     on_error: OnError,
     on_image: OnImage,
@@ -185,7 +197,7 @@ def _nothing_like(pattern: str, kind: Kind) -> InputUnreadable:
 
 def _photos_in(
     folder: Where,
-    recursive: bool,
+    recursive: bool | None,
     results: Location | None,
     on_error: OnError,
     on_image: OnImage,
@@ -194,7 +206,7 @@ def _photos_in(
     failed: list[InputUnreadable] = []
     apart = results if results is not None and _lies_in(results, folder) else None
     known = {*kind.suffixes, *kind.unread}
-    files: Iterator[Where] = place_of(folder).list(folder, recursive, failed.append)
+    files: Iterator[Where] = place_of(folder).list(folder, bool(recursive), failed.append)
     images = [
         path
         for path in files
@@ -207,7 +219,7 @@ def _photos_in(
     for path in sorted(set(images).difference(photos)):
         on_image(path)
     if not photos and not failed:
-        hint = "" if recursive else " Add --recursive to look into its folders."
+        hint = "" if recursive is not False else " Add --recursive to look into its folders."
         remedy = f"Name a folder with {kind.noun}s.{hint}"
         failed.append(InputUnreadable(f"the folder holds no {kind.noun}", remedy, path=named(folder)))
     for error in failed:
@@ -235,17 +247,23 @@ def _is_file(path: Location) -> bool:
 
 
 def without_results(
-    inputs: Sequence[tuple[Anywhere, Anywhere]],
+    inputs: Sequence[tuple[Anywhere, Anywhere]], marks: Sequence[str] = (MARK,)
 ) -> tuple[list[tuple[Anywhere, Anywhere]], list[Anywhere]]:
     """Part inputs from results of earlier runs that lie beside them.
 
     A shell's `*.jpg` names both `a.jpg` and `a.relume.jpg`.
 
+    Args:
+        marks: what stands before the suffix of a result.
+
     Returns:
         The inputs that are left, and the results.
     """
     names = {
-        identity(path.with_name(f"{name}{MARK}")) for path, _ in inputs for name in (path.stem, path.name)
+        identity(path.with_name(f"{name}{mark}"))
+        for path, _ in inputs
+        for name in (path.stem, path.name)
+        for mark in marks
     }
     results = {path: None for path, _ in inputs if identity(path.with_name(path.stem)) in names}
     return [(path, base) for path, base in inputs if path not in results], list(results)

@@ -77,11 +77,16 @@ def _raise(_: Job, error: OutputExists) -> NoReturn:
 
 
 def plan(
-    inputs: Sequence[tuple[Location, Location]], output: Output, *, on_conflict: OnConflict = _raise
+    inputs: Sequence[tuple[Location, Location]],
+    output: Output,
+    *,
+    left_out: int = 0,
+    on_conflict: OnConflict = _raise,
 ) -> list[Job]:
     """Decide every target before anything is read; folders are mirrored below the output folder.
 
     Args:
+        left_out: how many more inputs were named, which are no photos to enhance.
         on_conflict: as for `check_targets`.
 
     Raises:
@@ -92,7 +97,7 @@ def plan(
     elsewhere = [source for source, _ in inputs if isinstance(source, Url)]
     if output.in_place and elsewhere:
         raise UsageError("photos at URLs are not replaced in place", ELSEWHERE, path=str(elsewhere[0]))
-    single = names_file(inputs, output)
+    single = names_file(inputs, output) and not left_out
     if output.path is not None and inputs and not single:
         _check_folder(output.path, output.folder)
     jobs = [

@@ -17,7 +17,7 @@ from torch import nn
 
 from relume.arrays import Floats
 from relume.errors import DataError, ModelError, UsageError
-from relume.files import make_folder, write_file
+from relume.files import check_folder, make_folder, write_file
 from relume.lab.networks.cost import count_macs, count_parameters
 from relume.lab.networks.two_pass import Decision, TwoPass, place, step
 from relume.lab.run import Run, load_run
@@ -53,8 +53,7 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
     """
     _check(name, about)
     recipe, network = load_run(run)
-    if folder.exists():
-        make_folder(folder)  # refuses a file of that name before the graphs are made, which takes a while
+    check_folder(folder)  # before the graphs are made, which takes a while
     two_passes = isinstance(network, TwoPass)
     names = graph_names(name, two_passes)
     tiling = _tiling(network)

@@ -17,7 +17,8 @@ import onnx
 
 from relume.arrays import EightBits, Pixels
 from relume.errors import ModelError, UsageError
-from relume.files import make_folder, write_file
+from relume.files import check_folder, make_folder, write_file
+from relume.jobs.inputs import find_inputs
 from relume.lab.darktable import Darktable, bundle, model_id, script
 from relume.lab.export import export_run
 from relume.lab.graphs import step_graphs, whole_graph
@@ -121,6 +122,38 @@ class Parity:
 Run = Callable[[EightBits], EightBits]
 
 
+def check_request(
+    format: str,  # noqa: A002
+    folder: Path,
+    calibration: Path | None,
+    *,
+    of_run: bool = False,
+) -> None:
+    """Refuse what would fail only when a run has been exported, which takes a while.
+
+    Args:
+        format, folder, calibration: as for `convert`.
+        of_run: whether it is a run that is converted, which has no graph of 8 bits.
+
+    Raises:
+        UsageError: an unknown format, or one that needs what was not given.
+        InputUnreadable: there is no photo to calibrate on.
+        OutputUnwritable: the folder cannot be made or written into.
+    """
+    if format not in FORMATS:
+        raise UsageError(f"there is no format '{format}'", f"Choose one of {', '.join(FORMATS)}.")
+    check_folder(folder)
+    if format == "onnx-int8" and calibration is not None:
+        find_inputs([str(calibration)], recursive=None)
+    elif format == "onnx-int8" and of_run:
+        raise uncalibrated()
+
+
+def uncalibrated() -> UsageError:
+    """The error of a run that has no graph of 8 bits yet, and no photos to make one by."""
+    return UsageError("onnx-int8 is calibrated on dark photos", "Name a folder with --calibration.")
+
+
 def convert(
     source: Source,
     format: str,  # noqa: A002
@@ -145,10 +178,9 @@ def convert(
             only the report is written.
         UsageError: an unknown format, or one that needs what was not given.
     """
+    check_request(format, folder, calibration)
     if source.card.thumbnail_size is None:
         raise ModelError("a model of one graph is a single ONNX file already", "Use that.")
-    if format not in FORMATS:
-        raise UsageError(f"there is no format '{format}'", f"Choose one of {', '.join(FORMATS)}.")
     files, run = _MAKERS[format](source, calibration)
     if photo is None and run is not None:
         raise UsageError("there is no photo to compare on", "Give a dark one.")
@@ -213,7 +245,7 @@ def _integers(source: Source, calibration: Path | None) -> Made:
         examples = samples(calibration, source.card, OnnxEngine(source.parts["global"], device="cpu"))
         graph = quantized(source.parts["local"], examples)
     if not graph:
-        raise UsageError("onnx-int8 is calibrated on dark photos", "Name a folder with --calibration.")
+        raise uncalibrated()
     parts = {**source.parts, "local": graph}
     return _with_card(source, parts, "int8"), _of_parts(source.card, parts)
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from relume.errors import ModelError, UsageError
 from relume.evaluate.figure import encoded, new_figure
-from relume.files import make_folder, read_json, write_file
+from relume.files import check_folder, make_folder, read_json, write_file
 from relume.lab.data.packed import Roots
 from relume.lab.data.paired import LoadedPairs, PairedCrops, load_training_and_validation
 from relume.lab.networks import build
@@ -224,6 +224,7 @@ def curve(
         ModelError, UsageError: as `channels_of` and `Channels.plan`.
         DataError: the data is missing or incomplete.
     """
+    check_folder(folder)
     source = Run(run)
     options = source.recipe().network_options
     pairs = load_training_and_validation(roots, recipe.data)

@@ -35,7 +35,7 @@ def samples(folder: Path, card: Card, global_pass: Engine) -> list[dict[str, Flo
     Raises:
         DataError: there is no photo.
     """
-    files = [file for file, _ in find_inputs([str(folder)])]
+    files = [file for file, _ in find_inputs([str(folder)], recursive=None)]
     if not files:
         raise DataError("there is no photo to calibrate on", "Name a folder of dark photos.", path=folder)
     chosen = np.unique(np.linspace(0, len(files) - 1, _MOST).round().astype(int))

@@ -24,7 +24,7 @@ from optuna.trial import TrialState
 
 from relume.errors import TrainingDiverged
 from relume.evaluate.figure import encoded, new_figure
-from relume.files import make_folder, read_json, write_file
+from relume.files import check_folder, make_folder, read_json, write_file
 from relume.lab.data.packed import Roots
 from relume.lab.data.paired import LoadedPair, LoadedPairs, evenly, load_training_and_validation
 from relume.lab.recipe import Recipe, to_json
@@ -175,6 +175,7 @@ class Search:
 
     def __post_init__(self) -> None:
         self._began = core_seconds()
+        check_folder(self.folder)
         make_folder(self.folder)
         self._before = sum(read_json(path)["core_seconds"] for path in self.folder.glob("*/result.json"))
         self._longest = 0.0

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from relume.datasets.overlap import trained_on
 from relume.errors import UsageError
+from relume.files import check_folder
 from relume.lab.average import follow
 from relume.lab.run import Run, load_run
 from relume.lab.weights import save_weights
@@ -39,6 +40,7 @@ def write_soup(runs: Sequence[Path], shares: Sequence[float], out: Path) -> None
     target = Run(out)
     if target.is_begun:
         raise UsageError("holds a run already", "Name another --out.", path=out)
+    check_folder(out)
     recipe, mean = load_run(runs[0])
     sets = set(trained_on(asdict(recipe)))
     for count, run in enumerate(runs[1:], start=1):

@@ -56,14 +56,20 @@ CLIPS = Kind(
 )
 """What is looked for in folders; any other clip can be named outright."""
 
-_PREVIEW = ".preview"
+PREVIEW_MARK = f".preview{MARK}"
+"""Stands before the suffix of a preview that lies beside its clip, as `MARK` does of a result."""
 
 _ENDING = re.compile(r"\.[a-z][a-z0-9]{1,4}")
 """Of a file's name; a folder's, such as `2026.11`, may have a point as well."""
 
 
 def plan_clips(
-    inputs: Sequence[tuple[Path, Path]], output: Path | None, format_name: str = "", *, preview: bool = False
+    inputs: Sequence[tuple[Path, Path]],
+    output: Path | None,
+    format_name: str = "",
+    *,
+    preview: bool = False,
+    left_out: int = 0,
 ) -> list[Job]:
     """Decide every target before anything is read; folders are mirrored below the output folder.
 
@@ -72,6 +78,7 @@ def plan_clips(
         output: a file for one clip, else a folder; None puts `NAME.relume.EXT` beside each.
         format_name: one of `FORMATS`; "" keeps each input's container where it is one of them, else MP4.
         preview: name results beside their clips `NAME.preview.relume.EXT`.
+        left_out: how many more inputs were named, which are no clips to enhance.
 
     Raises:
         OutputExists: a target is an input, or the target of two inputs.
@@ -81,14 +88,15 @@ def plan_clips(
     """
     if format_name and format_name not in FORMATS:
         raise UsageError(f"no container is called '{format_name}'", f"Choose from: {', '.join(FORMATS)}.")
-    single = output if output is not None and _names_file(inputs, output) else None
+    one = _is_one_file(inputs) and not left_out
+    single = output if output is not None and one and _looks_like_a_clip(output) else None
     if single is not None and format_name and single.suffix.lower() != f".{format_name}":
         raise UsageError(
             f"--format {format_name} contradicts the output's name", "Change one of them.", path=single
         )
     if output is not None and single is None:
-        _check_folder(output, _is_one_file(inputs))
-    mark = f"{_PREVIEW if preview else ''}{MARK}"
+        _check_folder(output, one)
+    mark = PREVIEW_MARK if preview else MARK
     jobs = [
         Job(source, single or _target(source, base, output, format_name, mark)) for source, base in inputs
     ]
@@ -96,9 +104,8 @@ def plan_clips(
     return jobs
 
 
-def _names_file(inputs: Sequence[tuple[Path, Path]], output: Path) -> bool:
-    """`-o` names a file when the one clip was named as a file and `-o` looks like a clip."""
-    return _is_one_file(inputs) and output.suffix.lower() in WRITABLE and not is_folder(output)
+def _looks_like_a_clip(output: Path) -> bool:
+    return output.suffix.lower() in WRITABLE and not is_folder(output)
 
 
 def _is_one_file(inputs: Sequence[tuple[Path, Path]]) -> bool:

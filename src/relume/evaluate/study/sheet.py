@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from relume.errors import DataError, OutputExists
-from relume.files import make_folder, write_file
+from relume.files import holds_anything, make_folder, write_file
 from relume.photo import READABLE_SUFFIXES, Photo, read_photo, vips, write_photo
 
 REFERENCE = "input"
@@ -63,7 +63,7 @@ def make_study(sheet: Path, folder: Path, *, asked: int, checks: int, seed: int 
     folder = folder.absolute()
     key = folder.with_name(f"{folder.name}.key.json")
     for there in (folder, key):
-        if there.is_file() or (there.is_dir() and any(there.iterdir())):
+        if there.is_file() or holds_anything(there):
             raise OutputExists("is there already", "Name a new folder for the study.", path=there)
     make_folder(folder.parent)
     partial = folder.with_name(f".{folder.name}.{_token()}.partial")

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 from relume.datasets.pairs import Pair
 from relume.errors import DataError, OutputExists
-from relume.files import make_folder, write_file
+from relume.files import check_folder, holds_anything, make_folder, write_file
 from relume.lab.data.packed import FORMAT, IMAGES, INDEX, decode
 from relume.lab.data.paired import read_8_bits
 from relume.lab.data.sources import listed
@@ -65,7 +65,8 @@ def pack(root: Path, data: Data, out: Path, part_bytes: int, progress: Progress 
         OutputExists: the folder is there and not empty.
         OutputUnwritable: no permission, no space.
     """
-    if out.exists() and any(out.iterdir()):
+    check_folder(out)
+    if holds_anything(out):
         raise OutputExists("the folder is not empty", "Name another --out.", path=out)
     lists = lists_of(root, data)
     everything = [pair for pairs, _ in lists.values() for pair in pairs]

@@ -16,7 +16,7 @@ import numpy as np
 
 from relume.datasets.pairs import Pair
 from relume.errors import OutputExists
-from relume.files import make_folder, replacing, write_file
+from relume.files import check_folder, holds_anything, make_folder, replacing, write_file
 from relume.lab.data.pack import Progress, carried, lists_of
 from relume.lab.data.packed import decode
 from relume.lab.data.paired import shrunk
@@ -82,7 +82,8 @@ def shard(
         OutputExists: the folder is there and not empty.
         OutputUnwritable: no permission, no space.
     """
-    if out.exists() and any(out.iterdir()):
+    check_folder(out)
+    if holds_anything(out):
         raise OutputExists("the folder is not empty", "Name another --out.", path=out)
     lists = lists_of(root, data)
     samples = [

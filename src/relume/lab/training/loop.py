@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from relume.errors import ModelError, OutputExists, UsageError
-from relume.files import make_folder, write_file
+from relume.files import check_folder, make_folder, write_file
 from relume.lab import ranks
 from relume.lab.average import MovingAverage
 from relume.lab.data.batch import Batch
@@ -377,6 +377,7 @@ def _check_folder(run: Path, recipe: Recipe, resume: bool) -> None:
         Run(run).check_recipe(recipe)
     elif Run(run).is_begun:
         raise OutputExists("holds a run already", "Add --resume, or name another --out.", path=run)
+    check_folder(run)
 
 
 def _environment(device: torch.device) -> dict[str, Any]:
