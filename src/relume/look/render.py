@@ -27,9 +27,9 @@ from relume.threads import available
 WHOLE_LIMIT = 16_000_000
 """Pixels of the largest photo that a model takes which cannot be cut into tiles: some 3 GB of memory."""
 
-_ROWS = 64
-"""Rows of the reduced photo converted or finished at a time: few stay in the processor's cache, and many keep
-threads from waiting for each other."""
+_ROWS = 32
+"""Rows of the reduced photo converted or finished at a time: few stay in the processor's cache and in memory
+that need not be given back between two steps, and many keep threads from waiting for each other."""
 
 
 def enhance_photo(
@@ -96,7 +96,7 @@ def _rooms(adjustment: Adjustment, pixels_HWC: Pixels) -> Room | None:
     if not adjustment.highlight_guard:
         return None
     values: Any = np.arange(np.iinfo(pixels_HWC.dtype).max + 1).astype(pixels_HWC.dtype)
-    return room_for(_planes(values[None, :, None])[0, 0], adjustment.highlight_guard)
+    return room_for(_scaled(values), adjustment.highlight_guard)
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,11 @@ class _Finish:
     result_HWC: Pixels
     rooms: Room | None
 
-    def write(self, change: Change, pixels_HWC: Pixels, result_HWC: Pixels) -> None:
+    def write(self, change: Change, pixels_3HW: Pixels, result_HWC: Pixels) -> None:
         """Apply the controls to what the network did to these pixels, and store it in part of the result."""
         room = None
         if self.rooms is not None:
-            red, green, blue = (pixels_HWC[..., channel] for channel in range(3))
-            brightest = np.maximum(np.maximum(red, green), blue).astype(np.intp)[None]
+            brightest = pixels_3HW.max(axis=0, keepdims=True).astype(np.intp)
             room = Room(*(np.take(part, brightest) for part in self.rooms))
         after_3HW = adjust(change, self.adjustment, room)
         _from_network(_as_grey(after_3HW) if self.grey else after_3HW, result_HWC)
@@ -149,7 +148,7 @@ class _Part:
     def read(self, image_3HW: Floats, rows: slice) -> None:
         """Fill rows of what the local pass sees; they count from the photo's top."""
         pixels = self.pixels_HWC[self._full(rows), self._full(self.tile.columns.outer)]
-        image = _planes(pixels) if self.factor == 1 else area_mean(pixels, self.factor)
+        image = _scaled(_planes(pixels)) if self.factor == 1 else area_mean(pixels, self.factor)
         image_3HW[:, _moved(rows, self.tile.rows.outer)] = image
 
     def write(self, change: Change, finish: _Finish, rows: slice) -> None:
@@ -158,13 +157,15 @@ class _Part:
         kept = _moved(rows, self.tile.rows.outer), _moved(self.tile.columns.inner, self.tile.columns.outer)
         pixels_HWC, result_HWC = self.pixels_HWC[here], finish.result_HWC[here]
         if self.factor == 1:
-            finish.write(Change(*(pixels[:, *kept] for pixels in change)), pixels_HWC, result_HWC)
+            here_change = Change(*(pixels[:, *kept] for pixels in change))
+            finish.write(here_change, _planes(pixels_HWC), result_HWC)
             return
         gain_C = finish.adjustment.gain_C
         model_5HW = fit(change, gain_C, *kept)
         for *every, there_5HW in interleaved(model_5HW, self.factor):
-            there = transfer(_planes(pixels_HWC[*every]), there_5HW, gain_C)
-            finish.write(there, pixels_HWC[*every], result_HWC[*every])
+            pixels_3HW = _planes(pixels_HWC[*every])
+            there = transfer(_scaled(pixels_3HW), there_5HW, gain_C)
+            finish.write(there, pixels_3HW, result_HWC[*every])
 
     def _full(self, part: slice) -> slice:
         """The same part at full resolution; the last pixel may reach beyond the photo."""
@@ -189,14 +190,18 @@ def _parts(pixels_HWC: Pixels, card: Card, tile: int, factor: int) -> Iterator[T
     return tiles(height, width, 0, 0, card.size_multiple)
 
 
-def _planes(pixels_HWC: Pixels) -> Floats:
-    """Integers over their whole range -> float32 in [0, 1], one plane a channel: `area_mean` of factor 1."""
+def _planes(pixels_HWC: Pixels) -> Pixels:
+    """One plane a channel, each in a piece: what follows is several times as fast as with pixels apart."""
     height, width, channels = pixels_HWC.shape
-    planes = np.empty((channels, height, width), np.float32)
-    scale = np.float32(1 / np.iinfo(pixels_HWC.dtype).max)
+    planes: Any = np.empty((channels, height, width), pixels_HWC.dtype)
     for channel, plane in enumerate(planes):
-        np.multiply(pixels_HWC[..., channel], scale, out=plane, dtype=np.float32)
+        plane[:] = pixels_HWC[..., channel]
     return planes
+
+
+def _scaled(pixels_3HW: Pixels) -> Floats:
+    """Integers over their whole range -> float32 in [0, 1]."""
+    return np.multiply(pixels_3HW, np.float32(1 / np.iinfo(pixels_3HW.dtype).max), dtype=np.float32)
 
 
 def _from_network(image_3HW: Floats, pixels_HWC: Pixels) -> None:
@@ -209,7 +214,8 @@ def _from_network(image_3HW: Floats, pixels_HWC: Pixels) -> None:
     for channel in range(3):
         np.multiply(image_3HW[channel], scale, out=buffer)
         np.add(buffer, np.float32(0.5), out=buffer)
-        pixels_HWC[..., channel] = buffer  # the cast cuts off, so 0.5 makes it round
+        # The cast cuts off, so 0.5 makes it round; and it is faster in a piece.
+        pixels_HWC[..., channel] = buffer.astype(pixels_HWC.dtype)
 
 
 def _as_grey(image_3HW: Floats) -> Floats:

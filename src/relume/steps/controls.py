@@ -21,7 +21,7 @@ from typing import NamedTuple
 from relume.arrays import Array, constant, is_numpy, namespace
 from relume.colour import LUMA_REC601, luma
 from relume.options import Controls
-from relume.steps.curve import exposure_curve
+from relume.steps.curve import curve_of_inverse, exposure_curve
 
 DARK_KEY, LIT_KEY = 0.26, 0.42
 """Keys up to which `auto` changes a photo wholly, and from which on it leaves it alone.
@@ -101,8 +101,10 @@ class Change(NamedTuple):
 
     def brightened(self, gain_C: Array) -> Array:
         """What brightening alone makes of the photo: by these gains, and those of each place."""
-        gain = namespace(self.local_gain).exp(self.local_gain)
-        return exposure_curve(self.before, gain * gain_C[:, None, None])
+        xp = namespace(self.local_gain)
+        # Products in double precision, as gains are settled, would take three times as long.
+        inverse_C = xp.astype(1 / gain_C, self.local_gain.dtype)
+        return curve_of_inverse(self.before, xp.exp(-self.local_gain) * inverse_C[:, None, None])
 
 
 def is_automatic(controls: Controls) -> bool:
@@ -289,11 +291,11 @@ class Room(NamedTuple):
 
     Attributes:
         limit: the most that their largest channel may become.
-        kept: the least gain that each of their channels has.
+        lost: the inverse of the least gain that each of their channels has.
     """
 
     limit: Array
-    kept: Array
+    lost: Array
 
 
 def adjust(change: Change, adjustment: Adjustment, room: Room | None = None) -> Array:
@@ -338,10 +340,11 @@ def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: Array, room: 
         room: as for `adjust`.
     """
     xp = namespace(image_3HW, enhanced_3HW)
-    limit, kept = room or room_for(xp.max(image_3HW, axis=0, keepdims=True), guard)
+    limit, lost = room or room_for(xp.max(image_3HW, axis=0, keepdims=True), guard)
     result = xp.max(enhanced_3HW, axis=0, keepdims=True)
-    limited_3HW = enhanced_3HW * xp.clip(limit / xp.clip(result, _TINY, None), None, 1.0)
-    guarded_3HW = xp.maximum(limited_3HW, kept * image_3HW / (1 - (1 - kept) * image_3HW))
+    # Bounds on both sides, though one would do: NumPy is three times as fast so.
+    limited_3HW = enhanced_3HW * xp.clip(limit / xp.clip(result, _TINY, 1.0), 0.0, 1.0)
+    guarded_3HW = xp.maximum(limited_3HW, curve_of_inverse(image_3HW, lost))
     return guarded_3HW if isinstance(guard, int | float) else xp.where(guard > 0, guarded_3HW, enhanced_3HW)
 
 
@@ -361,8 +364,8 @@ def room_for(brightest: Array, guard: Array) -> Room:
     limit = (odds + shoulder) ** _FALL * odds ** (1 - _FALL) * headroom
     limit = limit / (1 + limit)
     share = xp.clip((brightest - _LIGHTS[0]) / (_LIGHTS[1] - _LIGHTS[0]), 0.0, 1.0)
-    kept = xp.clip(2 * given, None, 1.0)  # where it is loose, lights keep their colour all the same
-    return Room(limit, kept * (_KEPT + _risen(share, 1 - _KEPT)))
+    kept = xp.clip(2 * given, _TINY, 1.0)  # where it is loose, lights keep their colour all the same
+    return Room(limit, 1 / (kept * (_KEPT + _risen(share, 1 - _KEPT))))
 
 
 def _risen(share: Array, most: float = 1.0) -> Array:

@@ -18,8 +18,12 @@ def exposure_curve(image: Array, gain: Array) -> Array:
     Returns:
         Values in [0, 1], of the image's shape and type.
     """
-    # Divided through by the gain: one pass less over the pixels.
-    inverse = namespace(image, gain).astype(1 / gain, image.dtype, copy=False)
+    return curve_of_inverse(image, namespace(image, gain).astype(1 / gain, image.dtype, copy=False))
+
+
+def curve_of_inverse(image: Array, inverse: Array) -> Array:
+    """The same curve by 1 / gain, of the image's type: a pass less over the pixels where it is at hand."""
+    # Divided through by the gain, which spares another one.
     slope = image * (1 - inverse)
     slope += inverse
     return image / slope

@@ -97,18 +97,17 @@ def slope_and_offset(guide_3HW: Array, result_3HW: Array) -> Array:
         4 x H x W: the slope in [0, 1], fitted to luma, and the offset of each channel.
     """
     xp = namespace(guide_3HW, result_3HW)
-    guide_HW, result_HW = luma(guide_3HW), luma(result_3HW)
-    guide_mean = _mean_3x3(guide_HW)
-    variance = _mean_3x3(guide_HW * guide_HW) - guide_mean * guide_mean
-    covariance = _mean_3x3(guide_HW * result_HW) - guide_mean * _mean_3x3(result_HW)
-    slope_HW = xp.clip(covariance / (xp.clip(variance, 0, None) + _NOISE), 0, 1)
+    guide, result = _framed(luma(guide_3HW)), _framed(luma(result_3HW))
+    guide_mean = _mean_3x3(guide)
+    variance = _mean_3x3(guide * guide) - guide_mean * guide_mean
+    covariance = _mean_3x3(guide * result) - guide_mean * _mean_3x3(result)
+    slope_HW = xp.clip(covariance / (xp.clip(variance, 0, 1) + _NOISE), 0, 1)
     return xp.concat([slope_HW[None], result_3HW - slope_HW * guide_3HW])
 
 
-def _mean_3x3(image_HW: Array) -> Array:
-    """Mean of each pixel's 3x3 neighbourhood, edges repeated."""
-    padded = _framed(image_HW)
-    rows = padded[:-2] + padded[1:-1] + padded[2:]
+def _mean_3x3(framed: Array) -> Array:
+    """Mean of each pixel's 3x3 neighbourhood: of (H + 2) x (W + 2) pixels, H x W."""
+    rows = framed[:-2] + framed[1:-1] + framed[2:]
     return (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) * (1 / 9)
 
 
@@ -132,24 +131,24 @@ def interleaved(model_CHW: Array, factor: int) -> Iterator[tuple[slice, slice, A
     Yields:
         Which rows and columns of the part at full resolution these are, and the values there, C x H x W.
     """
-    for row in range(factor):
-        between_rows = _between(model_CHW, 1, row, factor)
-        for column in range(factor):
-            between = _between(between_rows, 2, column, factor)
+    for row, between_rows in enumerate(_between(model_CHW, 1, factor)):
+        for column, between in enumerate(_between(between_rows, 2, factor)):
             yield slice(row, None, factor), slice(column, None, factor), between
 
 
-def _between(image_CHW: Array, axis: int, phase: int, factor: int) -> Array:
-    """Along an axis: each pixel but the outer ones, moved towards its neighbour at this phase."""
-    offset = (phase + 0.5) / factor - 0.5
-    centre, after, before = (
-        image_CHW[:, part] if axis == 1 else image_CHW[:, :, part]
-        for part in (slice(1, -1), slice(2, None), slice(None, -2))
-    )
-    moved = (after if offset > 0 else before) - centre
-    moved *= abs(offset)
-    moved += centre
-    return moved
+def _between(image_CHW: Array, axis: int, factor: int) -> Iterator[Array]:
+    """Along an axis, phase by phase: each pixel but the outer ones, moved towards a neighbour of it."""
+
+    def along(array_CHW: Array, first: int | None, last: int | None) -> Array:
+        return array_CHW[:, first:last] if axis == 1 else array_CHW[:, :, first:last]
+
+    centre, steps = along(image_CHW, 1, -1), along(image_CHW, 1, None) - along(image_CHW, None, -1)
+    offsets = [(phase + 0.5) / factor - 0.5 for phase in range(factor)]
+    # Phases on both sides of a pixel are as far from it.
+    parts = {share: steps * share for share in {abs(offset) for offset in offsets}}
+    for offset in offsets:
+        part = parts[abs(offset)]
+        yield centre + along(part, 1, None) if offset > 0 else centre - along(part, None, -1)
 
 
 def transfer(photo_3HW: Array, model_5HW: Array, gain_C: Array) -> Change:
