@@ -6,6 +6,7 @@ import inspect
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 import numpy.typing as npt
@@ -31,7 +32,7 @@ from relume.options import (
     EnhanceOptions,
 )
 from relume.photo import Photo, read_photo
-from relume.threads import available
+from relume.threads import available, begun
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -87,9 +88,13 @@ class Enhancer:
         self.precision = self._precision()
         graphs = graphs_for(self.card, "float32" if self.precision == BFLOAT16 else self.precision)
         threads = self.options.threads or available()
-        engines = [
-            self._load(graphs[part], threads, part) for part in ("global", "local", "image") if part in graphs
+        # Side by side, as engines compile graphs without holding Python up.
+        loading = [
+            begun(partial(self._load, graphs[part], threads, part))
+            for part in ("global", "local", "image")
+            if part in graphs
         ]
+        engines = [loaded() for loaded in loading]
         self._model = Model(self.card, engines[0] if len(engines) > 1 else None, engines[-1])
         if not is_shipped(self.options.model):
             try_model(self._model, engines)

@@ -40,6 +40,15 @@ def test_nothing_heavy_is_imported_without_need(arguments: list[str]) -> None:
     assert HEAVY.intersection(done.stdout.split()) == set()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted by what Linux tells of them")
+def test_linear_algebra_starts_no_threads() -> None:
+    script = f"{SCRIPT}\nimport os, numpy\nprint(len(os.listdir('/proc/self/task')))"
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    command = [sys.executable, "-c", script, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines()[-1] == "1"
+
+
 def test_a_list_of_commands_loads_none_of_them() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, "--help"], capture_output=True, text=True, check=True

@@ -58,6 +58,8 @@ def test_wholly_opaque_and_wholly_transparent_are_like_no_alpha() -> None:
 
 def test_thumbnail_of_one_colour_is_that_colour() -> None:
     for value in (0, 1, 255, 65535):
-        small = thumbnail(np.full((70, 30, 3), value, np.uint16).transpose(2, 0, 1), (16, 16))
-        assert small.shape == (3, 16, 16)
-        np.testing.assert_array_equal(small, np.float32(value / 65535))
+        for size in ((70, 30), (1_200_000, 1)):  # with columns of cells that 32 bits do not hold, and others
+            pixels = np.broadcast_to(np.uint16(value), (3, *size))
+            small = thumbnail(pixels, (16, 16))
+            assert small.shape == (3, 16, 16)
+            np.testing.assert_array_equal(small, np.float32(value / 65535))

@@ -51,6 +51,9 @@ def main() -> NoReturn:
     """Run the command line and exit; errors become one line on stderr and an exit code."""
     # Loading makes a hundred thousand objects, among which Python would look for rubbish after every 700.
     gc.set_threshold(50_000)
+    # NumPy's library of linear algebra starts a thread a core that spins for a tenth of a second, and nothing
+    # here multiplies matrices large enough for two.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _hold_streams()
     stdout: Any = sys.stdout
     if isinstance(stdout, io.TextIOWrapper):

@@ -53,7 +53,10 @@ def _of_integers(image: Array, shape: tuple[int, int], alpha: Array | None) -> A
         for length, cells in zip(image.shape[-2:], shape, strict=True)
     )
     if alpha is None or not xp.any(alpha) or xp.min(alpha) == top:
-        sums = _sums(xp, lambda rows: image[..., rows, :], bounds)
+        # Half as wide, twice as fast; a column of a cell fits, but of many thousand rows at 16 bits.
+        column = top * (-(-image.shape[-2] // shape[0]) + 1)
+        narrow = xp.int32 if column <= xp.iinfo(xp.int32).max else xp.int64
+        sums = _sums(xp, lambda rows: image[..., rows, :], bounds, narrow)
         tall, wide = (stops - starts for starts, stops in bounds)
         weights = tall[:, None] * wide
     else:
@@ -61,8 +64,8 @@ def _of_integers(image: Array, shape: tuple[int, int], alpha: Array | None) -> A
         def opacity(rows: slice) -> Array:
             return xp.astype(alpha[rows, :], xp.int64)
 
-        sums = _sums(xp, lambda rows: image[..., rows, :] * opacity(rows), bounds)
-        weights = _sums(xp, opacity, bounds)
+        sums = _sums(xp, lambda rows: image[..., rows, :] * opacity(rows), bounds, xp.int64)
+        weights = _sums(xp, opacity, bounds, xp.int64)
     return weighed_means(sums, weights, top)
 
 
@@ -129,8 +132,10 @@ def _bounds(length: int, index: Array) -> tuple[Array, Array]:
     return index * length // cells, -(-(index + 1) * length // cells)
 
 
-def _sums(xp: Any, values: Callable[[slice], Array], bounds: tuple[tuple[Array, Array], ...]) -> Array:
-    """Sum over each cell of what `values` returns for some rows."""
+def _sums(
+    xp: Any, values: Callable[[slice], Array], bounds: tuple[tuple[Array, Array], ...], kind: Any
+) -> Array:
+    """Sum over each cell of what `values` returns for some rows; `kind` is wide enough for its columns."""
     rows, columns = ([slice(int(a), int(b)) for a, b in zip(*each, strict=True)] for each in bounds)
-    by_row = xp.stack([xp.sum(values(part), axis=-2, dtype=xp.int64) for part in rows], axis=-2)
-    return xp.stack([xp.sum(by_row[..., part], axis=-1) for part in columns], axis=-1)
+    by_row = xp.stack([xp.sum(values(part), axis=-2, dtype=kind) for part in rows], axis=-2)
+    return xp.stack([xp.sum(by_row[..., part], axis=-1, dtype=xp.int64) for part in columns], axis=-1)
