@@ -224,6 +224,22 @@ def exhausted(error: BaseException) -> RelumeError | None:
     return scarce(str(error)) if isinstance(error, OSError | RuntimeError) else None
 
 
+_REFUSALS = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
+
+
+def refused(error: BaseException) -> InputUnreadable | None:
+    """What the system says of a file that a command was given and cannot have; None for any other error."""
+    if not isinstance(error, OSError) or error.errno not in _REFUSALS or not isinstance(error.filename, str):
+        return None
+    found = InputUnreadable(
+        f"cannot be used ({error.strerror})",
+        "Check the name, and the permissions of the file and of the folders above it.",
+        path=error.filename,
+    )
+    found.__cause__ = error
+    return found
+
+
 @contextmanager
 def naming_exhaustion() -> Generator[None]:
     """Raise what Python says of memory, threads and open files as a RelumeError; all else passes.

@@ -6,10 +6,10 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, NoReturn
 
 from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, OutputExists, OutputUnwritable
 
@@ -24,6 +24,32 @@ def read_at_most(file: IO[bytes], most: int) -> bytes:
     while piece := file.read(min(_PIECE, most - len(data))):
         data += piece
     return bytes(data)
+
+
+def _raise(error: InputUnreadable) -> NoReturn:
+    raise error
+
+
+def files_in(
+    folder: Path, *, recursive: bool = False, on_error: Callable[[InputUnreadable], object] = _raise
+) -> Iterator[Path]:
+    """What lies in a folder, in any order, but for folders; what is hidden is passed over.
+
+    Args:
+        recursive: look into its folders, too.
+        on_error: takes what cannot be read, while the rest continues; raises it by default.
+
+    Raises:
+        InputUnreadable: a folder may not be read.
+    """
+
+    def unreadable(error: OSError) -> None:
+        reason = f"the folder cannot be read ({error.strerror})"
+        on_error(InputUnreadable(reason, "Check its permissions.", path=error.filename))
+
+    for parent, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
+        yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 
 def read_text(path: Path) -> str:

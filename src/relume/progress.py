@@ -1,7 +1,11 @@
-"""Progress on stderr: the one console and the one look of a bar. Rich is loaded when a bar is to be seen."""
+"""What people see of a command: the one console on stderr, the one look of a bar, and names as one line.
+
+Rich is loaded when a bar is to be seen.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import cache
 from typing import TYPE_CHECKING
@@ -9,6 +13,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+
+
+# What moves a terminal's cursor, or turns the order of what is printed.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def on_one_line(text: str) -> str:
+    """A text as a terminal can show it in its line, whatever names it holds."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 @cache

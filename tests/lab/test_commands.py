@@ -165,3 +165,15 @@ def test_a_place_that_cannot_be_written_into_is_refused_before_any_work(
 
 def _worked(*_: object, **__: object) -> None:
     raise AssertionError("work was done")
+
+
+TRACED = """
+import torch
+from relume.lab.tracing import SIZES, trace
+trace(torch.nn.Conv2d(3, 3, 3), {"x": torch.rand(1, 3, 16, 16)}, ["y"], {"x": SIZES})
+"""
+
+
+def test_what_the_exporter_says_of_other_packages_stays_with_it() -> None:
+    done = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")

@@ -14,7 +14,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
 
-from relume.errors import ExitCode, Fault, InputUnreadable, MissingExtra, as_failure, scarce
+from relume.errors import ExitCode, Fault, InputUnreadable, MissingExtra, as_failure, refused, scarce
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else []))
 
@@ -77,7 +77,7 @@ def _told(error: Exception) -> ExitCode:
     """Say what ended a command, in a line, and where it arose if that is wanted; returns the exit code."""
     from relume.cli.console import say, say_where
 
-    failure = as_failure(error, None)
+    failure = as_failure(refused(error) or error, None)
     say(f"relume: {failure}")
     say_where(failure)
     return ExitCode.INTERNAL if isinstance(failure, Fault) and failure is not error else failure.exit_code

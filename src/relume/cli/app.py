@@ -122,7 +122,18 @@ def _load(name: str) -> Any:
     else:
         part.command(name)(getattr(module, name))
     _unwrap(part)
-    return typer.main.get_group(part).commands[name]
+    command = typer.main.get_group(part).commands[name]
+    _leave_files(command)
+    return command
+
+
+def _leave_files(command: Any) -> None:
+    """Leave it to a command what may be read: it knows the exit code, and some paths it only writes to."""
+    for parameter in command.params:
+        if hasattr(parameter.type, "readable"):
+            parameter.type.readable = False
+    for inner in getattr(command, "commands", {}).values():
+        _leave_files(inner)
 
 
 def _unwrap(group: typer.Typer) -> None:

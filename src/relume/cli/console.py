@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Generator
@@ -11,12 +10,9 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from relume.errors import DEBUG_VARIABLE, OutputUnwritable, RelumeError
-from relume.progress import bar, is_terminal, print_line
+from relume.progress import bar, is_terminal, on_one_line, print_line
 
 __all__ = ["counting", "emit", "progress", "report", "say", "say_where", "stdout_failed"]
-
-# What moves a terminal's cursor, or turns the order of what is printed.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def emit(product: bytes) -> None:
@@ -45,9 +41,8 @@ def say(message: str) -> None:
 
     Where nobody can read it, it is lost and the work continues.
     """
-    line = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], message)
     try:
-        print_line(line)
+        print_line(on_one_line(message))
     except OSError:
         _discard(sys.stderr)
 

@@ -15,6 +15,7 @@ from relume.cli.outputs import JsonOption
 from relume.cli.process import prepare
 from relume.errors import DataError, UsageError
 from relume.files import check_target, write_file
+from relume.progress import on_one_line
 
 if TYPE_CHECKING:
     from relume.datasets.leakage import Leakage
@@ -341,7 +342,7 @@ def _report_findings(results: list[Findings], as_json: bool) -> None:
             typer.echo(f"{findings.name}: {findings.checked} files, {verdict}")
             for kind in ("missing", "changed", "unexpected"):
                 for path in getattr(findings, kind):
-                    typer.echo(f"  {kind}  {path}")
+                    typer.echo(f"  {kind}  {on_one_line(path)}")
     wrong = [findings for findings in results if not findings.intact]
     if wrong:
         raise DataError(
@@ -357,7 +358,7 @@ def _report_leakage(found: Leakage, as_json: bool) -> None:
         return
     for match in found.matches:
         kind = "identical" if match.identical else "one scene"
-        typer.echo(f"{match.similarity:.3f}  {kind}  {match.first}  {match.second}")
+        typer.echo(on_one_line(f"{match.similarity:.3f}  {kind}  {match.first}  {match.second}"))
     (first, second), (of_first, of_second) = found.affected, found.images
     typer.echo(
         f"{first} of {of_first} images of the first set show a scene of the second, "

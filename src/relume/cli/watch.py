@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -74,6 +75,8 @@ def watch(
     set_up(options, verbose)
     if not is_folder(folder):
         raise InputUnreadable("this is not a folder", "Name the folder that photos come into.", path=folder)
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise InputUnreadable("the folder cannot be read", "Change its permissions.", path=folder)
     if identity(folder) == identity(output):
         raise UsageError("results cannot go into the same folder", "Name another one with -o.", path=output)
     make_folder(output)

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from relume.datasets.pairs import Pair, image_name, images_by_name, list_pairs, natural_key
 from relume.errors import DataError
+from relume.files import files_in
 from relume.photo.formats import IMAGE_SUFFIXES
 
 
@@ -213,11 +214,9 @@ def _everything(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise DataError("there is no such folder", "Check the path.", path=folder)
     images: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        is_hidden = any(part.startswith(".") for part in inside.parts)
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not is_hidden:
-            name = "_".join((*inside.parts[:-1], image_name(path)))
+    for path in sorted(files_in(folder, recursive=True)):
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            name = "_".join((*path.relative_to(folder).parts[:-1], image_name(path)))
             other = images.setdefault(name, path)
             if other is not path:
                 raise DataError(f"{other} would be called '{name}' too", "Rename one of them.", path=path)

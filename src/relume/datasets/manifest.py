@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from relume.datasets.pairs import natural_key
 from relume.errors import DataError, RelumeError
+from relume.files import files_in
 from relume.photo import read_photo
 
 Progress = Callable[[int, int], None]
@@ -254,8 +255,8 @@ def _files(folder: Path) -> dict[str, Path]:
     """The files below a folder by relative path, in natural order."""
     if not folder.is_dir():
         raise DataError("there is no such folder", "Check the path.", path=folder)
-    relative = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    names = (path.as_posix() for path in relative if not any(part.startswith(".") for part in path.parts))
+    files = (path for path in files_in(folder, recursive=True) if path.is_file())
+    names = (path.relative_to(folder).as_posix() for path in files)
     return {name: folder / name for name in sorted(names, key=natural_key)}
 
 

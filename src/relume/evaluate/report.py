@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from relume.evaluate.noreference import Changes
 from relume.evaluate.protocol import Report, Scores
+from relume.progress import on_one_line
 
 if TYPE_CHECKING:
     from relume.evaluate.clips import ClipScores
@@ -176,11 +177,12 @@ def markdown_table(table: Sequence[Sequence[str]]) -> str:
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(on_one_line(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Columns two spaces apart, the first flush left, the others flush right."""
+    rows = [[on_one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines: list[str] = []
     for name, *cells in rows:

@@ -28,7 +28,7 @@ from relume.errors import (
     UsageError,
     install,
 )
-from relume.files import make_folder, write_file
+from relume.files import files_in, make_folder, write_file
 from relume.photo.read import MAX_BYTES
 
 _PACKAGES = {
@@ -257,13 +257,7 @@ class _Local:
     """Folders of this machine."""
 
     def list(self, folder: Path, recursive: bool, on_error: OnError) -> Iterator[Path]:
-        def unreadable(error: OSError) -> None:
-            reason = f"the folder cannot be read ({error.strerror})"
-            on_error(InputUnreadable(reason, "Check its permissions.", path=error.filename))
-
-        for parent, folders, names in os.walk(folder, onerror=unreadable):
-            folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-            yield from (Path(parent, name) for name in names if not name.startswith("."))
+        return files_in(folder, recursive=recursive, on_error=on_error)
 
     def read(self, file: Path) -> Path:
         return file

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Mapping, Sequence
+import logging
+import warnings
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import onnx
@@ -28,16 +31,17 @@ def trace(
         outputs: names of the outputs.
         sizes: of each input, which of its dimensions are of any size; None where none is.
     """
-    program = torch.onnx.export(
-        module.eval(),
-        args=tuple(inputs.values()),
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=list(inputs),
-        output_names=list(outputs),
-        dynamic_shapes=tuple(sizes[name] for name in inputs),
-        verbose=False,
-    )
+    with _quiet():
+        program = torch.onnx.export(
+            module.eval(),
+            args=tuple(inputs.values()),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=tuple(sizes[name] for name in inputs),
+            verbose=False,
+        )
     assert program is not None  # noqa: S101 - the new exporter always returns a program
     model = program.model_proto
     onnx.checker.check_model(model)
@@ -69,6 +73,20 @@ def program(
     content = io.BytesIO()
     torch.export.save(made, content, extra_files=dict(facts))
     return content.getvalue()
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Keep from the user what PyTorch's exporter says of itself, and of packages that nothing here needs."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _forget_origin(model: onnx.ModelProto) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 
 from relume.errors import ModelError
 from relume.files import write_file
+
+_LONGEST = 200
+"""Letters of what a library says of wrong weights, at most: it may name each of them."""
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
@@ -44,10 +48,19 @@ def load_weights(path: Path, network: nn.Module) -> None:
         ) from error
     except Exception as error:
         raise ModelError(
-            f"the weights cannot be read or do not fit ({error})",
+            f"the weights cannot be read or do not fit ({_in_short(error)})",
             "Give a .safetensors or .pth file of this network's tensors.",
             path=path,
         ) from error
+
+
+def _in_short(error: Exception) -> str:
+    """What is wrong, without PyTorch's advice to read files as code."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds no tensors alone"
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return " ".join(str(error).split())[:_LONGEST]
 
 
 def _without_denormals(value: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from relume.datasets.pairs import find_pairs
 from relume.errors import DataError, InputInvalid, MissingExtra, UsageError, install
-from relume.files import make_folder, replacing
+from relume.files import files_in, make_folder, replacing
 from relume.photo.write import copy_photo
 
 Progress = Callable[[int, int], None]
@@ -90,10 +90,8 @@ def _check_folders(source: Path, target: Path) -> None:
 
 
 def _files(source: Path, only: str) -> Iterator[Path]:
-    for path in sorted(source.rglob("*")):
-        parts = path.relative_to(source).parts
-        hidden = any(part.startswith(".") for part in parts)
-        if path.is_file() and not hidden and (not only or only in parts[:-1]):
+    for path in sorted(files_in(source, recursive=True)):
+        if path.is_file() and (not only or only in path.relative_to(source).parts[:-1]):
             yield path
 
 
