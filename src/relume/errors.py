@@ -257,8 +257,21 @@ def naming_exhaustion() -> Generator[None]:
         raise found from error
 
 
+def _is_interruption(error: BaseException | None) -> bool:
+    """Whether the user's wish to stop is what an error comes from."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def as_failure(error: Exception, path: Path | str | None) -> RelumeError:
-    """Any error that a photo ended in, as one that names the photo; what is unknown becomes a `Fault`."""
+    """Any error that a photo ended in, as one that names the photo; what is unknown becomes a `Fault`.
+
+    Raises:
+        KeyboardInterrupt: it is what a library made of one, such as a package that was just being loaded.
+    """
+    if _is_interruption(error):
+        raise KeyboardInterrupt from error
     found = error if isinstance(error, RelumeError) else exhausted(error)
     if found is not error and isinstance(found, InputTooLarge) and path is None:
         found = scarce("out of memory", memory=True)

@@ -380,3 +380,21 @@ def test_several_candidates_stand_in_one_table(relume: Run, pairs: Path) -> None
         "| lol",
     ]
     assert relume("evaluate", pairs, "--classical", "magic").code == ExitCode.USAGE
+
+
+def test_images_that_cannot_be_scored_are_named_with_what_to_do(
+    relume: Callable[..., Result], photo: Callable[..., Path], tmp_path: Path
+) -> None:
+    tiny, other, dark = photo("1.png", size=(2, 2)), photo("2.png", size=(4, 2)), photo("dark/3.png")
+    for command in (
+        ["evaluate", tiny],
+        ["evaluate", tiny, tiny],
+        ["compare", tiny, tiny, "-o", tmp_path / "page.html"],
+        ["compare", tiny, other, "-o", tmp_path / "page.html"],
+        ["evaluate", dark.parent, dark.parent, "--pred", tiny],
+    ):
+        result = relume(*command)
+        assert (result.code, result.err.count("\n")) == (ExitCode.DATA, 1), result.err
+        assert result.err.startswith(f"relume: {tiny}: ")
+        assert result.err.count(". ") == 1
+    assert relume("enhance", dark, "--max-pixels", 0).code == ExitCode.USAGE

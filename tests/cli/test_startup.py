@@ -155,6 +155,29 @@ def test_the_tab_key_offers_names(line: str, offered: list[str]) -> None:
     assert [name for name in done.stdout.split() if name.startswith(tuple(offered))] == offered, done.stderr
 
 
+INTERRUPTED = """
+def import_():
+    raise KeyboardInterrupt
+
+try:
+    import_()
+except KeyboardInterrupt as stopped:
+    raise ImportError("initialization failed", name="pyvips") from stopped
+"""
+
+
+def test_a_package_that_was_being_loaded_when_the_user_stopped_is_no_fault(tmp_path: Path) -> None:
+    """What is written in C tells an interruption while it loads as an error of its own."""
+    (tmp_path / "pyvips.py").write_text(INTERRUPTED)
+    with _process("enhance", "a.jpg", env={**os.environ, "PYTHONPATH": _path(tmp_path)}) as process:
+        err = process.communicate()[1]
+    assert (process.returncode, err) == (ExitCode.INTERRUPTED, "relume: interrupted.\n")
+
+
+def _path(first: Path) -> str:
+    return os.pathsep.join([str(first), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def test_python_runs_the_package_too() -> None:
     done = subprocess.run([sys.executable, "-m", "relume", "--version"], capture_output=True, text=True)
     assert (done.returncode, done.stdout.split()[0]) == (0, "relume")

@@ -62,14 +62,15 @@ def main() -> NoReturn:
         if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background of a script
             signal.signal(number, interrupt)
     try:
-        _run()
+        try:
+            _run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is one line
+            sys.exit(int(_told(error)))
     except KeyboardInterrupt:
         from relume.cli.console import say
 
         say("relume: interrupted.")
         sys.exit(int(ExitCode.INTERRUPTED))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is one line
-        sys.exit(int(_told(error)))
     sys.exit(0)
 
 

@@ -18,7 +18,7 @@ from relume.cli.candidates import (
 from relume.cli.console import report, say
 from relume.cli.options import MEASURED, LayoutOption, LimitOption, Measuring, SplitOption, expanded
 from relume.cli.process import prepare
-from relume.errors import UsageError
+from relume.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from relume.datasets.selection import Selection
@@ -99,7 +99,12 @@ def _results(scenes: Sequence[Scene], found: Sequence[Candidate]) -> Sheet:
     def row(name: str, dark: Path, target: Path | None) -> SheetRow:
         pixels = read_photo(dark).rgb_HWC
         results = [candidate.enhance(name, pixels) for candidate in found]
-        return comparison_row(name, pixels, results, None if target is None else read_photo(target).rgb_HWC)
+        target_HWC = None if target is None else read_photo(target).rgb_HWC
+        try:
+            return comparison_row(name, pixels, results, target_HWC)
+        except DataError as error:
+            error.path = error.path or dark
+            raise
 
     names = [candidate.label for candidate in found]
     columns = ["input", *names, *(["target"] if scenes[0][2] else [])]

@@ -40,7 +40,9 @@ LayoutOption = Annotated[
 LimitOption = Annotated[
     int, typer.Option(min=0, help="Take this many photos only; 0 takes all, and with --stress four.")
 ]
-MaxPixelsOption = Annotated[int, typer.Option(help="Refuse photos with more pixels.", rich_help_panel=SPEED)]
+MaxPixelsOption = Annotated[
+    int, typer.Option(min=1, help="Refuse photos with more pixels.", rich_help_panel=SPEED)
+]
 WorkersOption = Annotated[
     int,
     typer.Option(

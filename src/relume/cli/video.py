@@ -78,7 +78,7 @@ def video(
     salvage: Annotated[
         bool, typer.Option("--salvage", help="Write what can be decoded of a damaged clip.")
     ] = False,
-    max_pixels: Annotated[int, typer.Option(help="Refuse clips with larger pictures.")] = 36_000_000,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Refuse clips with larger pictures.")] = 36_000_000,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per clip on stdout.")] = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,

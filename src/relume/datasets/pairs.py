@@ -129,6 +129,8 @@ def images_by_name(folder: Path) -> dict[str, Path]:
     images: dict[str, Path] = {}
     try:
         files = sorted(folder.iterdir())
+    except NotADirectoryError as error:
+        raise DataError("this is a file", "Name the folder that holds it.", path=folder) from error
     except OSError as error:
         raise DataError(f"the folder cannot be read ({error.strerror})", "Check it.", path=folder) from error
     for path in files:

@@ -128,7 +128,8 @@ def statistics(rgb_HWC: Numbers) -> dict[str, float]:
     """
     if rgb_HWC.ndim != 3 or rgb_HWC.shape[2] != 3 or min(rgb_HWC.shape[:2]) < 3:
         raise DataError(
-            f"an array of shape {rgb_HWC.shape} is not an H x W x 3 image of at least 3 x 3 pixels"
+            f"an array of shape {rgb_HWC.shape} is not an H x W x 3 image of at least 3 x 3 pixels",
+            "Leave it out: there are no statistics of smaller ones.",
         )
     height, width, _ = rgb_HWC.shape
     sums = np.zeros(6)
