@@ -264,15 +264,19 @@ def _expose(adjustment: Adjustment, preview: Change, target: Array) -> Adjustmen
     def brighter(gain: Array) -> Adjustment:
         return replace(adjustment, correction_C=adjustment.correction_C * gain)
 
+    # The same for every gain that is tried.
+    guard, xp = adjustment.highlight_guard, namespace(preview.before)
+    room = None if _is(guard, 0) else room_for(xp.max(preview.before, axis=0, keepdims=True), guard)
+
     def too_dark(gain: Array) -> Array:
-        return _predict(brighter(gain), preview) < target
+        return _predict(brighter(gain), preview, room) < target
 
     return brighter(_gain_between(too_dark, target))
 
 
-def _predict(adjustment: Adjustment, preview: Change) -> Array:
-    """Mean luma of the thumbnail's result at strength 1."""
-    return _mean_luma(adjust(preview, replace(adjustment, strength=1.0)))
+def _predict(adjustment: Adjustment, preview: Change, room: Room | None = None) -> Array:
+    """Mean luma of the thumbnail's result at strength 1; `room` as for `adjust`."""
+    return _mean_luma(adjust(preview, replace(adjustment, strength=1.0), room))
 
 
 def _gain_between(too_low: Callable[[Array], Array], like: Array) -> Array:
