@@ -27,8 +27,9 @@ from relume.photo import Photo, write_photo
 SIZES = ((1920, 1080), (4000, 3000), (8000, 6000))
 
 _STAGES = r"""
-import json, sys, time
+import json, os, sys, time
 born, source, target, threads = float(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `relume` does
 rows, last = [], [born, 0.0]
 def mark(stage):
     now, used = time.time(), time.process_time()

@@ -119,6 +119,22 @@ def precisions() -> str:
     return markdown_table(rows)
 
 
+def stages() -> str:
+    """What `benchmarks/stages.py` last wrote: seconds, and in brackets those of the processor."""
+    lines = _lines("stages")
+    sizes = list(dict.fromkeys(f"{line['width']}x{line['height']}" for line in lines))
+    taken: dict[str, list[str]] = {}
+    for line in lines:
+        seconds, processor = float(line["seconds"]), float(line["processor_seconds"])
+        taken.setdefault(line["stage"], []).append(f"{seconds:.3f} ({processor:.3f})")
+    ratios = [f"{line['ratio']} ({line['processor_ratio']})" for line in lines if line["stage"] == "process"]
+    rows = [[stage, *cells] for stage, cells in taken.items()]
+    first = lines[0]
+    told = f"{first['processor']}, {first['cores']} cores, {first['threads']} threads, {first['date']}"
+    table = markdown_table([["stage", *sizes], *rows, ["process over codec", *ratios]])
+    return f"{table}\nSeconds, and in brackets those of the processor; medians: {told}.\n"
+
+
 def _lines(name: str) -> list[dict[str, str]]:
     with (RESULTS / f"{name}.csv").open(newline="") as file:
         return list(csv.DictReader(file))
@@ -149,6 +165,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "bench": bench,
     "beside": beside,
     "precisions": precisions,
+    "stages": stages,
 }
 
 
