@@ -235,6 +235,8 @@ FEW_FILES = """
 import os, resource, sys
 from relume import read_photo
 from relume.errors import OutOfResources
+from relume.photo import opened
+opened._AT_ONCE = -1  # as with large files
 for path in sys.argv[1:]:
     read_photo(path)  # loads what loads late
 taken = len(os.listdir("/proc/self/fd")) - 1

@@ -19,6 +19,10 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from relume.errors import InputInvalid, InputTooLarge, InputUnreadable, RelumeError, UsageError
 from relume.photo import FORMATS, Metadata, Photo, colour, encode_photo, ifd, read_photo, write_photo
+from relume.photo.codecs import reader
+from relume.photo.formats import HEAD_BYTES, sniff
+from relume.photo.opened import opened
+from shared import dark
 
 from . import samples
 from .broken import chunk, tiff
@@ -753,3 +757,27 @@ def test_memory_for_12_megapixels(tmp_path: Path) -> None:
     command = [sys.executable, "-c", script, str(path), str(tmp_path / "again.jpg")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 36 + 60  # MB: the pixels, and a margin
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])
+def test_a_file_that_shrinks_while_it_is_read_is_read_as_it_was(tmp_path: Path, name: str) -> None:
+    """libvips maps JPEG files, and the system ends a process that reads what a mapped one no longer holds."""
+    path = tmp_path / name
+    Image.fromarray(dark(60, 80)).save(path)
+    whole = read_photo(path)
+    with opened(path) as file:
+        os.truncate(path, 100)
+        photo = reader(sniff(file.read_at(0, HEAD_BYTES), file.path)).read(file, 10**6)
+    assert isinstance(photo, Photo)
+    assert np.array_equal(photo.rgb_HWC, whole.rgb_HWC)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp", "a.avif"])
+def test_a_large_file_is_read_where_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write_photo(Photo(dark(60, 80)), tmp_path / name)
+    whole = read_photo(tmp_path / name)
+    monkeypatch.setattr("relume.photo.opened._AT_ONCE", -1)
+    monkeypatch.setattr("relume.photo.opened.in_memory", None)
+    assert np.array_equal(read_photo(tmp_path / name).rgb_HWC, whole.rgb_HWC)

@@ -16,6 +16,9 @@ from relume.files import no_file
 Source: TypeAlias = os.PathLike[str] | str | bytes | bytearray | memoryview
 """A photo's file, or the bytes of one."""
 
+_AT_ONCE = 64 << 20
+"""Bytes of a file that are read at once: libvips maps JPEG files, and where one shrinks the process dies."""
+
 IN_MEMORY = "(bytes in memory)"
 """Stands in messages for the name of a photo that is not a file."""
 
@@ -52,6 +55,9 @@ def opened(source: Source) -> Generator[Opened]:
     descriptor = open_file(source, path)
     try:
         size = os.fstat(descriptor).st_size
+        if size <= _AT_ONCE:
+            yield in_memory(_content(descriptor, size, path), path)
+            return
 
         def read_at(at: int, size: int) -> bytes:
             try:
@@ -69,6 +75,15 @@ def opened(source: Source) -> Generator[Opened]:
         yield Opened(path, size, read_at, fresh)
     finally:
         os.close(descriptor)
+
+
+def _content(descriptor: int, size: int, path: str) -> bytes:
+    """So many bytes of a file, or all where it has become smaller."""
+    try:
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(size)
+    except OSError as error:
+        raise _unreadable(error, path) from error
 
 
 def in_memory(data: bytes, path: str = IN_MEMORY) -> Opened:
