@@ -118,3 +118,20 @@ def test_paragraphs_of_help_are_wrapped_by_the_terminal_alone() -> None:
     for name, command in _commands(whole()):
         assert command.help, name
         assert "\n" not in command.help.replace("\n\n", ""), name
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", ""],
+        ["compare", "low", "-o", ""],
+        ["export", "photo", "--to", "onnx", "-o", ""],
+        ["watch", "in", "--out", ""],
+        ["data", "verify", ""],
+        ["train", "lol", "--data", ""],
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(relume: Callable[..., Result], arguments: list[str]) -> None:
+    result = relume(*arguments)
+    assert (result.code, result.err.count("\n")) == (ExitCode.USAGE, 1)
+    assert "is empty. Name one" in result.err

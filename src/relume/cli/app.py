@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from importlib import import_module
 from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
 
-from relume.errors import ExitCode
+from relume.errors import ExitCode, UsageError
 from relume.version import __version__
 
 COMMANDS = {
@@ -128,12 +129,23 @@ def _load(name: str) -> Any:
 
 
 def _leave_files(command: Any) -> None:
-    """Leave it to a command what may be read: it knows the exit code, and some paths it only writes to."""
+    """Leave it to a command what may be read: it knows the exit code, and some paths it only writes to.
+
+    An empty path, such as that of a variable that is not set, is refused: it would be the current folder.
+    """
     for parameter in command.params:
         if hasattr(parameter.type, "readable"):
             parameter.type.readable = False
+            parameter.type.convert = partial(_unless_empty, parameter.type.convert)
     for inner in getattr(command, "commands", {}).values():
         _leave_files(inner)
+
+
+def _unless_empty(convert: Callable[..., Any], value: Any, parameter: Any, context: Any) -> Any:
+    if value == "":
+        name = max(parameter.opts, key=len) if parameter.opts[0].startswith("-") else parameter.name.upper()
+        raise UsageError(f"the path of {name} is empty", "Name one; . is the current folder.")
+    return convert(value, parameter, context)
 
 
 def _unwrap(group: typer.Typer) -> None:
