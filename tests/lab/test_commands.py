@@ -177,3 +177,10 @@ trace(torch.nn.Conv2d(3, 3, 3), {"x": torch.rand(1, 3, 16, 16)}, ["y"], {"x": SI
 def test_what_the_exporter_says_of_other_packages_stays_with_it() -> None:
     done = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_table_that_is_not_there_is_named_once(relume: Run, tmp_path: Path) -> None:
+    for command in (["prune"], ["search"], ["ablate", "iaml"]):
+        result = relume(*command, "--from", tmp_path / "none.csv")
+        assert (result.code, result.err.count("none.csv")) == (ExitCode.DATA, 1)
+        assert "(No such file or directory). Check the name." in result.err

@@ -39,5 +39,7 @@ def from_csv(kind: type[Row], path: Path, what: str) -> list[Row]:
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
         return [kind(**{name: read(row[name]) for name, read in types.items()}) for row in rows]
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", "Check the name.", path=path) from error
+    except (KeyError, ValueError, TypeError) as error:
         raise DataError(f"holds no {what} ({error})", "Name a CSV file of them.", path=path) from error
