@@ -20,14 +20,18 @@ _PHASES = tuple(
 )
 """Weights of the cell before, its own and the one after for each pixel along a cell."""
 
+_STEPS = tuple(float(at == after) - float(at == after - 1) for after in range(1, CELL) for at in range(CELL))
+"""Differences of neighbours in a row of `CELL` pixels, a row of weights each."""
+
 
 def debanded(image: Array, step: Array) -> Array:
     """Move each value towards the mean around it, by at most half a step, where the image is flat.
 
     A value that was rounded to a whole step tells the truth up to half a step, and where neighbours hardly
     differ, the mean around it is nearer to that truth. Texture and noise differ from pixel to pixel and stay:
-    an area counts as flat as long as the differences to the right and below are a quarter of a step on
-    average, and not at all from three quarters on.
+    a cell counts as flat as long as the differences to the right and below within it are a quarter of a step
+    on average, and not at all from three quarters on. Those between cells, where a JPEG's blocks end, do not
+    count.
 
     Args:
         image: ... x C x H x W; height and width are multiples of `CELL`.
@@ -35,7 +39,7 @@ def debanded(image: Array, step: Array) -> Array:
     """
     xp = namespace(image, step)
     step = xp.clip(step[..., None, None], _FINEST, None)
-    busy = _cells(_differences(image)) / step
+    busy = _differences(image) / step
     flat = xp.clip(1.5 - 2 * xp.mean(busy, axis=-3, keepdims=True), 0.0, 1.0)
     # Interpolated apart: a part of an array of both would have to be copied.
     away = xp.clip(enlarged(_cells(image)) - image, -0.5 * step, 0.5 * step)
@@ -43,16 +47,19 @@ def debanded(image: Array, step: Array) -> Array:
 
 
 def _differences(image: Array) -> Array:
-    """Means over channels of the differences to the right and below, the last repeated; ... x 1 x H x W."""
+    """Means over each cell of the differences to the right and below that lie within it, of each channel.
+
+    Products of matrices, since parts of a large image would have to be copied.
+    """
     xp = namespace(image)
-    right, below = (
-        xp.mean(xp.abs(after - before), axis=-3, keepdims=True)
-        for after, before in (
-            (image[..., :, 1:], image[..., :, :-1]),
-            (image[..., 1:, :], image[..., :-1, :]),
-        )
-    )
-    return xp.concat([right, right[..., :, -1:]], axis=-1) + xp.concat([below, below[..., -1:, :]], axis=-2)
+    *front, height, width = image.shape
+    rows, columns = height // CELL, width // CELL
+    steps = xp.reshape(constant(_STEPS, image), (CELL - 1, CELL))
+    below = xp.abs(steps @ xp.reshape(image, (*front, rows, CELL, width)))
+    right = xp.abs(xp.reshape(image, (*front, height, columns, CELL)) @ xp.matrix_transpose(steps))
+    below = xp.reshape(below, (*front, rows, CELL - 1, columns, CELL))
+    right = xp.reshape(right, (*front, rows, CELL, columns, CELL - 1))
+    return xp.mean(below, axis=(-3, -1)) + xp.mean(right, axis=(-3, -1))
 
 
 def _cells(image: Array) -> Array:

@@ -13,6 +13,7 @@ from relume.lab.methods.base import Method
 from relume.lab.methods.decisions import Decisions
 from relume.lab.methods.mirror import Mirror
 from relume.lab.methods.multi_teacher import MultiTeacher
+from relume.lab.methods.rendering import Rendering
 from relume.lab.methods.supervised import Supervised
 from relume.lab.methods.unsupervised import Unsupervised
 from relume.lab.methods.zero_reference import ZeroReference
@@ -22,6 +23,7 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "decisions": Decisions,
     "mirror": Mirror,
     "multi-teacher": MultiTeacher,
+    "rendering": Rendering,
     "supervised": Supervised,
     "unsupervised": Unsupervised,
     "zero-reference": ZeroReference,

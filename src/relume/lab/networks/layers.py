@@ -66,6 +66,14 @@ def repeated(x_BCHW: Tensor, multiple: int) -> Tensor:
     return F.pad(x_BCHW, (0, right, 0, below), mode="replicate")
 
 
+def interleaved(x_BCHW: Tensor) -> Tensor:
+    """`F.pixel_shuffle(x_BCHW, 2)`, columns before rows, in which ONNX Runtime takes half the time."""
+    batch, channels, height, width = x_BCHW.shape
+    columns = x_BCHW.reshape(batch, channels // 2, 2, height, width).movedim(2, -1)
+    rows = columns.reshape(batch, channels // 4, 2, height, 2 * width).movedim(2, 3)
+    return rows.reshape(batch, channels // 4, 2 * height, 2 * width)
+
+
 def _back_and_forth(length: int, padded: int, device: torch.device) -> Tensor:
     """Positions 0, 1, ..., length - 1, length - 2, ..., 0, 1, ...; `padded` of them."""
     last = torch.arange(length, device=device)[-1:]  # a tensor, since ONNX export knows no other remainder

@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from relume.colour import luma_of
 from relume.lab.capabilities import Capabilities, Network
-from relume.lab.networks.layers import repeated, zeroed
+from relume.lab.networks.layers import interleaved, repeated, zeroed
 from relume.lab.options import Count, Positive, Share, Widths
 from relume.steps.deband import CELL, REACH, debanded
 from relume.steps.grid import KNOT_END, tone
@@ -337,7 +337,7 @@ class LocalPass(nn.Module):
 
     def render(self, encoding: Encoding, maps: list[Tensor]) -> Tensor:
         """Return the enhanced image at the padded size, without limits on its range."""
-        return encoding.bright_BCHW + F.pixel_shuffle(self.head(maps[-1]), 2).float()
+        return encoding.bright_BCHW + interleaved(self.head(maps[-1])).float()
 
     def forward(self, x_BCHW: Tensor, decision: Decision, place_B4: Tensor, step_B1: Tensor) -> Tensor:
         """Return the enhanced image, B x 3 x H x W; clipped to [0, 1] outside training."""

@@ -76,6 +76,23 @@ def photo_settled() -> Recipe:
     )
 
 
+def photo_rendered() -> Recipe:
+    """`photo` at last: its local pass for the settled decisions, and with edges as in use. On a CPU."""
+    recipe = photo()
+    return replace(
+        recipe,
+        name="photo-rendered",
+        start="runs/photo-settled",
+        method="rendering",
+        losses={"charbonnier": 1.0, "ssim": 1.0},
+        phases=(Phase(2600, 128, 32), Phase(2400, 192, 16)),
+        optimizer=replace(recipe.optimizer, lr=4e-4, warmup=100),
+        average=0.998,
+        average_warmup=300,
+        validate_every=1000,
+    )
+
+
 def photo_best() -> Recipe:
     """`photo` with a local pass of six times the multiplications, for those who wait and as a teacher."""
     return replace(
