@@ -61,3 +61,14 @@ def test_enlarging_is_the_basis_of_cells() -> None:
         basis(np.zeros((), np.float32), np.float32(CELL * count), CELL * count, count) for count in (5, 7)
     )
     np.testing.assert_allclose(enlarged(cells), rows @ cells @ columns.T, atol=1e-6)
+
+
+def test_steps_between_cells_do_not_count() -> None:
+    """Blocks of a JPEG far apart in level are flat inside: each is moved, and by no more than half a step."""
+    levels = 8 * np.random.default_rng(0).permutation(25).reshape(5, 5)
+    blocks = np.broadcast_to(levels.repeat(8, 0).repeat(8, 1) / 255, (3, 40, 40)).astype(np.float32)
+    after = debanded(blocks, STEP)
+    assert 0.4 / 255 < np.abs(after - blocks).max() <= 0.5 / 255 + 1e-7
+    # Moved by half a cell they end inside of cells, which are not flat any more.
+    shifted = np.roll(blocks, (4, 4), (1, 2))
+    np.testing.assert_array_equal(debanded(shifted, STEP), shifted)

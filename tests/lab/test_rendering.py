@@ -1,0 +1,117 @@
+"""The method `rendering`: what is repeated, what counts, and what stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from relume.errors import UsageError
+from relume.lab.data.batch import Batch
+from relume.lab.losses import LOSSES
+from relume.lab.methods import build_method
+from relume.lab.methods.rendering import repeated_edges
+from relume.lab.networks import build
+from relume.lab.networks.layers import interleaved
+from relume.lab.networks.two_pass import TwoPass
+from relume.lab.recipe import Phase, Recipe
+from relume.lab.run import Run
+from relume.lab.training.loop import train
+from relume.lab.weights import save_weights
+
+SMALL = {"widths": [16, 16], "depths": [1, 1], "condition": 8, "global_width": 4, "overview_size": 16}
+
+
+def network() -> TwoPass:
+    """Small, its every part acting."""
+    torch.manual_seed(0)
+    made = TwoPass(**SMALL)
+    for value in made.parameters():
+        if value.ndim > 1 and not value.any():
+            torch.nn.init.normal_(value, std=0.05)
+    return made
+
+
+def batch(side: int = 24) -> Batch:
+    high = torch.rand(4, 3, side, side, generator=torch.Generator().manual_seed(0))
+    window = torch.tensor([[0.1, 0.5, 0.2, 0.6]]).expand(4, 4)
+    return Batch(0.2 * high, high, 0.2 * torch.ones(4, 3, 16, 16), window)
+
+
+def test_edges_are_those_of_a_photo_and_what_is_inside_stays() -> None:
+    image = torch.rand(1, 3, 20, 20)
+    edged = repeated_edges(image, 4)
+    assert torch.equal(edged[..., 4:-4, 4:-4], image[..., 4:-4, 4:-4])
+    assert torch.equal(edged[..., :4, 7], image[..., 4:5, 7].expand(1, 3, 4))
+    assert torch.equal(edged[..., 9, -4:], image[..., 9, -5:-4].expand(1, 3, 4))
+    assert torch.equal(repeated_edges(image, 0), image)
+
+
+def test_half_is_judged_inside_and_half_as_a_whole() -> None:
+    method = build_method("rendering", network(), {"charbonnier": 2.0}, {"margin": 4}).train()
+    given = batch()
+    found = method(given)["charbonnier"]
+
+    own = network().train()
+    own.global_pass.eval()
+    where = given.inputs(own)[1:]
+    edged = repeated_edges(given.low_BCHW, 4)
+    inside = own(edged, *where)[:2, :, 4:-4, 4:-4]
+    whole = own(given.low_BCHW, *where)[2:]
+
+    def distance(output: Tensor, target: Tensor) -> Tensor:
+        return LOSSES["charbonnier"](output, target)
+
+    by_hand = distance(inside, given.high_BCHW[:2, :, 4:-4, 4:-4]) + distance(whole, given.high_BCHW[2:])
+    torch.testing.assert_close(found, by_hand)
+
+
+def test_a_batch_of_one_counts_as_a_whole() -> None:
+    method = build_method("rendering", network(), {"charbonnier": 1.0}, {"margin": 4}).eval()
+    one = replace(
+        batch(),
+        **{
+            name: getattr(batch(), name)[:1]
+            for name in ("low_BCHW", "high_BCHW", "thumbnail_BCST", "window_B4")
+        },
+    )
+    output = network().eval()(*one.inputs(network()))
+    torch.testing.assert_close(method(one)["charbonnier"], LOSSES["charbonnier"](output, one.high_BCHW))
+
+
+def test_a_run_changes_the_local_pass_alone(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    save_weights(start, network())
+    recipe = replace(
+        tiny_recipe,
+        network="two-pass",
+        network_options=SMALL,
+        start=str(start),
+        method="rendering",
+        method_options={"margin": 4},
+        losses={"charbonnier": 1.0},
+        phases=(Phase(20, 16, 4),),
+        average=0.0,
+    )
+    train(recipe, tiny_root, tmp_path / "run", device="cpu", quiet=True)
+    trained, before = Run(tmp_path / "run").network().state_dict(), network().state_dict()
+    same = {name for name, value in trained.items() if torch.equal(value, before[name])}
+    assert {name for name in before if name.startswith("global_pass.")} <= same
+    assert not {name for name in before if name.startswith("local_pass.head.")} & same
+    losses = [row["charbonnier"] for row in Run(tmp_path / "run").metrics() if row["kind"] == "train"]
+    assert losses[-1] < losses[0]
+
+
+def test_what_cannot_be_rendered_is_refused() -> None:
+    with pytest.raises(UsageError, match="only two-pass"):
+        build_method("rendering", build("zero-dce", {}), {"charbonnier": 1.0}, {})
+    with pytest.raises(UsageError, match="a margin of 16 leaves nothing"):
+        build_method("rendering", network(), {"charbonnier": 1.0}, {}).check_crop(32)
+
+
+def test_interleaving_is_pixel_shuffle() -> None:
+    x_BCHW = torch.rand(2, 12, 5, 7)
+    assert torch.equal(interleaved(x_BCHW), torch.nn.functional.pixel_shuffle(x_BCHW, 2))
