@@ -35,6 +35,7 @@ class Decisions(Taught):
         network: two-pass, its weights those of the long run.
         losses: weights of `TERMS`.
         photographed: the teacher of photographed pairs, as `load_teacher` takes it, of the same network.
+        alone: sources whose pictures are right as they are: a gain of 1 and an empty grid are wanted there.
 
     Raises:
         UsageError: another network, or losses that are not among `TERMS`.
@@ -42,7 +43,11 @@ class Decisions(Taught):
     """
 
     def __init__(
-        self, network: nn.Module, losses: Mapping[str, float], photographed: Mapping[str, Any]
+        self,
+        network: nn.Module,
+        losses: Mapping[str, float],
+        photographed: Mapping[str, Any],
+        alone: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         teacher = load_teacher(photographed)
@@ -53,6 +58,7 @@ class Decisions(Taught):
             raise UsageError(f"no loss is called {sorted(unknown)}", f"Choose from: {', '.join(TERMS)}.")
         self.network = network
         self.weights = dict(losses)
+        self.alone = frozenset(alone)
         self.teachers = {"photographed": teacher, "other": NetworkTeacher(deepcopy(network))}
         network.global_pass.load_state_dict(deciding.global_pass.state_dict())
         network.local_pass.requires_grad_(False)
@@ -76,6 +82,7 @@ class Decisions(Taught):
         with torch.autocast(overview_BCST.device.type, enabled=False):
             own = self._decision("other", overview_BCST)
             wanted = _chosen(photographed(batch), self._decision("photographed", overview_BCST), own)
+            wanted = _chosen(self._left_alone(batch), _nothing(own), wanted)
             network: Any = self.network
             found = network.global_pass(overview_BCST)
             place_B4 = place(overview_BCST, None)
@@ -90,6 +97,10 @@ class Decisions(Taught):
             }
         return {name: weight * distances[name] for name, weight in self.weights.items()}
 
+    def _left_alone(self, batch: Batch) -> Tensor:
+        sources = [name.partition(":")[0] for name in batch.names] or [""] * len(batch.low_BCHW)
+        return torch.tensor([source in self.alone for source in sources], device=batch.low_BCHW.device)
+
     @torch.no_grad()
     def _decision(self, teacher: str, overview_BCST: Tensor) -> Decision:
         taught: Any = self.teachers[teacher]
@@ -101,6 +112,11 @@ def photographed(batch: Batch) -> Tensor:
     darkened = [how is not None for how in batch.degradations] or [False] * len(batch.low_BCHW)
     same_B = (batch.low_BCHW == batch.high_BCHW).flatten(1).all(1)
     return ~(torch.tensor(darkened, device=same_B.device) | same_B)
+
+
+def _nothing(like: Decision) -> Decision:
+    """To leave photos as they are."""
+    return Decision(torch.ones_like(like.gain_BC), like.condition_BK, torch.zeros_like(like.grid_BKGG))
 
 
 def _chosen(first_B: Tensor, one: Decision, other: Decision) -> Decision:

@@ -11,7 +11,14 @@ from relume.lab.recipe import Recipe, from_json, override
 from relume.lab.recipes.compact_clarity import compact_clarity, compact_clarity_cpu, mirnet_v2
 from relume.lab.recipes.iaml import iaml, iaml_cpu
 from relume.lab.recipes.lol import lol, lol_mirror
-from relume.lab.recipes.photo import photo, photo_best, photo_pruned, photo_rendered, photo_settled
+from relume.lab.recipes.photo import (
+    photo,
+    photo_best,
+    photo_nights,
+    photo_pruned,
+    photo_rendered,
+    photo_settled,
+)
 from relume.lab.recipes.taught import lol_ensemble, lol_self
 from relume.lab.recipes.zero_dce import zero_dce
 
@@ -27,6 +34,7 @@ RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "mirnet-v2": mirnet_v2,
     "photo": photo,
     "photo-best": photo_best,
+    "photo-nights": photo_nights,
     "photo-pruned": photo_pruned,
     "photo-rendered": photo_rendered,
     "photo-settled": photo_settled,
