@@ -207,7 +207,7 @@ def test_the_highlight_guard_by_hand(guard: float) -> None:
     before = np.clip((photo.rgb_HWC / 65535).max(2, keepdims=True), 0.02, 1 - 1e-6)
     odds = np.log(before / (1 - before))
     limit = odds + 0.25 / guard + 0.95 * np.log1p(np.exp(1 + 2 * (1 / guard - 1) - odds))
-    np.testing.assert_allclose(white, np.broadcast_to(1 / (1 + np.exp(-limit)), white.shape), atol=2e-5)
+    np.testing.assert_allclose(white.max(2, keepdims=True), 1 / (1 + np.exp(-limit)), atol=2e-5)
 
 
 @pytest.mark.parametrize(("level", "most"), [(5, 187), (76, 200), (204, 228), (255, 255)])
@@ -221,6 +221,22 @@ def test_the_highlight_guard_leaves_room(level: int, most: int) -> None:
 def test_no_channel_of_a_light_becomes_darker(red: float, green: float, blue: float) -> None:
     before = np.array([red, green, blue])[:, None, None]
     assert (guard_highlights(before, np.zeros((3, 1, 1)), 1.0) >= before - 1e-9).all()
+
+
+@given(st.lists(st.floats(0.1, 0.9), min_size=6, max_size=6), st.floats(0.5, 1))
+def test_lights_keep_their_colour(values: list[float], guard: float) -> None:
+    """Whatever a network makes of a light's channels, one gain for all of them is what becomes of it."""
+    before, after = np.array(values).reshape(2, 3, 1, 1)
+    before[1] = max(before.max(), 0.45)
+    guarded = guard_highlights(before, after, guard)
+    gains = (guarded / (1 - guarded)) / (before / (1 - before))
+    np.testing.assert_allclose(gains, np.broadcast_to(gains[:1], gains.shape), rtol=1e-6)
+    assert gains.min() >= 1 - 1e-9
+
+
+def test_what_is_dark_takes_the_colour_that_the_network_gives_it() -> None:
+    before, after = np.array([[0.05, 0.1, 0.12], [0.4, 0.3, 0.3]]).reshape(2, 3, 1, 1)
+    np.testing.assert_array_equal(guard_highlights(before, after, 1.0), after)
 
 
 @given(st.floats(0.05, 1), st.floats(0.005, 200))

@@ -295,11 +295,15 @@ class Room(NamedTuple):
 
     Attributes:
         limit: the most that their largest channel may become.
+        gained: the inverse of the gain that makes it so.
         lost: the inverse of the least gain that each of their channels has.
+        own: share of their own colour in what they become.
     """
 
     limit: Array
+    gained: Array
     lost: Array
+    own: Array
 
 
 def adjust(change: Change, adjustment: Adjustment, room: Room | None = None) -> Array:
@@ -336,7 +340,9 @@ def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: Array, room: 
     each unit that a pixel is darker nearly a unit more. With a guard of 1 what had 5 levels of 255 becomes at
     most 187, 76 at most 200, 204 at most 228; all channels are limited alike, so hue stays. No channel falls
     below what a gain makes of it that rises with m from `0.7 kept` to `kept`, where `kept` is
-    `min(1, 2 guard)`: lamps and windows keep their light and their colour.
+    `min(1, 2 guard)`: lamps and windows keep their light. And they keep their colour: as m rises, up to that
+    same share of the result is what one gain for all channels makes of them, the one for its luma. Where a
+    network takes light from one channel of a lamp and gives it to another, a ring of another hue is seen.
 
     Args:
         image_3HW, enhanced_3HW: pixels before and after, in [0, 1].
@@ -344,12 +350,22 @@ def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: Array, room: 
         room: as for `adjust`.
     """
     xp = namespace(image_3HW, enhanced_3HW)
-    limit, lost = room or room_for(xp.max(image_3HW, axis=0, keepdims=True), guard)
+    room = room or room_for(xp.max(image_3HW, axis=0, keepdims=True), guard)
     result = xp.max(enhanced_3HW, axis=0, keepdims=True)
     # Bounds on both sides, though one would do: NumPy is three times as fast so.
-    limited_3HW = enhanced_3HW * xp.clip(limit / xp.clip(result, _TINY, 1.0), 0.0, 1.0)
-    guarded_3HW = xp.maximum(limited_3HW, curve_of_inverse(image_3HW, lost))
+    limited_3HW = enhanced_3HW * xp.clip(room.limit / xp.clip(result, _TINY, 1.0), 0.0, 1.0)
+    guarded_3HW = xp.maximum(limited_3HW, curve_of_inverse(image_3HW, room.lost))
+    if not is_numpy(room.own) or room.own.any():
+        guarded_3HW = _blend(guarded_3HW, _in_own_colour(image_3HW, guarded_3HW, room), room.own)
     return guarded_3HW if isinstance(guard, int | float) else xp.where(guard > 0, guarded_3HW, enhanced_3HW)
+
+
+def _in_own_colour(image_3HW: Array, guarded_3HW: Array, room: Room) -> Array:
+    """What one gain for all channels makes of pixels, as bright as they are guarded if the room allows it."""
+    xp = namespace(image_3HW, guarded_3HW)
+    before, after = (xp.clip(luma(part)[None], _DARKEST, 1 - _DARKEST) for part in (image_3HW, guarded_3HW))
+    inverse = before * (1 - after) / (after * (1 - before))
+    return curve_of_inverse(image_3HW, xp.minimum(xp.maximum(inverse, room.gained), room.lost))
 
 
 def room_for(brightest: Array, guard: Array) -> Room:
@@ -366,10 +382,12 @@ def room_for(brightest: Array, guard: Array) -> Room:
     looser = xp.clip(1 / given - 1, None, 10.0)  # from there on nothing is limited
     shoulder, headroom = xp.exp(_SHOULDER + 2 * looser), xp.exp(_HEADROOM * (1 + looser))
     limit = (odds + shoulder) ** _FALL * odds ** (1 - _FALL) * headroom
+    gained = odds / limit
     limit = limit / (1 + limit)
     share = xp.clip((brightest - _LIGHTS[0]) / (_LIGHTS[1] - _LIGHTS[0]), 0.0, 1.0)
     kept = xp.clip(2 * given, _TINY, 1.0)  # where it is loose, lights keep their colour all the same
-    return Room(limit, 1 / (kept * (_KEPT + _risen(share, 1 - _KEPT))))
+    lost = 1 / (kept * (_KEPT + _risen(share, 1 - _KEPT)))
+    return Room(limit, gained, lost, kept * _risen(share))
 
 
 def _risen(share: Array, most: float = 1.0) -> Array:
