@@ -94,6 +94,20 @@ def test_distances_by_hand(earlier: Path, batch: Batch) -> None:
         torch.testing.assert_close(losses[name], 2 * value, rtol=1e-4, atol=1e-6)
 
 
+def test_what_is_right_as_it_is_should_be_left_alone(earlier: Path, batch: Batch) -> None:
+    """Where the picture comes from a source that is named, no gain and no grid are wanted."""
+    named = replace(batch, names=("nights: 001", "nights of others: 1", "lol: nights"))
+    options = {"photographed": {"run": str(earlier)}, "alone": ["nights"]}
+    losses = build_method("decisions", network(0), dict.fromkeys(TERMS, 1.0), options).train()(named)
+    own, found = network(0).eval(), network(1).eval().global_pass(batch.inputs(network(0))[1])
+    other: Decision = own.global_pass(batch.inputs(own)[1])
+    gain = found.gain_BC[0].log().abs().sum() + (found.gain_BC.log() - other.gain_BC.log())[1:].abs().sum()
+    grid = found.grid_BKGG[0].abs().sum() + (found.grid_BKGG - other.grid_BKGG)[1:].abs().sum()
+    torch.testing.assert_close(losses["gain"], gain / found.gain_BC.numel(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(losses["grid"], grid / found.grid_BKGG.numel(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(losses["condition"], F.mse_loss(found.condition_BK, other.condition_BK))
+
+
 def test_a_run_changes_the_global_pass_alone(
     tiny_root: Path, tiny_recipe: Recipe, earlier: Path, tmp_path: Path
 ) -> None:

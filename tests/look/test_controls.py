@@ -27,6 +27,8 @@ from relume.steps.controls import (
     effective_gain,
     guard_colour,
     guard_highlights,
+    settle,
+    settle_arrays,
 )
 from relume.steps.curve import exposure_curve
 from shared import dark
@@ -234,6 +236,24 @@ def test_lights_keep_their_colour(values: list[float], guard: float) -> None:
     assert gains.min() >= 1 - 1e-9
 
 
+@pytest.mark.parametrize(("gain", "share"), [(0.5, 0), (1.4, 0), (1.7, 0.5), (2, 1), (40, 1)])
+def test_what_hardly_becomes_brighter_is_left_alone(gain: float, share: float) -> None:
+    """A frame of level 20 that a network brightens by a gain; the same from a graph without branches."""
+    before = np.full((3, 24, 32), 20 / 255)
+    change = Change(before, exposure_curve(before, np.full((3, 1, 1), gain)), np.zeros((1, 24, 32)))
+    found = settle(Controls(), change)
+    assert found.strength == pytest.approx(share, abs=1e-3)
+    arrays = (np.asarray(value) for value in (-1.0, 1.0, -1.0, 0.5, 0.75))
+    assert settle_arrays(change, *arrays).strength == pytest.approx(float(found.strength), abs=1e-6)
+
+
+def test_a_night_that_hardly_becomes_brighter_is_returned_itself() -> None:
+    photo = Photo(np.random.default_rng(0).integers(0, 40, (60, 70, 3), dtype=np.uint8))
+    night = photo.rgb_HWC.mean() / 255
+    model = Model(load_card("lol"), None, Constant(1.05 * night))
+    assert enhance_photo(photo, model, controls=Controls()) is photo
+
+
 def test_what_is_dark_takes_the_colour_that_the_network_gives_it() -> None:
     before, after = np.array([[0.05, 0.1, 0.12], [0.4, 0.3, 0.3]]).reshape(2, 3, 1, 1)
     np.testing.assert_array_equal(guard_highlights(before, after, 1.0), after)
@@ -252,7 +272,9 @@ def test_the_view_through_a_window_keeps_its_detail(enhancer: Enhancer) -> None:
     photo = room_with_a_window()
     window = np.s_[15:55, 25:75]
     errors = [
-        np.abs(enhancer.enhance(photo, highlight_guard=guard)[window].astype(int) - photo[window]).mean()
+        np.abs(
+            enhancer.enhance(photo, strength=1, highlight_guard=guard)[window] - photo[window].astype(int)
+        ).mean()
         for guard in (0, 0.5, 1)
     ]
     assert errors[0] > errors[1] > errors[2]

@@ -45,7 +45,8 @@ def decide(photo: Photo, model: Model, controls: Controls, downsample: Downsampl
     factor = automatic_factor(photo) if downsample == "auto" else downsample
     if factor == 1 and not needs_preview(controls):
         return Look(arrays, asked(controls, strength), factor)
-    return Look(arrays, settle(controls, model.local(overview, arrays), strength), factor)
+    adjustment = settle(controls, model.local(overview, arrays), strength)
+    return Look(arrays, adjustment, factor) if adjustment.strength > 0 else Look()
 
 
 def automatic_factor(photo: Photo) -> int:
