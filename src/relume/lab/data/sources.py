@@ -17,7 +17,7 @@ from relume.lab.recipe import Data, Source
 Row = Mapping[str, str]
 
 
-MADE, MADE_HELD_OUT = 200, 8
+MADE, MADE_HELD_OUT = 400, 8
 """Pictures of a source that is made by formula: to train on, and held out."""
 
 
