@@ -142,10 +142,11 @@ class GlobalPass(nn.Module):
 def contrast_share(overview_BCST: Tensor) -> Tensor:
     """How much of the grid is kept, B x 1 x 1 x 1: v^2 / (v^2 + `FLAT`^2).
 
-    Here v is the standard deviation of luma by its mean. All is kept where there is anything to tell apart,
-    and nothing of a flat photo's grid, which could only show where its borders are.
+    Here v is the standard deviation by the mean of luma in the grid's cells. All is kept where there is
+    anything to tell apart, and nothing of the grid of a flat photo, or one of noise alone, which could only
+    show where its borders are.
     """
-    luma_B1ST = luma_of(overview_BCST)
+    luma_B1ST = F.avg_pool2d(luma_of(overview_BCST), _STRIDE)
     mean_B111 = luma_B1ST.mean((2, 3), keepdim=True)
     variance_B111 = (luma_B1ST - mean_B111).square().mean((2, 3), keepdim=True)
     square_B111 = variance_B111 / mean_B111.clamp_min(MEAN_FLOOR).square()
