@@ -179,6 +179,14 @@ def test_a_model_is_scored_alone_unless_options_say_otherwise(relume: Run, pairs
     assert alone != report("--exposure", 0.3)
 
 
+def test_a_model_is_scored_at_the_precision_that_is_asked_for(relume: Run, pairs: Path) -> None:
+    def score(*options: str) -> float:
+        ran = relume("evaluate", pairs / "low", pairs / "high", "--models", "photo", "--json", *options)
+        return json.loads(ran.out)["psnr"]
+
+    assert score("--precision", "float32") == score() != score("--precision", "int8")
+
+
 def test_statistics_without_targets(relume: Run, pairs: Path) -> None:
     result = relume("evaluate", pairs / "low", "--json", "-o", pairs / "table.csv")
     assert (result.code, result.err) == (0, "")

@@ -10,8 +10,9 @@ import typer
 
 from relume.cli import completion
 from relume.cli.laboratory import require_laboratory
+from relume.cli.options import MEASURED
 from relume.errors import UsageError
-from relume.options import DEFAULT_MODEL, MODEL_ALONE, Controls, Downsample
+from relume.options import DEFAULT_MODEL, EnhanceOptions
 
 if TYPE_CHECKING:
     from relume.evaluate.candidates import Candidate
@@ -49,11 +50,10 @@ def candidates(
     folder: Path | None = None,
     classical: str | None = None,
     *,
-    controls: Controls = MODEL_ALONE,
-    downsample: Downsample = 1,
+    options: EnhanceOptions = MEASURED,
     threads: int = 0,
 ) -> list[Candidate]:
-    """Everything that was named, or the default model; controls and the factor are those of models.
+    """Everything that was named, or the default model; the options are those of models.
 
     Raises:
         UsageError: two of the same label, or no `NAME=FILE`.
@@ -66,7 +66,7 @@ def candidates(
     found += _of_the_laboratory(networks or (), runs or ())
     names = _names(models)
     for name in names if names or found else [DEFAULT_MODEL]:
-        found.append(of.model(name, controls, downsample, threads))
+        found.append(of.model(name, options, threads))
     labels = [candidate.label for candidate in found]
     if len(set(labels)) < len(labels):
         raise UsageError(f"two of {', '.join(labels)} have one name", "Name each only once.")

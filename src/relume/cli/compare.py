@@ -81,9 +81,7 @@ def compare(
     check_target(out, selected.files)
     scenes = _scenes(selected)
     if features is None:
-        chosen = options.controls
-        factor = options.downsample
-        found = candidates(models, runs, networks, None, classical, controls=chosen, downsample=factor)
+        found = candidates(models, runs, networks, None, classical, options=options)
         title, columns, rows = _results(scenes, found)
     else:
         title, columns, rows = _features(scenes, features)

@@ -112,13 +112,11 @@ def evaluate(
     from relume.datasets.selection import select
 
     prepare(threads)
-    chosen = options.controls
-    factor = options.downsample
     named = (models, runs, networks, pred, classical)
     if task is not None or stress:
         other = {"HIGH": high, "--pred": pred, "--layout": layout, "--split": split, "--lpips": lpips}
         _refuse({**other, "each other": task if stress else None})
-        found = candidates(*named, controls=chosen, downsample=factor, threads=threads)
+        found = candidates(*named, options=options, threads=threads)
         outputs = Outputs(as_json, out or (), (".json", *TABLES, *PICTURES))
         photos = [] if low is None else [low, *low.rglob("*")]
         outputs.check([*photos, *(file for candidate in found for file in candidate.files)])
@@ -139,9 +137,9 @@ def evaluate(
             high,
             models=models,
             pred=pred,
-            controls=chosen,
+            controls=options.controls,
             smooth=smooth,
-            downsample=factor,
+            downsample=options.downsample,
             threads=threads,
             outputs=Outputs(as_json, out or ()),
         )
@@ -149,7 +147,7 @@ def evaluate(
     selected = select(low, high, split, layout).first(limit)
     if selected.note:
         say(selected.note)
-    found = candidates(*named, controls=chosen, downsample=factor, threads=threads)
+    found = candidates(*named, options=options, threads=threads)
     outputs = Outputs(as_json, out or ())
     outputs.check([*selected.files, *(file for candidate in found for file in candidate.files)])
     _compare_with_targets(selected, found, outputs, lpips, rows=images)

@@ -12,7 +12,7 @@ from relume.datasets.pairs import images_by_name
 from relume.enhancer import Enhancer
 from relume.errors import DataError, UsageError
 from relume.evaluate.classical import CLASSICAL, apply_classical
-from relume.options import Controls, Downsample
+from relume.options import EnhanceOptions
 from relume.photo import read_photo
 
 
@@ -46,17 +46,18 @@ def classical(name: str) -> Candidate:
     return Candidate(name, 0, lambda _, pixels: apply_classical(name, pixels))
 
 
-def model(name: str, controls: Controls, downsample: Downsample, threads: int) -> Candidate:
-    """A shipped model by name, or another by its card.
+def model(name: str, options: EnhanceOptions, threads: int) -> Candidate:
+    """A shipped model by name, or another by its card, with the controls, factor and precision of options.
 
     Raises:
         ModelError: what cannot be loaded.
     """
-    enhancer = Enhancer(name, threads=threads, downsample=downsample)
+    enhancer = Enhancer(name, threads=threads, downsample=options.downsample, precision=options.precision)
+    controls = asdict(options.controls)
     return Candidate(
         enhancer.card.name,
         enhancer.card.params,
-        lambda _, pixels: enhancer.enhance(pixels, **asdict(controls)),
+        lambda _, pixels: enhancer.enhance(pixels, **controls),
         (Path(name),) if name.endswith(".json") else (),
         tuple(trained_on(enhancer.card.recipe)),
     )

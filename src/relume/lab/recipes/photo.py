@@ -97,7 +97,9 @@ def photo_nights() -> Recipe:
     """`photo` at last: its global pass taught that nights stay as they are, stars above all.
 
     To a thumbnail a starry sky of five levels and a dark room look alike but for the stars, which a long run
-    with few nights among its pictures did not tell apart. All else is decided as before. Minutes on a CPU.
+    with few nights among its pictures did not tell apart. All else is decided as before. It starts from the
+    mean of two local passes, which scores better than either with the default settings: `relume lab soup
+    runs/photo-settled runs/photo-rendered --shares 0.5,0.5 -o runs/photo-half`. Minutes on a CPU.
     """
     recipe = photo_settled()
     sources = tuple(
@@ -107,8 +109,8 @@ def photo_nights() -> Recipe:
     return replace(
         recipe,
         name="photo-nights",
-        start="runs/photo-rendered",
-        method_options={"photographed": {"run": "runs/photo-rendered"}, "alone": ["nights"]},
+        start="runs/photo-half",
+        method_options={"photographed": {"run": "runs/photo-half"}, "alone": ["nights"]},
         data=replace(recipe.data, sources=sources),
     )
 
