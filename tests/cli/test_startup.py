@@ -136,7 +136,10 @@ def test_a_package_that_does_not_load_is_one_line(package: str, error: str, tmp_
         ("train iaml-", ["iaml-cpu"]),
         ("train --device m", ["mps"]),
         ("ablate comp", ["compact-clarity"]),
-        ("data samples --recipe ph", ["photo", "photo-best", "photo-pruned", "photo-settled"]),
+        (
+            "data samples --recipe ph",
+            ["photo", "photo-best", "photo-nights", "photo-pruned", "photo-rendered", "photo-settled"],
+        ),
     ],
 )
 def test_the_tab_key_offers_names(line: str, offered: list[str]) -> None:
