@@ -539,8 +539,8 @@ def test_it_works_without_a_network(visit: Visit, photos: Path) -> None:
         visit.page.wait_for_selector("body[data-provider]")
         assert visit.page.evaluate("crossOriginIsolated")
         assert "Works offline" in visit.page.inner_text("#runs")
-        visit.add(photos / "hole.png")
-        assert shown(visit, "after").mean() > 1.2 * shown(visit, "before").mean()
+        visit.add(photos / "corner.png")
+        assert shown(visit, "after").mean() > 1.3 * shown(visit, "before").mean()
     finally:
         visit.page.context.set_offline(False)
 
