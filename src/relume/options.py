@@ -50,7 +50,8 @@ class Controls:
         strength: how much of the change is kept, from 0 (the input, bit for bit) to 1. `auto` keeps all of it
             for a dark photo, none for a well-lit one, and something between for those between; it never
             makes a photo darker. A frame that is all but black stays so, and what would hardly become
-            brighter, such as a night, is left alone. Where `exposure` is given, `auto` is 1.
+            brighter, such as a night, is left alone, as is a sky of stars. Where `exposure` is given, `auto`
+            is 1.
         denoise: how much of what the network does beyond brightening (it removes noise and restores colour)
             is kept: 1 all; 0 nothing, the photo is brightened alone, by one gain per channel and by the gains
             of each place, to the mean that the network gives it.

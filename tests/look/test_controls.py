@@ -27,8 +27,10 @@ from relume.steps.controls import (
     effective_gain,
     guard_colour,
     guard_highlights,
+    points_of_light,
     settle,
     settle_arrays,
+    starry,
 )
 from relume.steps.curve import exposure_curve
 from shared import dark
@@ -252,6 +254,35 @@ def test_a_night_that_hardly_becomes_brighter_is_returned_itself() -> None:
     night = photo.rgb_HWC.mean() / 255
     model = Model(load_card("lol"), None, Constant(1.05 * night))
     assert enhance_photo(photo, model, controls=Controls()) is photo
+
+
+def sky(stars: int, level: float = 4.0) -> np.ndarray:
+    """Luma of a thumbnail of noise, with points of light that lie apart."""
+    random = np.random.default_rng(stars)
+    levels = level + random.normal(0, 0.1, (80, 128))
+    places = random.permutation(13 * 21)[:stars]
+    levels[6 * (places // 21) + 3, 6 * (places % 21) + 3] += level
+    return levels / 255
+
+
+def test_points_of_light_are_counted_and_pits_taken_off() -> None:
+    for stars in (0, 50, 200):
+        share = stars / (76 * 124)
+        assert points_of_light(sky(stars)) == pytest.approx(share, abs=5e-4)
+        pits = 8 / 255 - sky(stars)
+        assert points_of_light(pits) == pytest.approx(-share, abs=5e-4)
+    assert points_of_light(np.full((16, 16), 0.02)) == 0
+
+
+def test_stars_tell_a_night_by_and_by_and_only_where_it_is_dark() -> None:
+    found = [starry(sky(stars)) for stars in range(30, 130, 5)]
+    assert found[0] == 0
+    assert found[-1] == 1
+    assert max(abs(after - before) for before, after in pairwise(found)) <= 0.25
+    lighter = [starry(sky(200, level)) for level in np.linspace(5, 25, 81)]
+    assert lighter[0] == 1
+    assert lighter[-1] == 0
+    assert all(0 <= before - after <= 0.06 for before, after in pairwise(lighter))
 
 
 def test_what_is_dark_takes_the_colour_that_the_network_gives_it() -> None:

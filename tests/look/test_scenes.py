@@ -5,10 +5,12 @@ The pictures are made here, each the like of one that an earlier model spoilt.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from relume import Enhancer
 
@@ -89,6 +91,38 @@ def test_a_starry_sky_stays_dark_and_its_stars_stand_out(enhancer: Enhancer) -> 
     after = luma(enhancer.enhance(photo))
     assert np.median(after) <= 40
     assert (after[rows, columns] > np.median(after) + 40).all()
+
+
+def stars_over_hills(low: float, high: float, seed: int) -> np.ndarray:
+    """A blue sky from one level to another, stars of a pixel, most of them faint, black hills; as a JPEG."""
+    random = np.random.default_rng(seed)
+    sky = np.broadcast_to(np.linspace(low, high, 300)[:, None], (300, 450)) + random.normal(
+        0, 0.5, (300, 450)
+    )
+    sky[240:] = 1
+    rows, columns = random.integers(3, 235, 200), random.integers(3, 445, 200)
+    sky[rows, columns] += np.minimum(12 / random.random(200), 240)
+    photo = np.clip(np.rint(sky[..., None] * np.array([0.8, 0.95, 1.3])), 0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, "JPEG", quality=90)
+    return np.array(Image.open(file))
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 4), (2, 3), (2, 6), (4, 5)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_starry_sky_of_few_levels_stays_as_it_is(
+    enhancer: Enhancer, low: float, high: float, seed: int
+) -> None:
+    photo = stars_over_hills(low, high, seed)
+    before, after = luma(photo), luma(enhancer.enhance(photo))
+    assert abs(after - before).mean() <= 1
+
+
+def test_the_same_sky_without_stars_is_judged_by_its_light_alone(enhancer: Enhancer) -> None:
+    photo = stars_over_hills(2, 6, 0)
+    sky = photo[:240]
+    sky[sky.max(axis=2) > 12] = 4
+    assert luma(enhancer.enhance(photo)).mean() > luma(photo).mean() + 1
 
 
 def test_a_dark_screen_keeps_the_contrast_of_its_text(enhancer: Enhancer) -> None:

@@ -65,7 +65,20 @@ def test_thumbnails_are_exact(size: tuple[int, int], opaque: bool) -> None:
     ids=str,
 )
 def test_controls_settle_as_they_do(controls: Controls) -> None:
-    seen = change(40, 56)
+    settles_alike(change(40, 56), controls)
+
+
+@pytest.mark.parametrize(("stars", "share"), [(0, 1), (14, 0.506), (40, 0)])
+def test_skies_of_stars_settle_as_they_do(stars: int, share: float) -> None:
+    before = np.full((3, 40, 56), 6 / 255, np.float32)
+    places = np.random.default_rng(1).permutation(6 * 8)[:stars]
+    before[:, 6 * (places // 8) + 3, 6 * (places % 8) + 3] = 0.1
+    night = Change(before, np.clip(10 * before, 0, 1), np.zeros_like(before[:1]))
+    assert settles_alike(night, Controls()) == pytest.approx(share, abs=0.01)
+
+
+def settles_alike(seen: Change, controls: Controls) -> float:
+    """Whether the graph finds what `settle` does; the strength."""
     wanted = settle(controls, seen)
     share, gain, correction = run(
         "settle",
@@ -82,6 +95,7 @@ def test_controls_settle_as_they_do(controls: Controls) -> None:
     np.testing.assert_allclose(gain, wanted.gain_C, rtol=1e-4, err_msg=AGAIN)
     own = np.ones(3) if wanted.correction_C is None else wanted.correction_C
     np.testing.assert_allclose(correction, own, rtol=1e-3, err_msg=AGAIN)
+    return float(share)
 
 
 ADJUSTMENT = Adjustment(0.9, 0.6, 0.8, np.array([3.0, 2.5, 2.0]), np.array([0.9, 1.0, 1.2]))

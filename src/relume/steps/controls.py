@@ -54,6 +54,21 @@ _UNSEEN = 1.95 / 255
 """Mean luma at which half of the change is kept, and all of it from twice as much on: a frame of level 1
 becomes one of level 8 at most."""
 
+_NIGHT, _DUSK = 10 / 255, 20 / 255
+"""Keys up to which points of light tell a night, and from which on they tell nothing."""
+
+_FEW, _MANY = 0.005, 0.01
+"""Shares of a thumbnail that are points of light: up to the first a photo is no sky of stars, from the second
+on it is one. The dark photos of LOL-v1 and SICE have at most 0.0031, and of 828 clean ones that are darkened
+only one in a hundred more than 0.005; of starry skies made by formula, nine in ten have more than 0.0075 at
+450 and at 900 pixels."""
+
+_GLIMMER = 2 / 255
+"""What is added to luma before its logarithm: differences below are those of quantisation."""
+
+_POINT = 0.05
+"""Natural logarithm of what makes a place a whole point: 5 % above what surrounds it."""
+
 _HEADROOM, _FALL, _SHOULDER = 0.25, 0.95, 1.0
 """Of the highlight guard, in log odds."""
 
@@ -216,7 +231,7 @@ def worth(before_HW: Array, after_HW: Array) -> Array:
 
 def _own_strength(image_3HW: Array) -> Array:
     luma_HW = luma(image_3HW)
-    return auto_strength(luma_HW) * evidence(luma_HW)
+    return auto_strength(luma_HW) * evidence(luma_HW) * (1 - starry(luma_HW))
 
 
 def auto_strength(luma_HW: Array) -> Array:
@@ -242,6 +257,45 @@ def evidence(luma_HW: Array) -> Array:
     """
     power = _mean(luma_HW) ** 4
     return namespace(power).clip(1.05 * power / (power + _UNSEEN**4), None, 1.0)
+
+
+def starry(luma_HW: Array) -> Array:
+    """How sure it is that this is a night of stars or lit windows, right as it is: in [0, 1].
+
+    It is one where the key is low and much of the thumbnail is points of light.
+    """
+    xp = namespace(luma_HW)
+    dark = xp.clip((_DUSK - key(luma_HW)) / (_DUSK - _NIGHT), 0.0, 1.0)
+    many = xp.clip((points_of_light(luma_HW) - _FEW) / (_MANY - _FEW), 0.0, 1.0)
+    return _risen(dark) * _risen(many)
+
+
+def points_of_light(luma_HW: Array) -> Array:
+    """Share of places that stand out alone from dark and even surroundings, less those that lie below them.
+
+    A place is compared with the 16 that lie two away from it, and must be beyond them all by half of what
+    they differ among themselves, in the logarithm of luma. Photographs have about as many pits as points,
+    noise included; stars and lit windows are points alone.
+
+    Args:
+        luma_HW: of a thumbnail, at least 5 x 5.
+    """
+    xp = namespace(luma_HW)
+    light_HW = xp.log(luma_HW + _GLIMMER)
+    around = xp.stack(
+        [
+            light_HW[2 + down : down - 2 or None, 2 + right : right - 2 or None]
+            for down in range(-2, 3)
+            for right in range(-2, 3)
+            if max(abs(down), abs(right)) == 2
+        ]
+    )
+    brightest, darkest = xp.max(around, axis=0), xp.min(around, axis=0)
+    even = (brightest - darkest) / 2
+    centre = light_HW[2:-2, 2:-2]
+    above = xp.clip(centre - brightest - even, 0.0, _POINT)
+    below = xp.clip(darkest - centre - even, 0.0, _POINT)
+    return xp.mean(xp.astype(above - below, xp.float64)) / _POINT
 
 
 def effective_gain(preview: Change) -> Array:
