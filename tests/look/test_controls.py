@@ -19,15 +19,18 @@ from relume.look.model import Model
 from relume.look.render import enhance_photo
 from relume.models import load_card
 from relume.options import MODEL_ALONE, Controls
+from relume.steps import controls as controls_module
 from relume.steps.controls import (
     Adjustment,
     Change,
+    TableOfRooms,
     adjust,
     auto_strength,
     effective_gain,
     guard_colour,
     guard_highlights,
     points_of_light,
+    room_for,
     settle,
     settle_arrays,
     starry,
@@ -236,6 +239,32 @@ def test_lights_keep_their_colour(values: list[float], guard: float) -> None:
     gains = (guarded / (1 - guarded)) / (before / (1 - before))
     np.testing.assert_allclose(gains, np.broadcast_to(gains[:1], gains.shape), rtol=1e-6)
     assert gains.min() >= 1 - 1e-9
+
+
+@pytest.mark.parametrize("guard", [0.5, 1])
+@pytest.mark.parametrize(("most", "gain"), [(20, 4), (80, 12), (255, 4), (255, 0.8)])
+def test_a_part_is_guarded_alone_as_in_the_whole(guard: float, most: int, gain: float) -> None:
+    """What has no light, or room for all that it becomes, is spared work that would change nothing."""
+    values = np.random.default_rng(0).integers(0, most, (3, 1, 200), endpoint=True, dtype=np.uint8)
+    before = (values / 255).astype(np.float32)
+    after = exposure_curve(before, np.full((3, 1, 1), gain))
+    after *= np.random.default_rng(1).uniform(0.7, 1, after.shape).astype(np.float32)
+    rooms = room_for((np.arange(256) / 255).astype(np.float32), guard)
+    table = TableOfRooms(rooms, values.max(axis=0, keepdims=True))
+    whole = guard_highlights(before, after, guard, table)
+    np.testing.assert_array_equal(whole, guard_highlights(before, after, guard))
+    for column in range(200):
+        part = np.s_[:, :, column : column + 1]
+        alone = guard_highlights(before[part], after[part], guard)
+        # Products of matrices round by how many pixels there are.
+        np.testing.assert_allclose(alone, whole[part], rtol=1e-6)
+
+
+def test_no_exposure_is_searched_for_what_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controls_module, "_expose", None)
+    before = np.full((3, 24, 32), 20 / 255)
+    darker = Change(before, before / 2, np.zeros((1, 24, 32)))
+    assert settle(Controls(), darker).strength == 0
 
 
 @pytest.mark.parametrize(("gain", "share"), [(0.5, 0), (1.4, 0), (1.7, 0.5), (2, 1), (40, 1)])

@@ -128,3 +128,14 @@ def test_integers_and_floats_have_the_same_thumbnail() -> None:
     by_sums = thumbnail(pixels, (9, 90))
     by_product = thumbnail(pixels / np.float64(65535), (9, 90))
     np.testing.assert_allclose(by_sums, by_product, rtol=1e-6)
+
+
+def test_the_curve_takes_gains_of_any_shape_and_type() -> None:
+    """Also those of the image's own shape, whose memory it uses for what it computes."""
+    gain = np.full_like(BEFORE, 4)
+    wanted = BEFORE * 4 / (BEFORE * 3 + 1)
+    for given in (gain, gain[:1], gain[:, :1, :1], gain[0, 0, 0], gain.astype(np.float64)):
+        found = exposure_curve(BEFORE, given)
+        assert (found.shape, found.dtype) == (BEFORE.shape, BEFORE.dtype)
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    assert (gain == 4).all()

@@ -466,8 +466,9 @@ class _Enlarged(nn.Module):
         height, width = before.shape[-2:]
         photo = _filled(before, rows, columns)[0]
         phases = [torch.cat([done.after, done.local_gain]) for done in _phases(photo, model_5HW, gains)]
-        # Phase by phase, as a shuffle of pixels wants its channels.
-        channels = torch.stack(phases, 1).flatten(0, 1)
+        # Phase by phase, row by row, as a shuffle of pixels wants its channels.
+        by_column = torch.stack(phases, 1).unflatten(1, (FACTOR, FACTOR))
+        channels = by_column.transpose(1, 2).flatten(0, 2)
         whole = torch.nn.functional.pixel_shuffle(channels, FACTOR)[:, :height, :width]
         return whole[None, :3], whole[None, 3:]
 

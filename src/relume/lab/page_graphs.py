@@ -168,7 +168,7 @@ class _Finish(nn.Module):
             phases.append(_to_pixels(adjust(there, adjustment), grey))
         height, width = (length - 2 for length in model_5HW.shape[1:])
         squares = torch.stack(phases).reshape(self.factor, self.factor, height, width, 3)
-        return squares.permute(2, 0, 3, 1, 4).reshape(self.factor * height, self.factor * width, 3)
+        return squares.permute(2, 1, 3, 0, 4).reshape(self.factor * height, self.factor * width, 3)
 
 
 def _finish(factor: int) -> _Step:

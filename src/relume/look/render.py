@@ -19,7 +19,7 @@ from relume.look.model import Model
 from relume.models import Card
 from relume.options import Controls, Downsample
 from relume.photo import Photo
-from relume.steps.controls import Adjustment, Change, Room, adjust, room_for
+from relume.steps.controls import Adjustment, Change, Room, TableOfRooms, adjust, room_for
 from relume.steps.guided_filter import REACH, area_mean, fit, interleaved, transfer
 from relume.steps.tiles import Tile, tiles
 from relume.threads import available
@@ -119,8 +119,7 @@ class _Finish:
         """Apply the controls to what the network did to these pixels, and store it in part of the result."""
         room = None
         if self.rooms is not None:
-            brightest = pixels_3HW.max(axis=0, keepdims=True).astype(np.intp)
-            room = Room(*(np.take(part, brightest) for part in self.rooms))
+            room = TableOfRooms(self.rooms, pixels_3HW.max(axis=0, keepdims=True))
         after_3HW = adjust(change, self.adjustment, room)
         _from_network(_as_grey(after_3HW) if self.grey else after_3HW, result_HWC)
 
@@ -201,21 +200,18 @@ def _planes(pixels_HWC: Pixels) -> Pixels:
 
 def _scaled(pixels_3HW: Pixels) -> Floats:
     """Integers over their whole range -> float32 in [0, 1]."""
-    return np.multiply(pixels_3HW, np.float32(1 / np.iinfo(pixels_3HW.dtype).max), dtype=np.float32)
+    scaled_3HW = pixels_3HW.astype(np.float32)
+    scaled_3HW *= np.float32(1 / np.iinfo(pixels_3HW.dtype).max)
+    return scaled_3HW
 
 
 def _from_network(image_3HW: Floats, pixels_HWC: Pixels) -> None:
-    """float32 in [0, 1] -> integers over the whole range of `pixels_HWC`, rounded, into it.
-
-    Channel by channel through one small buffer: twice as fast as whole arrays, and lighter.
-    """
-    scale = np.float32(np.iinfo(pixels_HWC.dtype).max)
-    buffer = np.empty(image_3HW.shape[1:], np.float32)
-    for channel in range(3):
-        np.multiply(image_3HW[channel], scale, out=buffer)
-        np.add(buffer, np.float32(0.5), out=buffer)
-        # The cast cuts off, so 0.5 makes it round; and it is faster in a piece.
-        pixels_HWC[..., channel] = buffer.astype(pixels_HWC.dtype)
+    """float32 in [0, 1] -> integers over the whole range of `pixels_HWC`, rounded, into it."""
+    scaled_3HW = image_3HW * np.float32(np.iinfo(pixels_HWC.dtype).max)
+    scaled_3HW += np.float32(0.5)
+    # The cast cuts off, so 0.5 makes it round; and it is faster in a piece.
+    for channel, plane in enumerate(scaled_3HW.astype(pixels_HWC.dtype)):
+        pixels_HWC[..., channel] = plane
 
 
 def _as_grey(image_3HW: Floats) -> Floats:

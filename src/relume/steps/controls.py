@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from relume.arrays import Array, constant, is_numpy, namespace
@@ -214,7 +215,7 @@ def _bright_enough(adjustment: Adjustment, preview: Change) -> Adjustment:
     strength = adjustment.strength * worth(luma(preview.before), after_HW)
     adjustment, mean = replace(adjustment, strength=strength), _mean(after_HW)
     wanted = _wanted(preview, mean)
-    if is_numpy(wanted) and wanted == mean:
+    if is_numpy(wanted) and (wanted == mean or strength == 0):
         return adjustment  # spares a search; in a graph, which has no branches, it finds what is there
     found = _expose(adjustment, preview, wanted)
     correction_C = xp.where(wanted == mean, adjustment.correction_C, found.correction_C)
@@ -381,8 +382,55 @@ class Room(NamedTuple):
     lost: Array
     own: Array
 
+    @property
+    def is_for_lights(self) -> bool:
+        """Whether any of the pixels may be one; a graph, which has no branches, takes them for some."""
+        return _any(self.own)
 
-def adjust(change: Change, adjustment: Adjustment, room: Room | None = None) -> Array:
+
+@dataclass(frozen=True, eq=False)
+class TableOfRooms:
+    """What `Room` has of each pixel, looked up where asked for: most parts of a photo need little of it.
+
+    Attributes:
+        rooms: of each value that a pixel can have.
+        brightest: the pixels' largest channels, whole numbers.
+    """
+
+    rooms: Room
+    brightest: Array
+
+    @property
+    def is_for_lights(self) -> bool:
+        """Whether any of the pixels is one: the share of their own colour rises with brightness."""
+        return bool(self.rooms.own[self.brightest.max(initial=0)] > 0)
+
+    @cached_property
+    def limit(self) -> Array:
+        return self._of(self.rooms.limit)
+
+    @property
+    def gained(self) -> Array:
+        return self._of(self.rooms.gained)
+
+    @cached_property
+    def lost(self) -> Array:
+        return self._of(self.rooms.lost)
+
+    @property
+    def own(self) -> Array:
+        return self._of(self.rooms.own)
+
+    @cached_property
+    def _index(self) -> Array:
+        return namespace(self.brightest).astype(self.brightest, namespace(self.brightest).intp)
+
+    def _of(self, values: Array) -> Array:
+        # None lies outside, and not to look for such takes two thirds of the time.
+        return namespace(values).take(values, self._index, mode="wrap")
+
+
+def adjust(change: Change, adjustment: Adjustment, room: Room | TableOfRooms | None = None) -> Array:
     """Turn the network's result into the user's: 3 x H x W in [0, 1].
 
     Args:
@@ -408,7 +456,9 @@ def _is(control: Array, number: float) -> bool:
     return isinstance(control, int | float) and control == number
 
 
-def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: Array, room: Room | None = None) -> Array:
+def guard_highlights(
+    image_3HW: Array, enhanced_3HW: Array, guard: Array, room: Room | TableOfRooms | None = None
+) -> Array:
     """Keep lights: room above what becomes bright for what was brighter, and hardly anything gets darker.
 
     The limit is on the largest channel of a pixel, m before. In log odds, t = log(m / (1 - m)), it lies above
@@ -428,19 +478,29 @@ def guard_highlights(image_3HW: Array, enhanced_3HW: Array, guard: Array, room: 
     xp = namespace(image_3HW, enhanced_3HW)
     room = room or room_for(xp.max(image_3HW, axis=0, keepdims=True), guard)
     result = xp.max(enhanced_3HW, axis=0, keepdims=True)
-    # Bounds on both sides, though one would do: NumPy is three times as fast so.
-    limited_3HW = enhanced_3HW * xp.clip(room.limit / xp.clip(result, _TINY, 1.0), 0.0, 1.0)
-    guarded_3HW = xp.maximum(limited_3HW, curve_of_inverse(image_3HW, room.lost))
-    if not is_numpy(room.own) or room.own.any():
+    # What changes nothing is found out by less than it takes, and is not done in most parts of a dark photo.
+    guarded_3HW = enhanced_3HW
+    if _any(result > room.limit):
+        # Bounds on both sides, though one would do: NumPy is three times as fast so.
+        guarded_3HW = enhanced_3HW * xp.clip(room.limit / xp.clip(result, _TINY, 1.0), 0.0, 1.0)
+    if _any(guarded_3HW < image_3HW):
+        guarded_3HW = xp.maximum(guarded_3HW, curve_of_inverse(image_3HW, room.lost))
+    if room.is_for_lights:
         guarded_3HW = _blend(guarded_3HW, _in_own_colour(image_3HW, guarded_3HW, room), room.own)
     return guarded_3HW if isinstance(guard, int | float) else xp.where(guard > 0, guarded_3HW, enhanced_3HW)
 
 
-def _in_own_colour(image_3HW: Array, guarded_3HW: Array, room: Room) -> Array:
+def _any(found: Array) -> bool:
+    """Whether anything was found; a graph, which has no branches, takes it for so."""
+    return not is_numpy(found) or bool(found.any())
+
+
+def _in_own_colour(image_3HW: Array, guarded_3HW: Array, room: Room | TableOfRooms) -> Array:
     """What one gain for all channels makes of pixels, as bright as they are guarded if the room allows it."""
     xp = namespace(image_3HW, guarded_3HW)
     before, after = (xp.clip(luma(part)[None], _DARKEST, 1 - _DARKEST) for part in (image_3HW, guarded_3HW))
-    inverse = before * (1 - after) / (after * (1 - before))
+    inverse = before * (1 - after)
+    inverse /= after * (1 - before)
     return curve_of_inverse(image_3HW, xp.minimum(xp.maximum(inverse, room.gained), room.lost))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from relume.arrays import Array, namespace
+from collections.abc import Callable
+
+from relume.arrays import Array, is_numpy, namespace
 
 
 def exposure_curve(image: Array, gain: Array) -> Array:
@@ -24,6 +26,14 @@ def exposure_curve(image: Array, gain: Array) -> Array:
 def curve_of_inverse(image: Array, inverse: Array) -> Array:
     """The same curve by 1 / gain, of the image's type: a pass less over the pixels where it is at hand."""
     # Divided through by the gain, which spares another one.
-    slope = image * (1 - inverse)
+    xp, slope = namespace(image, inverse), 1 - inverse
+    slope = _into(slope, xp.multiply, image)
     slope += inverse
-    return image / slope
+    return _into(slope, xp.divide, image)
+
+
+def _into(memory: Array, work: Callable[..., Array], first: Array) -> Array:
+    """What `work` makes of `first` and `memory`, in that memory if it fits: less goes through the cache."""
+    if is_numpy(memory) and first.shape == memory.shape and first.dtype == memory.dtype:
+        return work(first, memory, out=memory)
+    return work(first, memory)
