@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
-from typing import Any, cast
 
 
 def refuse_telemetry() -> None:
@@ -15,7 +13,7 @@ def refuse_telemetry() -> None:
     it. OpenVINO does without the package that would tell of its import, where that is not found.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    cast("dict[str, Any]", sys.modules).setdefault("openvino_telemetry", None)
+    sys.modules.setdefault("openvino_telemetry", None)  # pyright: ignore[reportArgumentType] - as documented
 
 
 def keep_ray_to_itself(*, joins: bool, here: bool) -> None:
@@ -33,6 +31,8 @@ def keep_ray_to_itself(*, joins: bool, here: bool) -> None:
     if here:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # whatever it says, on every system
     if not joins and not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        import secrets
+
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 

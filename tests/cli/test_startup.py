@@ -177,6 +177,35 @@ def test_a_package_that_was_being_loaded_when_the_user_stopped_is_no_fault(tmp_p
     assert (process.returncode, err) == (ExitCode.INTERRUPTED, "relume: interrupted.\n")
 
 
+STOPPED = """
+import runpy, sys
+
+class Stop:
+    def find_spec(self, name, *_):
+        if name == "relume.errors":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Stop())
+runpy.run_module("relume", run_name="__main__")
+"""
+
+
+def test_an_interruption_while_the_command_line_itself_loads_is_one_line() -> None:
+    done = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (ExitCode.INTERRUPTED, "relume: interrupted.\n")
+
+
+def test_what_loads_before_an_interruption_is_heard_is_little() -> None:
+    script = "import sys, relume.__main__; print('typing' in sys.modules, 'secrets' in sys.modules)"
+    done = subprocess.run([sys.executable, "-S", "-c", script], env=_found(), capture_output=True, text=True)
+    assert done.stdout == "False False\n", done.stderr
+
+
+def _found() -> dict[str, str]:
+    """The environment of a Python that finds relume without the packages installed, which may load more."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")}
+
+
 def _path(first: Path) -> str:
     return os.pathsep.join([str(first), *filter(None, [os.environ.get("PYTHONPATH")])])
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from relume.jobs.plan import Job
+from relume.jobs.watch import Arrivals
 from shared import Result, digest
 
 pytest.importorskip("watchfiles")
@@ -164,14 +166,24 @@ def test_a_photo_is_done_when_its_place_is_there_again(
     in_the_way = tmp_path / "out" / "a.jpg"
     in_the_way.mkdir(parents=True)
 
+    refused: list[Job] = []
+    again = Arrivals.again
+
+    def heard(arrivals: Arrivals, job: Job) -> None:
+        refused.append(job)
+        again(arrivals, job)
+
     def quiet(*_: object, **__: object) -> Iterator[set[object]]:
-        for number in range(40):
+        limit = time.monotonic() + 30
+        while not in_the_way.is_file() and time.monotonic() < limit:
             time.sleep(0.05)
-            if number == 20:
+            if refused and in_the_way.is_dir():
                 in_the_way.rmdir()
             yield set()
+        yield set()
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(Arrivals, "again", heard)
     monkeypatch.setattr("watchfiles.watch", quiet)
     monkeypatch.setattr("relume.jobs.watch._AGAIN", 0.3)
     result = relume(

@@ -28,7 +28,7 @@ from relume.lab import export
 from relume.lab.data.paired import to_tensor
 from relume.lab.export import PARITY, export_graphs, export_run
 from relume.lab.networks.two_pass import TwoPass, place, step
-from relume.lab.recipe import Recipe
+from relume.lab.recipe import Recipe, to_json
 from relume.lab.run import load_run
 from relume.lab.training.loop import train
 from relume.models import Card, list_models, load_card
@@ -227,6 +227,13 @@ def test_exported_models_are_checked_like_shipped_ones(autoencoder: Path, tmp_pa
         Enhancer(str(tmp_path / "absent.json"))
 
 
-def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="holds no finished run"):
+def test_what_is_no_finished_run_is_refused_with_the_file_that_it_lacks(
+    tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"not that of a run \(there is no recipe.json\)"):
         load_run(tmp_path)
+    (tmp_path / "recipe.json").write_text(to_json(tiny_recipe))
+    with pytest.raises(ModelError, match=r"not finished \(there is no weights.safetensors\)"):
+        load_run(tmp_path)
+    with pytest.raises(ModelError, match="a file, not the folder of a run"):
+        load_run(tmp_path / "recipe.json")

@@ -138,7 +138,7 @@ def test_the_command_draws_a_page(
 def test_runs_without_a_teacher_are_refused(
     tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path, relume: Callable[..., Result]
 ) -> None:
-    with pytest.raises(ModelError, match="does not hold a run"):
+    with pytest.raises(ModelError, match="not that of a run"):
         load_mirror(tmp_path)
     train(tiny_recipe, tiny_root, tmp_path / "plain", device="cpu", quiet=True)
     with pytest.raises(ModelError, match="has no mirrored teacher"):

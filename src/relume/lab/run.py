@@ -100,7 +100,11 @@ class Run:
             UsageError: its recipe is damaged, or of a version with other values.
         """
         if not self.recipe_file.exists():
-            reason = "does not hold a run" if self.folder.is_dir() else "there is no such run"
+            reason = "there is no such run"
+            if self.folder.is_dir():
+                reason = f"this folder is not that of a run (there is no {self.recipe_file.name})"
+            elif self.folder.exists():
+                reason = "this is a file, not the folder of a run"
             raise ModelError(reason, "Name the folder of a training run.", path=self.folder)
         return from_json(self.recipe_file.read_text())
 
@@ -144,14 +148,15 @@ class Run:
             ModelError: the folder holds no finished run, or weights that are damaged or not its network's.
             UsageError: its recipe is damaged, or of a version with other values.
         """
-        if not self.folder.is_dir():
+        if not self.folder.exists():
             raise ModelError(
                 "there is no such run", "Train it first, or name another folder.", path=self.folder
             )
-        if not self.is_finished:
-            remedy = "Train to the end first, or resume with --resume."
-            raise ModelError("holds no finished run", remedy, path=self.folder)
         recipe = self.recipe()
+        if not self.is_finished:
+            reason = f"holds a run that is not finished (there is no {self.weights_file.name})"
+            remedy = "Train to the end first, or resume with --resume."
+            raise ModelError(reason, remedy, path=self.folder)
         network = build(recipe.network, recipe.network_options).eval()
         load_weights(self.weights_file, network)
         return network
