@@ -54,6 +54,19 @@ def test_the_border_of_a_flat_photo_is_as_bright_as_its_centre(
         assert abs(border.mean() - centre) <= most
 
 
+@pytest.mark.parametrize("level", [20, 60, 75])
+def test_flat_photos_of_noise_have_no_rim(enhancer: Enhancer, level: int) -> None:
+    """The mean of eight frames, since one has stripes of its own, inside as at its border."""
+    frames = [
+        luma(enhancer.enhance(grey(level + np.random.default_rng(seed).normal(0, 2, (200, 300)))))
+        for seed in range(8)
+    ]
+    after = np.mean(frames, axis=0)
+    inside = after[16:-16, 16:-16].mean()
+    for border in (after[:8], after[-8:], after[:, :8], after[:, -8:]):
+        assert abs(border.mean() - inside) <= 1
+
+
 def test_a_sky_of_few_levels_has_no_bands(enhancer: Enhancer) -> None:
     after = enhancer.enhance(grey(np.broadcast_to(np.linspace(2, 23, 600), (300, 600))))
     assert np.abs(np.diff(after.astype(int), axis=1)).max() <= 3
