@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from relume import Enhancer
-from relume.errors import ModelError, UsageError
+from relume.errors import ModelError, OutputUnwritable, UsageError
 from relume.lab import formats
 from relume.lab.formats import Source, convert, fitted, source_of
 from relume.options import MODEL_ALONE
@@ -108,6 +108,28 @@ def test_what_is_too_far_is_not_written(
     assert {row["within"] for row in rows(tmp_path / "lol.onnx-fp16.parity.csv")} == {"False"}
 
 
+def test_what_cannot_all_be_written_leaves_nothing_new(source: Source, tmp_path: Path) -> None:
+    (tmp_path / "lol.json").mkdir()  # where the card would be, the last of the files but for the report
+    (tmp_path / "lol.global.onnx").write_bytes(b"an earlier one")
+    with pytest.raises(OutputUnwritable, match=r"lol\.json"):
+        convert(source, "onnx", tmp_path, dark())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lol.global.onnx", "lol.json"]
+
+
+def test_openvino_without_room_is_no_fault(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openvino = pytest.importorskip("openvino")
+
+    def full(*_: object) -> None:
+        raise RuntimeError("basic_ios::clear: iostream error")
+
+    monkeypatch.setattr(openvino, "save_model", full)
+    with pytest.raises(OutputUnwritable, match="iostream error"):
+        convert(source, "openvino", tmp_path / "out", dark())
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(("name", "remedy"), [("onnx9", "onnx-whole"), ("onnx", "dark one")])
 def test_what_cannot_be_made_is_refused(source: Source, tmp_path: Path, name: str, remedy: str) -> None:
     with pytest.raises(UsageError, match=remedy):
@@ -119,7 +141,7 @@ def test_a_variant_is_chosen_by_its_precision(source: Source, tmp_path: Path) ->
     convert(source, "onnx-fp16", tmp_path, dark())
     card = tmp_path / "lol.json"
     assert Enhancer(card, device="cpu", precision="float16").precision == "float16"
-    with pytest.raises(ModelError, match="no graphs of int8"):
+    with pytest.raises(ModelError, match=r"no graphs of int8\. Choose one of: auto, float32, float16\."):
         Enhancer(card, device="cpu", precision="int8")
     told = json.loads(card.read_text())
     assert [variant["precision"] for variant in told["variants"]][-1] == "float16"

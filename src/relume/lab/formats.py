@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 
 from relume.arrays import EightBits, Pixels
-from relume.errors import ModelError, UsageError
+from relume.errors import ModelError, OutputUnwritable, UsageError
 from relume.files import check_folder, make_folder, write_file
 from relume.jobs.inputs import find_inputs
 from relume.lab.darktable import Darktable, bundle, model_id, script
@@ -29,6 +29,7 @@ from relume.look.render import enhance_photo
 from relume.models import Card, graph_names, load_card, load_graph
 from relume.models.card import graphs_for, has_precision
 from relume.models.engines import Engine, OnnxEngine, load_engine
+from relume.models.engines.base import one_line
 from relume.options import MODEL_ALONE, Controls
 from relume.photo import Photo
 
@@ -187,14 +188,25 @@ def convert(
     rows = [] if run is None or photo is None else _compare(source, format, run, _in_8_bits(photo))
     make_folder(folder)
     report = folder / f"{source.card.name}.{format}.parity.csv"
-    if rows:
-        write_file(report, as_csv(rows))
+    reports = {report: as_csv(rows)} if rows else {}
     if not all(row.within for row in rows):
+        _write_together(reports)
         raise ModelError("the format's pictures are too far from relume's", "See the report.", path=report)
-    paths = [folder / name for name in files]
-    for path, content in zip(paths, files.values(), strict=True):
-        write_file(path, content)
-    return [*paths, *([report] if rows else [])], rows
+    wanted = {**{folder / name: content for name, content in files.items()}, **reports}
+    _write_together(wanted)
+    return list(wanted), rows
+
+
+def _write_together(files: Mapping[Path, bytes | str]) -> None:
+    """Write files that are of use together only: if one cannot be written, those that are new go again."""
+    new = [path for path in files if not path.exists()]
+    try:
+        for path, content in files.items():
+            write_file(path, content)
+    except BaseException:
+        for path in new:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def as_csv(rows: Sequence[Parity]) -> str:
@@ -259,7 +271,11 @@ def _openvino(source: Source, _: Path | None) -> Made:
     with TemporaryDirectory(prefix="relume-") as folder:
         for part, graph in source.parts.items():
             path = Path(folder) / f"{source.card.name}.{part}.xml"
-            library.save_model(library.Core().read_model(model=graph, weights=b""), path)
+            try:
+                library.save_model(library.Core().read_model(model=graph, weights=b""), path)
+            except RuntimeError as error:
+                reason = f"OpenVINO cannot write its files here ({one_line(error)})"
+                raise OutputUnwritable(reason, "Check the disk and its free space.", path=folder) from error
             files |= {each.name: each.read_bytes() for each in (path, path.with_suffix(".bin"))}
     return files, _of_engines(source.card, engines)
 

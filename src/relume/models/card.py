@@ -123,7 +123,9 @@ def graphs_for(card: Card, precision: str) -> Mapping[str, str]:
                 return named
     if precision == "float32":  # earlier cards say nothing of it
         return card.graphs
-    raise ModelError(f"model '{card.name}' has no graphs of {precision}", "Choose auto or float32.")
+    told = [_precision(variant) for variant in card.variants]
+    known = ", ".join(dict.fromkeys(["auto", "float32", *filter(None, told)]))
+    raise ModelError(f"model '{card.name}' has no graphs of {precision}", f"Choose one of: {known}.")
 
 
 def has_precision(card: Card, precision: str) -> bool:

@@ -39,7 +39,8 @@ def _choose(device: str) -> str:
         return "cuda" if "cuda" in available_devices() else "cpu"
     if device not in available_devices():
         raise UsageError(
-            f"device '{device}' is not available", f"Choose from: auto, {', '.join(available_devices())}."
+            f"device '{device}' is not among those that the installed ONNX Runtime computes on",
+            f"Choose from: auto, {', '.join(available_devices())}.",
         )
     return device
 
