@@ -10,6 +10,7 @@ from skimage.metrics import structural_similarity
 from relume.errors import UsageError
 from relume.lab.losses import charbonnier, ssim, ssim_loss, weighted_losses
 from relume.lab.losses.gt_mean import gt_mean_loss
+from relume.lab.losses.luma_chroma import luma_chroma_loss
 
 
 def images(height: int = 31, width: int = 43) -> tuple[torch.Tensor, torch.Tensor]:
@@ -80,6 +81,14 @@ def test_gt_mean_by_hand() -> None:
     plain = np.exp(-distance)
     expected = plain * np.sqrt(0.04**2 + 1e-6) + (1 - plain) * 1e-3
     assert gt_mean_loss(near, target).item() == pytest.approx(expected)
+
+
+def test_a_cast_counts_by_its_chroma_alone_and_exposure_by_its_luma_alone() -> None:
+    target = torch.full((1, 3, 8, 8), 0.4, dtype=torch.float64)
+    cast = torch.tensor([0.114, 0.0, -0.299], dtype=torch.float64)[:, None, None]  # of luma 0
+    parts = np.sqrt(np.square([0.114, 0.0, 0.299]) + 1e-6).mean()
+    assert luma_chroma_loss(target + cast, target).item() == pytest.approx(1e-3 + parts)
+    assert luma_chroma_loss(target + 0.1, target).item() == pytest.approx(np.sqrt(0.01 + 1e-6) + 1e-3)
 
 
 def test_unknown_terms_are_refused() -> None:

@@ -13,6 +13,7 @@ from relume.lab.losses.charbonnier import charbonnier
 from relume.lab.losses.frequency import frequency_loss
 from relume.lab.losses.gradient import gradient_loss
 from relume.lab.losses.gt_mean import gt_mean_loss
+from relume.lab.losses.luma_chroma import luma_chroma_loss
 from relume.lab.losses.ssim import ms_ssim, ms_ssim_loss, ssim, ssim_loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -22,6 +23,7 @@ LOSSES: Mapping[str, Loss] = {
     "frequency": frequency_loss,
     "gradient": gradient_loss,
     "gt-mean": gt_mean_loss,
+    "luma-chroma": luma_chroma_loss,
     "ms-ssim": ms_ssim_loss,
     "mse": F.mse_loss,
     "ssim": ssim_loss,

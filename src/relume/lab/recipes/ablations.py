@@ -198,6 +198,20 @@ GRIDS: Mapping[str, Grid] = {
             "bilateral-fine": ["network_options.knots=9"],
         },
     ),
+    "losses": Grid(
+        name="losses",
+        question="Which losses does the general model learn most from?",
+        recipe=_short_photo,
+        cells={
+            "as-photo": [],
+            "charbonnier": ["losses.ssim=0"],
+            "ms-ssim": ["losses.ssim=0", "losses.ms-ssim=0.5"],
+            "more-ssim": ["losses.ssim=1"],
+            "gradient": ["losses.gradient=0.02"],
+            "gt-mean": ["losses.charbonnier=0", "losses.gt-mean=1"],
+            "luma-chroma": ["losses.charbonnier=0", "losses.luma-chroma=1"],
+        },
+    ),
     "compact-clarity": Grid(
         name="compact-clarity",
         question="What do progression, the loss terms, and the blocks for contrast and gradients contribute?",
