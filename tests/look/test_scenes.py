@@ -93,6 +93,19 @@ def test_a_lamp_in_the_dark_keeps_its_colour(enhancer: Enhancer, colour: tuple[i
     assert (after.argsort() == before.argsort()).all()
 
 
+@pytest.mark.parametrize("controls", [{}, {"exposure": 0.3}, {"strength": 1, "highlight_guard": 1}])
+@pytest.mark.parametrize("colour", [(64, 80, 255), (255, 60, 50), (255, 220, 40), (255, 70, 255)])
+def test_the_core_of_a_coloured_lamp_is_no_darker_than_its_glow(
+    enhancer: Enhancer, colour: tuple[int, int, int], controls: dict[str, float]
+) -> None:
+    away = distances(300, 450, 120, 200)
+    light = 1.6 / (1 + (away / 9) ** 2)
+    photo = (2 + np.clip(light[..., None] * colour, 0, 253)).astype(np.uint8)
+    after = luma(enhancer.enhance(photo, **controls))
+    rings = [after[(away >= start) & (away < start + 4)].mean() for start in range(0, 60, 4)]
+    assert (np.diff(rings) <= 2).all()
+
+
 def test_a_starry_sky_stays_dark_and_its_stars_stand_out(enhancer: Enhancer) -> None:
     random = np.random.default_rng(5)
     sky = random.poisson(np.broadcast_to(np.linspace(3, 11, 400)[:, None], (400, 600))).astype(float)

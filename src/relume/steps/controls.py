@@ -372,13 +372,11 @@ class Room(NamedTuple):
 
     Attributes:
         limit: the most that their largest channel may become.
-        gained: the inverse of the gain that makes it so.
         lost: the inverse of the least gain that each of their channels has.
         own: share of their own colour in what they become.
     """
 
     limit: Array
-    gained: Array
     lost: Array
     own: Array
 
@@ -408,10 +406,6 @@ class TableOfRooms:
     @cached_property
     def limit(self) -> Array:
         return self._of(self.rooms.limit)
-
-    @property
-    def gained(self) -> Array:
-        return self._of(self.rooms.gained)
 
     @cached_property
     def lost(self) -> Array:
@@ -496,12 +490,16 @@ def _any(found: Array) -> bool:
 
 
 def _in_own_colour(image_3HW: Array, guarded_3HW: Array, room: Room | TableOfRooms) -> Array:
-    """What one gain for all channels makes of pixels, as bright as they are guarded if the room allows it."""
+    """What one gain for all channels makes of pixels, the one for the luma that they are guarded to.
+
+    Its limit is luma alone. That of the room is on the largest channel, which in a coloured lamp is bright
+    before the others are: to hold the gain to it too makes the lamp's core darker than its glow.
+    """
     xp = namespace(image_3HW, guarded_3HW)
     before, after = (xp.clip(luma(part)[None], _DARKEST, 1 - _DARKEST) for part in (image_3HW, guarded_3HW))
     inverse = before * (1 - after)
     inverse /= after * (1 - before)
-    return curve_of_inverse(image_3HW, xp.minimum(xp.maximum(inverse, room.gained), room.lost))
+    return curve_of_inverse(image_3HW, xp.minimum(inverse, room.lost))
 
 
 def room_for(brightest: Array, guard: Array) -> Room:
@@ -518,12 +516,11 @@ def room_for(brightest: Array, guard: Array) -> Room:
     looser = xp.clip(1 / given - 1, None, 10.0)  # from there on nothing is limited
     shoulder, headroom = xp.exp(_SHOULDER + 2 * looser), xp.exp(_HEADROOM * (1 + looser))
     limit = (odds + shoulder) ** _FALL * odds ** (1 - _FALL) * headroom
-    gained = odds / limit
     limit = limit / (1 + limit)
     share = xp.clip((brightest - _LIGHTS[0]) / (_LIGHTS[1] - _LIGHTS[0]), 0.0, 1.0)
     kept = xp.clip(2 * given, _TINY, 1.0)  # where it is loose, lights keep their colour all the same
     lost = 1 / (kept * (_KEPT + _risen(share, 1 - _KEPT)))
-    return Room(limit, gained, lost, kept * _risen(share))
+    return Room(limit, lost, kept * _risen(share))
 
 
 def _risen(share: Array, most: float = 1.0) -> Array:
