@@ -463,6 +463,7 @@ def guard_highlights(
     `min(1, 2 guard)`: lamps and windows keep their light. And they keep their colour: as m rises, up to that
     same share of the result is what one gain for all channels makes of them, the one for its luma. Where a
     network takes light from one channel of a lamp and gives it to another, a ring of another hue is seen.
+    What has a colour may thus pass the limit in its largest channel, though not in luma.
 
     Args:
         image_3HW, enhanced_3HW: pixels before and after, in [0, 1].
