@@ -31,7 +31,7 @@ from relume.evaluate.report import markdown_table
 from relume.lab.data.paired import load_pairs, to_tensor, training_and_validation
 from relume.lab.losses import ssim
 from relume.lab.networks.layers import zeroed
-from relume.lab.networks.two_pass import GlobalPass, contrast_share, place
+from relume.lab.networks.two_pass import MEAN_FLOOR, GlobalPass, contrast_share, place
 from relume.lab.recipes import get_recipe
 from relume.steps.curve import exposure_curve
 from relume.steps.grid import slice_grid, tone
@@ -76,7 +76,7 @@ class Matrices(nn.Module):
     def forward(self, image_B3HW: Tensor, overview_B3ST: Tensor) -> Tensor:
         """As for `Gains`."""
         gain_BC = self.decide(overview_B3ST).gain_BC
-        mean_B111 = overview_B3ST.mean((1, 2, 3), keepdim=True).clamp_min(1 / 510)
+        mean_B111 = overview_B3ST.mean((1, 2, 3), keepdim=True).clamp_min(MEAN_FLOOR)
         fine = self.decide.fine(torch.log1p(overview_B3ST / mean_B111))
         coarse = F.interpolate(self.decide.coarse(fine), size=fine.shape[-2:])
         pooled = coarse.mean((2, 3), keepdim=True).expand_as(coarse)
