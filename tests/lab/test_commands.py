@@ -128,6 +128,7 @@ PLACES = [
     ["prune", "RUN", "--data", "ROOT", "--runs"],
     ["search", "--data", "ROOT", "--runs"],
     ["lab", "soup", "RUN", "-o"],
+    ["lab", "grow", "RUN", "RECIPE", "-o"],
     ["lab", "graphs", "-o"],
     ["data", "pack", "RECIPE", "--data", "ROOT", "-o"],
     ["data", "shard", "RECIPE", "--data", "ROOT", "-o"],

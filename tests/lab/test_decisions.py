@@ -4,52 +4,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from acting import SMALL, acting
 from relume.errors import UsageError
 from relume.lab.darkness import Degradation
 from relume.lab.data.batch import Batch
 from relume.lab.methods import build_method
 from relume.lab.methods.decisions import TERMS, Decisions, photographed
 from relume.lab.networks import build
-from relume.lab.networks.two_pass import Decision, TwoPass, place
+from relume.lab.networks.two_pass import Decision, place
 from relume.lab.recipe import Phase, Recipe
 from relume.lab.run import Run
 from relume.lab.training.loop import train
 from relume.lab.weights import save_weights
 from relume.steps.grid import tone
 
-SMALL: dict[str, Any] = {
-    "widths": [16, 16],
-    "depths": [1, 1],
-    "condition": 8,
-    "global_width": 4,
-    "overview_size": 16,
-}
-
-
-def network(seed: int) -> TwoPass:
-    """Small, its every part acting: zeroed layers would hide what is wrong."""
-    torch.manual_seed(seed)
-    made = TwoPass(**SMALL)
-    for name, value in made.named_parameters():
-        if value.ndim > 1 and not value.any():
-            torch.nn.init.normal_(value, std=0.05)
-        assert value.ndim < 2 or value.any(), name
-    return made
-
 
 @pytest.fixture
 def earlier(tmp_path: Path, tiny_recipe: Recipe) -> Path:
-    """A finished run of another network than `network(0)`."""
+    """A finished run of another network than `acting(0)`."""
     run = tmp_path / "earlier"
     Run(run).begin(replace(tiny_recipe, network="two-pass", network_options=SMALL), {})
-    save_weights(Run(run).weights_file, network(1))
+    save_weights(Run(run).weights_file, acting(1))
     return run
 
 
@@ -69,9 +50,9 @@ def test_only_pairs_of_two_pictures_are_photographed(batch: Batch) -> None:
 
 
 def test_distances_by_hand(earlier: Path, batch: Batch) -> None:
-    teacher, own = network(1).eval(), network(0).eval()
+    teacher, own = acting(1).eval(), acting(0).eval()
     method = build_method(
-        "decisions", network(0), dict.fromkeys(TERMS, 2.0), {"photographed": {"run": str(earlier)}}
+        "decisions", acting(0), dict.fromkeys(TERMS, 2.0), {"photographed": {"run": str(earlier)}}
     )
     losses = method.train()(batch)
     small = batch.inputs(own)[1]
@@ -98,8 +79,8 @@ def test_what_is_right_as_it_is_should_be_left_alone(earlier: Path, batch: Batch
     """Where the picture comes from a source that is named, no gain and no grid are wanted."""
     named = replace(batch, names=("nights: 001", "nights of others: 1", "lol: nights"))
     options = {"photographed": {"run": str(earlier)}, "alone": ["nights"]}
-    losses = build_method("decisions", network(0), dict.fromkeys(TERMS, 1.0), options).train()(named)
-    own, found = network(0).eval(), network(1).eval().global_pass(batch.inputs(network(0))[1])
+    losses = build_method("decisions", acting(0), dict.fromkeys(TERMS, 1.0), options).train()(named)
+    own, found = acting(0).eval(), acting(1).eval().global_pass(batch.inputs(acting(0))[1])
     other: Decision = own.global_pass(batch.inputs(own)[1])
     gain = found.gain_BC[0].log().abs().sum() + (found.gain_BC.log() - other.gain_BC.log())[1:].abs().sum()
     grid = found.grid_BKGG[0].abs().sum() + (found.grid_BKGG - other.grid_BKGG)[1:].abs().sum()
@@ -112,7 +93,7 @@ def test_a_run_changes_the_global_pass_alone(
     tiny_root: Path, tiny_recipe: Recipe, earlier: Path, tmp_path: Path
 ) -> None:
     start = tmp_path / "start.safetensors"
-    save_weights(start, network(0))
+    save_weights(start, acting(0))
     recipe = replace(
         tiny_recipe,
         network="two-pass",
@@ -125,7 +106,7 @@ def test_a_run_changes_the_global_pass_alone(
         average=0.0,
     )
     train(recipe, tiny_root, tmp_path / "run", device="cpu", quiet=True)
-    trained, before = Run(tmp_path / "run").network().state_dict(), network(0).state_dict()
+    trained, before = Run(tmp_path / "run").network().state_dict(), acting(0).state_dict()
     same = {name for name, value in trained.items() if torch.equal(value, before[name])}
     assert {name for name in before if name.startswith("local_pass.")} <= same
     assert not {name for name in before if name.startswith("global_pass.condition.")} & same
@@ -138,8 +119,8 @@ def test_another_network_or_term_is_refused(earlier: Path) -> None:
     with pytest.raises(UsageError, match="only two-pass"):
         build_method("decisions", build("zero-dce", {}), {"tone": 1.0}, options)
     with pytest.raises(UsageError, match="no loss is called"):
-        build_method("decisions", network(0), {"charbonnier": 1.0}, options)
+        build_method("decisions", acting(0), {"charbonnier": 1.0}, options)
     with pytest.raises(UsageError, match="thumbnails"):
-        Decisions(network(0), {"tone": 1.0}, **options)(
+        Decisions(acting(0), {"tone": 1.0}, photographed=options["photographed"])(
             Batch(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))
         )

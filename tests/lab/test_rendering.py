@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from acting import SMALL, acting
 from relume.errors import UsageError
 from relume.lab.data.batch import Batch
 from relume.lab.losses import LOSSES
@@ -16,23 +17,10 @@ from relume.lab.methods import build_method
 from relume.lab.methods.rendering import repeated_edges
 from relume.lab.networks import build
 from relume.lab.networks.layers import interleaved
-from relume.lab.networks.two_pass import TwoPass
 from relume.lab.recipe import Phase, Recipe
 from relume.lab.run import Run
 from relume.lab.training.loop import train
 from relume.lab.weights import save_weights
-
-SMALL = {"widths": [16, 16], "depths": [1, 1], "condition": 8, "global_width": 4, "overview_size": 16}
-
-
-def network() -> TwoPass:
-    """Small, its every part acting."""
-    torch.manual_seed(0)
-    made = TwoPass(**SMALL)
-    for value in made.parameters():
-        if value.ndim > 1 and not value.any():
-            torch.nn.init.normal_(value, std=0.05)
-    return made
 
 
 def batch(side: int = 24) -> Batch:
@@ -51,11 +39,11 @@ def test_edges_are_those_of_a_photo_and_what_is_inside_stays() -> None:
 
 
 def test_half_is_judged_inside_and_half_as_a_whole() -> None:
-    method = build_method("rendering", network(), {"charbonnier": 2.0}, {"margin": 4}).train()
+    method = build_method("rendering", acting(), {"charbonnier": 2.0}, {"margin": 4}).train()
     given = batch()
     found = method(given)["charbonnier"]
 
-    own = network().train()
+    own = acting().train()
     own.global_pass.eval()
     where = given.inputs(own)[1:]
     edged = repeated_edges(given.low_BCHW, 4)
@@ -70,7 +58,7 @@ def test_half_is_judged_inside_and_half_as_a_whole() -> None:
 
 
 def test_a_batch_of_one_counts_as_a_whole() -> None:
-    method = build_method("rendering", network(), {"charbonnier": 1.0}, {"margin": 4}).eval()
+    method = build_method("rendering", acting(), {"charbonnier": 1.0}, {"margin": 4}).eval()
     one = replace(
         batch(),
         **{
@@ -78,13 +66,13 @@ def test_a_batch_of_one_counts_as_a_whole() -> None:
             for name in ("low_BCHW", "high_BCHW", "thumbnail_BCST", "window_B4")
         },
     )
-    output = network().eval()(*one.inputs(network()))
+    output = acting().eval()(*one.inputs(acting()))
     torch.testing.assert_close(method(one)["charbonnier"], LOSSES["charbonnier"](output, one.high_BCHW))
 
 
 def test_a_run_changes_the_local_pass_alone(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
     start = tmp_path / "start.safetensors"
-    save_weights(start, network())
+    save_weights(start, acting())
     recipe = replace(
         tiny_recipe,
         network="two-pass",
@@ -97,7 +85,7 @@ def test_a_run_changes_the_local_pass_alone(tiny_root: Path, tiny_recipe: Recipe
         average=0.0,
     )
     train(recipe, tiny_root, tmp_path / "run", device="cpu", quiet=True)
-    trained, before = Run(tmp_path / "run").network().state_dict(), network().state_dict()
+    trained, before = Run(tmp_path / "run").network().state_dict(), acting().state_dict()
     same = {name for name, value in trained.items() if torch.equal(value, before[name])}
     assert {name for name in before if name.startswith("global_pass.")} <= same
     assert not {name for name in before if name.startswith("local_pass.head.")} & same
@@ -109,7 +97,7 @@ def test_what_cannot_be_rendered_is_refused() -> None:
     with pytest.raises(UsageError, match="only two-pass"):
         build_method("rendering", build("zero-dce", {}), {"charbonnier": 1.0}, {})
     with pytest.raises(UsageError, match="a margin of 16 leaves nothing"):
-        build_method("rendering", network(), {"charbonnier": 1.0}, {}).check_crop(32)
+        build_method("rendering", acting(), {"charbonnier": 1.0}, {}).check_crop(32)
 
 
 def test_interleaving_is_pixel_shuffle() -> None:

@@ -12,7 +12,7 @@ from relume.errors import UsageError
 from relume.files import check_folder, check_target, make_folder, write_file
 
 app = typer.Typer(
-    help="Measure the laboratory, average runs, and trace the steps.",
+    help="Measure the laboratory, average and grow runs, and trace the steps.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
@@ -20,7 +20,7 @@ app = typer.Typer(
 
 @app.callback()
 def _several() -> None:
-    """Measure the laboratory, average runs, and trace the steps."""
+    """Measure the laboratory, average and grow runs, and trace the steps."""
 
 
 @app.command()
@@ -94,6 +94,25 @@ def soup(
     from relume.lab.soups import write_soup
 
     write_soup(runs, _numbers(shares) if shares is not None else (), out)
+    typer.echo(f"wrote {out}", err=True)
+
+
+@app.command()
+def grow(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run of a two-pass network.")],
+    recipe: Annotated[str, typer.Argument(help="Recipe, or file of one, whose network is wanted.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run that is made.")],
+) -> None:
+    """Make a run's network as large as a recipe's; it computes the same until it is trained further.
+
+    [bold]relume lab grow runs/photo-shipped photo-best -o runs/photo-grown[/bold], and then
+    [bold]relume train photo-best --set start=runs/photo-grown[/bold]
+    """
+    require_laboratory()
+    from relume.lab.growth import write_grown
+    from relume.lab.recipes import find_recipe
+
+    write_grown(run, find_recipe(recipe), out)
     typer.echo(f"wrote {out}", err=True)
 
 

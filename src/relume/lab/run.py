@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from relume.errors import ModelError, UsageError
-from relume.files import make_folder, write_file
+from relume.files import check_folder, make_folder, write_file
 from relume.lab.networks import build
 from relume.lab.recipe import Recipe, from_json, to_json
-from relume.lab.weights import load_weights
+from relume.lab.weights import load_weights, save_weights
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,26 @@ class Run:
         make_folder(self.folder)
         write_file(self.recipe_file, to_json(recipe))
         write_file(self.environment_file, json.dumps(environment, indent=2) + "\n")
+
+    def check_new(self) -> None:
+        """Make sure that a network can be left here, before there is one.
+
+        Raises:
+            UsageError: the folder holds a run.
+            OutputUnwritable: no permission.
+        """
+        if self.is_begun:
+            raise UsageError("holds a run already", "Name another --out.", path=self.folder)
+        check_folder(self.folder)
+
+    def finish(self, recipe: Recipe, environment: Mapping[str, Any], network: nn.Module) -> None:
+        """Leave a network that was made otherwise than by training, as a finished run.
+
+        Raises:
+            OutputUnwritable: no permission, no space.
+        """
+        self.begin(recipe, environment)
+        save_weights(self.weights_file, network)
 
     def recipe(self) -> Recipe:
         """The recipe of a run, finished or not.

@@ -12,10 +12,8 @@ from pathlib import Path
 
 from relume.datasets.overlap import trained_on
 from relume.errors import UsageError
-from relume.files import check_folder
 from relume.lab.average import follow
 from relume.lab.run import Run, load_run
-from relume.lab.weights import save_weights
 
 
 def write_soup(runs: Sequence[Path], shares: Sequence[float], out: Path) -> None:
@@ -38,9 +36,7 @@ def write_soup(runs: Sequence[Path], shares: Sequence[float], out: Path) -> None
     if len(given) != len(runs) or not all(share > 0 for share in given) or not sum(given) < float("inf"):
         raise UsageError(f"{len(runs)} runs cannot have the shares {given}", "Give each one above 0.")
     target = Run(out)
-    if target.is_begun:
-        raise UsageError("holds a run already", "Name another --out.", path=out)
-    check_folder(out)
+    target.check_new()
     recipe, mean = load_run(runs[0])
     sets = set(trained_on(asdict(recipe)))
     for count, run in enumerate(runs[1:], start=1):
@@ -59,5 +55,4 @@ def write_soup(runs: Sequence[Path], shares: Sequence[float], out: Path) -> None
         follow(mean, network, before / (before + given[count]))
     total = sum(given)
     parts = {str(run): share / total for run, share in zip(runs, given, strict=True)}
-    target.begin(recipe, {**Run(runs[0]).environment(), "mean_of": parts})
-    save_weights(target.weights_file, mean)
+    target.finish(recipe, {**Run(runs[0]).environment(), "mean_of": parts}, mean)
