@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from relume.colour import luma_of
+from relume.datasets.pairs import Pair
 from relume.evaluate.report import markdown_table
 from relume.lab.data.paired import load_pairs, to_tensor, training_and_validation
 from relume.lab.losses import ssim
@@ -100,12 +101,17 @@ def small(image_HWC: Any) -> Tensor:
     return F.adaptive_avg_pool2d(to_tensor(image_HWC).float()[0], overview_shape(height, width, SIDE))
 
 
+def photographed(roots: Sequence[Path]) -> tuple[list[Pair], list[Pair]]:
+    """The photographed pairs of the recipe `photo`: those that are trained on, and those held out."""
+    data = get_recipe("photo").data
+    sources = tuple(each for each in data.sources if each.name in SETS)
+    return training_and_validation(roots, replace(data, sources=sources))
+
+
 def load(roots: Sequence[Path]) -> tuple[dict[str, list[Small]], dict[str, list[Small]]]:
     """Training's and held-out pairs by the name of their source."""
-    data = get_recipe("photo").data
-    photographed = replace(data, sources=tuple(each for each in data.sources if each.name in SETS))
     parts: list[dict[str, list[Small]]] = []
-    for pairs in training_and_validation(roots, photographed):
+    for pairs in photographed(roots):
         by_set: dict[str, list[Small]] = defaultdict(list)
         for pair in load_pairs(pairs):
             name = pair.source.name if pair.source else ""
