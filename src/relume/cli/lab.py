@@ -105,8 +105,8 @@ def grow(
 ) -> None:
     """Make a run's network as large as a recipe's; it computes the same until it is trained further.
 
-    [bold]relume lab grow runs/photo-shipped photo-best -o runs/photo-grown[/bold], and then
-    [bold]relume train photo-best --set start=runs/photo-grown[/bold]
+    [bold]relume lab grow runs/photo-shipped photo-best -o runs/photo-grown[/bold];
+    [bold]relume train photo-best[/bold] goes on from there.
     """
     require_laboratory()
     from relume.lab.growth import write_grown
