@@ -26,7 +26,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from relume.colour import luma_of
 from relume.datasets.pairs import Pair
 from relume.evaluate.report import markdown_table
 from relume.lab.data.paired import load_pairs, to_tensor, training_and_validation
@@ -35,13 +34,12 @@ from relume.lab.networks.layers import zeroed
 from relume.lab.networks.two_pass import MEAN_FLOOR, GlobalPass, contrast_share, place
 from relume.lab.recipes import get_recipe
 from relume.steps.curve import exposure_curve
-from relume.steps.grid import slice_grid, tone
+from relume.steps.grid import guide_of, slice_grid, tone
 from relume.steps.thumbnail import overview_shape
 
 SETS = ("lol", "sice", "fused")
 KNOTS = {"one gain": 0, "map": 1, "bilateral": 6, "affine": 6}
 SIDE, OVERVIEW, WINDOW, BATCH, RATE = 256, 128, (96, 128), 48, 1e-3
-_ODDS_FLOOR = 1 / 1020
 
 
 class Small(NamedTuple):
@@ -83,9 +81,8 @@ class Matrices(nn.Module):
         pooled = coarse.mean((2, 3), keepdim=True).expand_as(coarse)
         grid = self.head(torch.cat([fine, coarse, pooled], 1)) * contrast_share(overview_B3ST)
         bright = exposure_curve(image_B3HW, gain_BC[..., None, None])
-        luma = luma_of(bright).clamp(_ODDS_FLOOR, 1 - _ODDS_FLOOR)
         where = place(image_B3HW, None)[:, None]
-        terms = slice_grid(torch.logit(luma)[:, None], grid.unflatten(1, (12, -1)), where)[:, :, 0]
+        terms = slice_grid(guide_of(bright)[:, None], grid.unflatten(1, (12, -1)), where)[:, :, 0]
         matrix, offset = terms[:, :9].unflatten(1, (3, 3)), terms[:, 9:]
         return bright + (matrix * bright[:, None]).sum(2) + offset
 

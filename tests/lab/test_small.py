@@ -142,6 +142,12 @@ def test_wrong_options_are_usage_errors(relume: Command, tiny_root: Path, argume
     assert told.code == ExitCode.USAGE, told.err
 
 
+def test_a_run_that_is_missing_is_told_before_data_that_is(relume: Command, tmp_path: Path) -> None:
+    told = relume("prune", tmp_path / "none", "--data", tmp_path / "no data")
+    assert told.code == ExitCode.MODEL
+    assert "there is no such run" in told.err
+
+
 def trial(name: str, ms: float, quality: float, stage: str = "rung 0", seed: int = 0) -> Trial:
     options = json.dumps({"widths": [16], "depths": [1]})
     figures = (1, 1.0, ms, 10, 1.0, quality, quality, 0.5, 4, 64, 64, "onnxruntime", 1, "any")

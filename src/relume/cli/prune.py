@@ -85,15 +85,18 @@ def prune(
         raise UsageError("there is no run to prune", "Name the folder of a finished one.")
     require_laboratory("torch_pruning", "onnx", "onnxscript")
     from relume.lab.recipes import find_recipe
+    from relume.lab.run import Run
 
     prepare()
+    shares, measured = _shares(ratios), clock(runs, engine, size, threads)
+    Run(run).network()  # a run that is missing is told before data that is
     trials = curve(
         run,
         find_recipe(recipe, changes or []),
         data_roots(data),
         runs,
-        _shares(ratios),
-        clock(runs, engine, size, threads),
+        shares,
+        measured,
         Effort(multiple, batches),
         device=device,
         quiet=quiet,

@@ -45,9 +45,19 @@ def tone(image: Array, gain: Array, grid: Array, place: Array) -> Toned:
     """
     xp = namespace(image, gain)
     bright = exposure_curve(image, gain[..., None, None])
-    luma = xp.clip(luma_of(bright), _ODDS_FLOOR, 1 - _ODDS_FLOOR)
-    local_gain = slice_grid(xp.log(luma / (1 - luma)), grid, place)
+    local_gain = slice_grid(guide_of(bright), grid, place)
     return Toned(exposure_curve(bright, xp.exp(local_gain)), local_gain)
+
+
+def guide_of(image: Array) -> Array:
+    """Log odds of an image's luma, by which a grid is sliced; ... x 1 x H x W.
+
+    Args:
+        image: ... x 3 x H x W in [0, 1].
+    """
+    xp = namespace(image)
+    luma = xp.clip(luma_of(image), _ODDS_FLOOR, 1 - _ODDS_FLOOR)
+    return xp.log(luma / (1 - luma))
 
 
 def slice_grid(guide: Array, grid: Array, place: Array) -> Array:
@@ -56,7 +66,7 @@ def slice_grid(guide: Array, grid: Array, place: Array) -> Array:
     Between knots the gain is interpolated, beyond the outer ones it is theirs.
 
     Args:
-        guide: log odds of luma, ... x 1 x H x W.
+        guide: from `guide_of`, ... x 1 x H x W.
         grid: log gains, ... x K x rows x columns; the knots lie at equal distances from -`KNOT_END` to it.
         place: where the pixels lie in the photo, ... x 4: their first row and column, then the rows and
             columns of the whole photo, in pixels.
