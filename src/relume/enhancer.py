@@ -162,19 +162,26 @@ class Enhancer:
         return self.render(photo, self.decide(photo, controls))
 
     def decide(
-        self, photo: Photo, controls: Controls = _AS_BY_DEFAULT, downsample: Downsample | None = None
+        self,
+        photo: Photo,
+        controls: Controls = _AS_BY_DEFAULT,
+        downsample: Downsample | None = None,
+        *,
+        framed: bool = True,
     ) -> Look:
         """Find out what a photo needs, without doing it; see `relume.look.decide`.
 
         Args:
             downsample: another factor than that of the enhancer.
+            framed: whether to look for a frame around the photo, which then has no say.
 
         Raises:
             InputTooLarge: more than memory holds.
         """
         self._check_process()
         with naming_exhaustion():
-            return decide(photo, self._model, controls, downsample or self.options.downsample)
+            factor = downsample or self.options.downsample
+            return decide(photo, self._model, controls, factor, framed=framed)
 
     def render(self, photo: Photo, look: Look) -> Photo:
         """Carry out a look that this enhancer decided on; see `relume.look.render`.

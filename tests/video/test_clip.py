@@ -37,7 +37,7 @@ class Doubler:
     dark_below: float = 1.0
     rendered: list[int] = field(default_factory=list)
 
-    def decide(self, photo: Photo, controls: Controls = Controls()) -> Look:  # noqa: B008
+    def decide(self, photo: Photo, controls: Controls = Controls(), *, framed: bool = True) -> Look:  # noqa: B008
         mean = photo.rgb_HWC.mean() / np.iinfo(photo.rgb_HWC.dtype).max
         return Look({}, Adjustment(1.0, 1.0, 0.0, np.full(3, 2.0))) if mean < self.dark_below else Look()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from relume.arrays import Floats
+from relume.look.frame import NO_FRAME, frame_of
 from relume.look.look import Look
 from relume.look.model import Model
 from relume.options import Controls, Downsample
@@ -22,14 +25,17 @@ LARGE = 8_000_000
 """Pixels from which on a photo counts as large: its detail and noise are taken to span several pixels."""
 
 
-def decide(photo: Photo, model: Model, controls: Controls, downsample: Downsample = 1) -> Look:
-    """Find out what a photo needs.
+def decide(
+    photo: Photo, model: Model, controls: Controls, downsample: Downsample = 1, *, framed: bool = True
+) -> Look:
+    """Find out what a photo needs; a frame around it has no say in that, as if there were none.
 
     Args:
         photo: what to judge; its arrays are not changed.
         model: the model that will render it.
         controls: what the result is to look like.
         downsample: see `EnhanceOptions`.
+        framed: whether to look for a frame; see `relume.look.frame`.
 
     Returns:
         A look that leaves the photo alone where the strength is 0, given or found, and where the photo is
@@ -37,6 +43,15 @@ def decide(photo: Photo, model: Model, controls: Controls, downsample: Downsampl
     """
     if controls.strength == 0:
         return Look()
+    frame = frame_of(photo) if framed else NO_FRAME
+    if not any(frame):
+        return _decide(photo, model, controls, downsample)
+    inside = Photo(frame.inside(photo.rgb_HWC), grey=photo.grey)  # what has a frame is opaque
+    look = _decide(inside, model, controls, downsample)
+    return look if look.adjustment is None else replace(look, frame=frame)
+
+
+def _decide(photo: Photo, model: Model, controls: Controls, downsample: Downsample) -> Look:
     overview = _overview(photo, model)
     strength = float(strength_for(controls, overview[0]))
     if strength == 0 or not overview.any():

@@ -19,6 +19,7 @@ from relume.look.model import Model
 from relume.models import Card
 from relume.options import Controls, Downsample
 from relume.photo import Photo
+from relume.photo.pixels import is_grey
 from relume.steps.controls import Adjustment, Change, Room, TableOfRooms, adjust, room_for
 from relume.steps.guided_filter import REACH, area_mean, fit, interleaved, transfer
 from relume.steps.tiles import Tile, tiles
@@ -55,7 +56,9 @@ def enhance_photo(
 
 
 def render(photo: Photo, model: Model, look: Look, pool: Executor, *, tile: int = 0) -> Photo:
-    """Carry out a look; size, depth and everything but the photo's colours stay.
+    """Carry out a look; size, depth and everything but the photo's colours stay, its frame with them.
+
+    What is grey stays grey, whether a photo holds its one channel once or three times.
 
     Args:
         photo: what to enhance; its arrays are not changed.
@@ -66,21 +69,24 @@ def render(photo: Photo, model: Model, look: Look, pool: Executor, *, tile: int 
             the result. Models without a `halo` always take the whole photo.
 
     Raises:
+        DataError: the look's frame does not fit the photo.
         InputTooLarge: the photo must be taken whole, and is too large for that.
     """
     if look.adjustment is None:
         return photo
-    result = np.empty_like(photo.rgb_HWC)
-    finish = _Finish(look.adjustment, photo.grey, result, _rooms(look.adjustment, photo.rgb_HWC))
+    whole_HWC = np.empty_like(photo.rgb_HWC)
+    look.frame.copy(photo.rgb_HWC, whole_HWC)
+    pixels, result = look.frame.inside(photo.rgb_HWC), look.frame.inside(whole_HWC)
+    finish = _Finish(look.adjustment, photo.grey or is_grey(pixels), result, _rooms(look.adjustment, pixels))
     step = 1 / np.iinfo(result.dtype).max
-    for where in _parts(photo.rgb_HWC, model.card, tile, look.factor):
-        part = _Part(photo.rgb_HWC, where, look.factor)
+    for where in _parts(pixels, model.card, tile, look.factor):
+        part = _Part(pixels, where, look.factor)
         canvas = model.canvas(part.shape, look.arrays, part.place)
         _in_strips(pool, where.rows.outer, partial(part.read, canvas.inside[0]))
         change = model.local_on(canvas, look.arrays, step)
         write = partial(part.write, change, finish)
         _in_strips(pool, where.rows.inner, write)
-    return photo.with_pixels(result)
+    return photo.with_pixels(whole_HWC)
 
 
 def _in_strips(pool: Executor, rows: slice, work: Callable[[slice], None]) -> None:
@@ -105,7 +111,7 @@ class _Finish:
 
     Attributes:
         adjustment: the controls, settled.
-        grey: whether the photo is grey.
+        grey: whether the photo is grey, and stays so.
         result_HWC: where the result goes.
         rooms: of each value that pixels can have.
     """

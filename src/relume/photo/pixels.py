@@ -51,6 +51,17 @@ def upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     return np.ascontiguousarray(pixels)
 
 
+def is_grey(rgb_HWC: npt.NDArray[Any]) -> bool:
+    """Whether all pixels have R = G = B; a few tell it of nearly every photo in colour."""
+    some = rgb_HWC[:: rgb_HWC.shape[0] // 64 + 1, :: rgb_HWC.shape[1] // 64 + 1]
+    strips = (rgb_HWC[top : top + _ROWS] for top in range(0, rgb_HWC.shape[0], _ROWS))
+    return _equal(some) and all(_equal(strip) for strip in strips)
+
+
+def _equal(rgb_HWC: npt.NDArray[Any]) -> bool:
+    return all(np.array_equal(rgb_HWC[..., 0], rgb_HWC[..., channel]) for channel in (1, 2))
+
+
 def split(pixels: npt.NDArray[Any]) -> tuple[Pixels, Pixels | None, bool]:
     """RGB, alpha and whether the photo is grey, of 1..4 channels."""
     channels = pixels.shape[2]

@@ -45,7 +45,7 @@ Rendered: TypeAlias = "tuple[Moment, VideoFrame] | Packet[Any]"
 class Enhances(Protocol):
     """What a clip asks of an enhancer; `relume.Enhancer` is one."""
 
-    def decide(self, photo: Photo, controls: Controls = ...) -> Look: ...
+    def decide(self, photo: Photo, controls: Controls = ..., *, framed: bool = ...) -> Look: ...
 
     def render(self, photo: Photo, look: Look) -> Photo: ...
 
@@ -161,7 +161,7 @@ def sights(
             yield item
             continue
         small = converter.overview(item.frame, _OVERVIEW)
-        yield item, Sight(item.seconds, _small(small), enhancer.decide(small, controls))
+        yield item, Sight(item.seconds, _small(small), enhancer.decide(small, controls, framed=False))
 
 
 def pictures(
