@@ -127,11 +127,11 @@ def test_a_package_that_does_not_load_is_one_line(package: str, error: str, tmp_
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("enhance --model p", ["photo"]),
-        ("enhance --model ", ["lol", "photo"]),
+        ("enhance --model p", ["photo", "photo-best"]),
+        ("enhance --model ", ["lol", "photo", "photo-best"]),
         ("enhance --device c", ["coreml", "cpu", "cuda"]),
         ("enhance --format ti", ["tiff"]),
-        ("evaluate low --models lol,p", ["lol,photo"]),
+        ("evaluate low --models lol,p", ["lol,photo", "lol,photo-best"]),
         ("models l", ["lol"]),
         ("train iaml-", ["iaml-cpu"]),
         ("train --device m", ["mps"]),

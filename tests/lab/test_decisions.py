@@ -24,6 +24,8 @@ from relume.lab.training.loop import train
 from relume.lab.weights import save_weights
 from relume.steps.grid import tone
 
+OF_TEACHERS = [term for term in TERMS if term != "target"]
+
 
 @pytest.fixture
 def earlier(tmp_path: Path, tiny_recipe: Recipe) -> Path:
@@ -52,7 +54,7 @@ def test_only_pairs_of_two_pictures_are_photographed(batch: Batch) -> None:
 def test_distances_by_hand(earlier: Path, batch: Batch) -> None:
     teacher, own = acting(1).eval(), acting(0).eval()
     method = build_method(
-        "decisions", acting(0), dict.fromkeys(TERMS, 2.0), {"photographed": {"run": str(earlier)}}
+        "decisions", acting(0), dict.fromkeys(OF_TEACHERS, 2.0), {"photographed": {"run": str(earlier)}}
     )
     losses = method.train()(batch)
     small = batch.inputs(own)[1]
@@ -79,7 +81,7 @@ def test_what_is_right_as_it_is_should_be_left_alone(earlier: Path, batch: Batch
     """Where the picture comes from a source that is named, no gain and no grid are wanted."""
     named = replace(batch, names=("nights: 001", "nights of others: 1", "lol: nights"))
     options = {"photographed": {"run": str(earlier)}, "alone": ["nights"]}
-    losses = build_method("decisions", acting(0), dict.fromkeys(TERMS, 1.0), options).train()(named)
+    losses = build_method("decisions", acting(0), dict.fromkeys(OF_TEACHERS, 1.0), options).train()(named)
     own, found = acting(0).eval(), acting(1).eval().global_pass(batch.inputs(acting(0))[1])
     other: Decision = own.global_pass(batch.inputs(own)[1])
     gain = found.gain_BC[0].log().abs().sum() + (found.gain_BC.log() - other.gain_BC.log())[1:].abs().sum()
@@ -87,6 +89,23 @@ def test_what_is_right_as_it_is_should_be_left_alone(earlier: Path, batch: Batch
     torch.testing.assert_close(losses["gain"], gain / found.gain_BC.numel(), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(losses["grid"], grid / found.grid_BKGG.numel(), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(losses["condition"], F.mse_loss(found.condition_BK, other.condition_BK))
+
+
+def test_named_sources_learn_from_their_targets_alone(earlier: Path, batch: Batch) -> None:
+    named = replace(batch, names=("spots: 001", "lol: 1", "spots of others: 1"))
+    options = {"photographed": {"run": str(earlier)}, "targets": ["spots"]}
+    method = build_method("decisions", acting(0), dict.fromkeys(TERMS, 1.0), options)
+    losses = method.train()(named)
+    found: Decision = acting(1).eval().global_pass(batch.inputs(acting(0))[1])
+    other: Decision = acting(0).eval().global_pass(batch.inputs(acting(0))[1])
+    low, high = (F.avg_pool2d(crop, 4) for crop in (batch.low_BCHW, batch.high_BCHW))
+    bright = tone(low, found.gain_BC, found.grid_BKGG, place(low, batch.window_B4)).bright
+    assert losses["target"] > 0
+    torch.testing.assert_close(losses["target"], (bright - high)[0].abs().mean() / 3, rtol=1e-4, atol=1e-6)
+    gain = (found.gain_BC.log() - other.gain_BC.log())[1:].abs().sum() / 9
+    torch.testing.assert_close(losses["gain"], gain, rtol=1e-4, atol=1e-6)
+    every = replace(named, names=("spots: 1",) * 3)
+    assert not any(method(every)[term].any() for term in ("tone", "gain", "grid"))
 
 
 def test_a_run_changes_the_global_pass_alone(
@@ -120,6 +139,9 @@ def test_another_network_or_term_is_refused(earlier: Path) -> None:
         build_method("decisions", build("zero-dce", {}), {"tone": 1.0}, options)
     with pytest.raises(UsageError, match="no loss is called"):
         build_method("decisions", acting(0), {"charbonnier": 1.0}, options)
+    for losses, targets in (({"tone": 1.0}, ["spots"]), ({"target": 1.0}, [])):
+        with pytest.raises(UsageError, match="need each other"):
+            build_method("decisions", acting(0), losses, {**options, "targets": targets})
     with pytest.raises(UsageError, match="thumbnails"):
         Decisions(acting(0), {"tone": 1.0}, photographed=options["photographed"])(
             Batch(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))

@@ -187,6 +187,31 @@ NIGHT = replace(
 )
 """Night scenes that are right as they are: noise and JPEG on them, at most a third of a stop missing."""
 
+SPOT = Darkness(
+    exposure=(0.12, 0.5),
+    electrons=(400.0, 20_000.0),
+    mixed=0.1,
+    coloured=0.0,
+    uneven=1.0,
+    uneven_stops=(3.0, 6.5),
+    back_lit=0.0,
+    lamps=0.1,
+    gamma=(0.95, 1.05),
+    contrast=(0.0, 0.1),
+)
+"""A part of the picture is in full light already, or nearly, and all around it is dark: a face under a lamp,
+a stage, one half in the shadow of a wall."""
+
+WINDOW = replace(
+    SPOT,
+    uneven=0.3,
+    uneven_stops=(1.0, 3.0),
+    back_lit=1.0,
+    back_lit_exposure=(0.5, 1.0),
+    back_lit_stops=(2.5, 6.0),
+)
+"""What is bright in the picture is in full light already, all else is dark: screens, what windows show."""
+
 SMOOTH = Darkness(
     electrons=(300.0, 1_000_000.0),
     mixed=0.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -17,9 +17,13 @@ from relume.lab.networks.two_pass import Decision, TwoPass, place
 from relume.lab.teachers import NetworkTeacher, load_teacher
 from relume.steps.grid import tone
 
-TERMS = ("tone", "gain", "grid", "condition")
+TERMS = ("tone", "gain", "grid", "condition", "target")
 """Distances to what the teachers decide: between thumbnails after gain and grid, between the logarithms of
-gains and of grids, and between condition vectors."""
+gains and of grids, and between condition vectors. Last that of crops after gain and grid to their targets,
+for the sources that learn from those."""
+
+_BLUR = 4
+"""Pixels of a crop along each side of what is compared with the target: noise is the local pass's matter."""
 
 
 class Decisions(Taught):
@@ -36,9 +40,12 @@ class Decisions(Taught):
         losses: weights of `TERMS`.
         photographed: the teacher of photographed pairs, as `load_teacher` takes it, of the same network.
         alone: sources whose pictures are right as they are: a gain of 1 and an empty grid are wanted there.
+        targets: sources of which no teacher decides well: gain and grid are to bring their crops to the
+            targets.
 
     Raises:
-        UsageError: another network, or losses that are not among `TERMS`.
+        UsageError: another network, losses that are not among `TERMS`, or `targets` without a weight of the
+            loss `target`, or the other way round.
         ModelError: the teacher is missing or does not fit.
     """
 
@@ -48,6 +55,7 @@ class Decisions(Taught):
         losses: Mapping[str, float],
         photographed: Mapping[str, Any],
         alone: tuple[str, ...] = (),
+        targets: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         teacher = load_teacher(photographed)
@@ -56,9 +64,14 @@ class Decisions(Taught):
             raise UsageError("only two-pass networks decide", "Choose two-pass, and a run of it as teacher.")
         if unknown := set(losses) - set(TERMS):
             raise UsageError(f"no loss is called {sorted(unknown)}", f"Choose from: {', '.join(TERMS)}.")
+        if bool(targets) != ("target" in losses):
+            raise UsageError(
+                "the loss 'target' and method_options.targets need each other", "Give both, or neither."
+            )
         self.network = network
         self.weights = dict(losses)
         self.alone = frozenset(alone)
+        self.targets = frozenset(targets)
         self.teachers = {"photographed": teacher, "other": NetworkTeacher(deepcopy(network))}
         network.global_pass.load_state_dict(deciding.global_pass.state_dict())
         network.local_pass.requires_grad_(False)
@@ -70,7 +83,7 @@ class Decisions(Taught):
         return self
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Return each weighted distance; the crops themselves are not looked at, only their thumbnails.
+        """Return each weighted distance; of most crops only the thumbnails are looked at.
 
         Raises:
             UsageError: the batch has no thumbnails.
@@ -82,29 +95,45 @@ class Decisions(Taught):
         with torch.autocast(overview_BCST.device.type, enabled=False):
             own = self._decision("other", overview_BCST)
             wanted = _chosen(photographed(batch), self._decision("photographed", overview_BCST), own)
-            wanted = _chosen(self._left_alone(batch), _nothing(own), wanted)
+            wanted = _chosen(_from(batch, self.alone), _nothing(own), wanted)
             network: Any = self.network
             found = network.global_pass(overview_BCST)
             place_B4 = place(overview_BCST, None)
             shown, aim = (
                 tone(overview_BCST, each.gain_BC, each.grid_BKGG, place_B4).bright for each in (found, wanted)
             )
+            by_target = _from(batch, self.targets)
             distances = {
-                "tone": F.l1_loss(shown, aim),
-                "gain": F.l1_loss(found.gain_BC.log(), wanted.gain_BC.log()),
-                "grid": F.l1_loss(found.grid_BKGG, wanted.grid_BKGG),
+                "tone": _mean(F.l1_loss(shown, aim, reduction="none"), ~by_target),
+                "gain": _mean((found.gain_BC.log() - wanted.gain_BC.log()).abs(), ~by_target),
+                "grid": _mean((found.grid_BKGG - wanted.grid_BKGG).abs(), ~by_target),
                 "condition": F.mse_loss(found.condition_BK, own.condition_BK),
+                "target": _mean(_missed(batch, found), by_target),
             }
         return {name: weight * distances[name] for name, weight in self.weights.items()}
-
-    def _left_alone(self, batch: Batch) -> Tensor:
-        sources = [name.partition(":")[0] for name in batch.names] or [""] * len(batch.low_BCHW)
-        return torch.tensor([source in self.alone for source in sources], device=batch.low_BCHW.device)
 
     @torch.no_grad()
     def _decision(self, teacher: str, overview_BCST: Tensor) -> Decision:
         taught: Any = self.teachers[teacher]
         return taught.network.global_pass(overview_BCST)
+
+
+def _from(batch: Batch, sources: Collection[str]) -> Tensor:
+    """Which of a batch's pictures are from these sources, B."""
+    names = [name.partition(":")[0] for name in batch.names] or [""] * len(batch.low_BCHW)
+    return torch.tensor([name in sources for name in names], device=batch.low_BCHW.device)
+
+
+def _mean(distance: Tensor, counts_B: Tensor) -> Tensor:
+    """Mean of a distance, B x ..., that is 0 for the pictures that do not count."""
+    return (distance.flatten(1).mean(1) * counts_B).mean()
+
+
+def _missed(batch: Batch, decision: Decision) -> Tensor:
+    """How far the crops are from their targets after gain and grid, without their noise, B x 3 x h x w."""
+    low, high = (F.avg_pool2d(crop.float(), _BLUR) for crop in (batch.low_BCHW, batch.high_BCHW))
+    bright = tone(low, decision.gain_BC, decision.grid_BKGG, place(low, batch.window_B4)).bright
+    return (bright - high).abs()
 
 
 def photographed(batch: Batch) -> Tensor:

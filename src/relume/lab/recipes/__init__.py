@@ -14,6 +14,7 @@ from relume.lab.recipes.lol import lol, lol_mirror
 from relume.lab.recipes.photo import (
     photo,
     photo_best,
+    photo_lit,
     photo_nights,
     photo_pruned,
     photo_rendered,
@@ -34,6 +35,7 @@ RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "mirnet-v2": mirnet_v2,
     "photo": photo,
     "photo-best": photo_best,
+    "photo-lit": photo_lit,
     "photo-nights": photo_nights,
     "photo-pruned": photo_pruned,
     "photo-rendered": photo_rendered,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from relume.lab.darkness import DAYLIGHT, NIGHT, SMOOTH, Darkness
+from relume.lab.darkness import DAYLIGHT, NIGHT, SMOOTH, SPOT, WINDOW, Darkness
 from relume.lab.recipe import Data, Optimizer, Phase, Recipe, Source
 
 _LOL = ("lol_v1/our485", "our485_scenes")
@@ -12,6 +12,7 @@ _SICE = ("sice_part1", "sice_scenes")
 _EXTRA = "sice_extra"
 _BRIGHT = 0.35
 _LONGEST = 1024
+_SMALL = 384
 # Its two images do not show the same pixels.
 _MISALIGNED = ("648",)
 # Agreement below 0.7 (docs/data.md): the dark frame has lost what the target shows.
@@ -111,6 +112,38 @@ def photo_nights() -> Recipe:
         name="photo-nights",
         start="runs/photo-half",
         method_options={"photographed": {"run": "runs/photo-half"}, "alone": ["nights"]},
+        data=replace(recipe.data, sources=sources),
+    )
+
+
+def photo_lit() -> Recipe:
+    """`photo` at last: its global pass taught that what is in full light already stays as bright as it is.
+
+    A face under a lamp, a screen or what a window shows was brightened as much as the dark around it. Here
+    no earlier weights know better, so crops of such pictures are compared with their targets. All else is
+    decided as before. Minutes on a CPU; thumbnails need no large images.
+    """
+    recipe = photo_nights()
+    spots = (
+        Source("spots", "darkened", "clean", 0.2, "", "clean.csv", darkness=SPOT),
+        Source("windows", "darkened", "clean", 0.15, "", "clean.csv", darkness=WINDOW),
+    )
+    others = [replace(source, share=0.65 * source.share) for source in recipe.data.sources]
+    sources = tuple(
+        source if source.kind == "pairs" or source.is_made else replace(source, longest=_SMALL)
+        for source in (*others, *spots)
+    )
+    return replace(
+        recipe,
+        name="photo-lit",
+        start="runs/photo-shipped",
+        method_options={
+            "photographed": {"run": "runs/photo-shipped"},
+            "alone": ["nights"],
+            "targets": ["spots", "windows"],
+        },
+        losses={**recipe.losses, "target": 1.0},
+        phases=(Phase(1500, 96, 48),),
         data=replace(recipe.data, sources=sources),
     )
 
