@@ -129,6 +129,7 @@ PLACES = [
     ["search", "--data", "ROOT", "--runs"],
     ["lab", "soup", "RUN", "-o"],
     ["lab", "grow", "RUN", "RECIPE", "-o"],
+    ["lab", "units", "RUN", "--data", "ROOT", "-o"],
     ["lab", "graphs", "-o"],
     ["data", "pack", "RECIPE", "--data", "ROOT", "-o"],
     ["data", "shard", "RECIPE", "--data", "ROOT", "-o"],

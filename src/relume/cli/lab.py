@@ -116,6 +116,38 @@ def grow(
     typer.echo(f"wrote {out}", err=True)
 
 
+@app.command()
+def units(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run of a two-pass network.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Data root, or part of a pack; RELUME_DATA otherwise. May be repeated."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder of a run that computes the same, its silent units begun anew."
+        ),
+    ] = None,
+) -> None:
+    """Count hidden units that act on no held-out picture, and learn nothing any more.
+
+    [bold]relume lab units runs/photo --data ~/data[/bold]
+
+    [bold]relume lab units runs/photo -o runs/photo-revived[/bold] gives them random weights that nothing
+    looks at yet, so that further training can use them.
+    """
+    require_laboratory()
+    from relume.evaluate.report import markdown_table
+    from relume.lab.units import write_revived
+
+    counts = write_revived(run, data_roots(data), out)
+    rows = [[name, str(count), str(silent)] for name, count, silent in counts]
+    typer.echo(markdown_table([["layer", "units", "silent"], *rows]), nl=False)
+    if out is not None:
+        typer.echo(f"wrote {out}", err=True)
+
+
 def _numbers(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]

@@ -27,6 +27,7 @@ from relume.cli.trials import (
     write_trials,
 )
 from relume.errors import UsageError
+from relume.files import check_folder
 
 
 def prune(
@@ -89,6 +90,7 @@ def prune(
 
     prepare()
     shares, measured = _shares(ratios), clock(runs, engine, size, threads)
+    check_folder(runs)
     Run(run).network()  # a run that is missing is told before data that is
     trials = curve(
         run,

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from relume.errors import UsageError
 from relume.lab.data.batch import Batch
 from relume.lab.methods.base import Method
-from relume.lab.networks.two_pass import TwoPass
+from relume.lab.networks.two_pass import Block, TwoPass
 from relume.lab.options import Count
 
 
@@ -28,6 +28,8 @@ class Rendering(Method):
         losses: weight of each paired loss term.
         margin: pixels at each side of a crop that repeat the next one inwards; in use as many as the
             network's size rule. 0 for none.
+        modulation: whether the layers that turn the condition into scales and shifts learn, too. They add the
+            same to all pixels, and can silence units for good.
 
     Raises:
         UsageError: another network.
@@ -35,7 +37,9 @@ class Rendering(Method):
 
     recordable = True
 
-    def __init__(self, network: nn.Module, losses: Mapping[str, float], margin: Count = 16) -> None:
+    def __init__(
+        self, network: nn.Module, losses: Mapping[str, float], margin: Count = 16, modulation: bool = True
+    ) -> None:
         super().__init__()
         if not isinstance(network, TwoPass):
             raise UsageError("only two-pass networks render what was decided", "Choose two-pass.")
@@ -43,6 +47,9 @@ class Rendering(Method):
         self.margin = margin
         self.paired_weights = dict(losses)
         network.global_pass.requires_grad_(False)
+        for block in network.local_pass.modules():
+            if isinstance(block, Block) and block.film is not None:
+                block.film.requires_grad_(modulation)
 
     def train(self, mode: bool = True) -> Rendering:
         """The global pass is always as in use."""

@@ -81,9 +81,12 @@ class GlobalPass(nn.Module):
         width: channels of the first convolution; they double at each of three more.
         dropout: probability of dropping a pooled feature while training.
         knots: along luma, 0 for no grid, 1 for a map of gains that does not look at luma.
+        leak: slope below 0 of the activations behind the pooled features.
     """
 
-    def __init__(self, condition: int = 64, width: int = 24, dropout: float = 0.1, knots: int = 6) -> None:
+    def __init__(
+        self, condition: int = 64, width: int = 24, dropout: float = 0.1, knots: int = 6, leak: float = 0.0
+    ) -> None:
         super().__init__()
         widths = [3, width, 2 * width, 4 * width, 4 * width]
         layers: list[nn.Module] = []
@@ -96,14 +99,17 @@ class GlobalPass(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.log_gain = nn.Sequential(
             nn.Linear(pooled, 2 * condition),
-            nn.ReLU(),
+            activation(leak),
             nn.Dropout(dropout),
             zeroed(nn.Linear(2 * condition, 3)),
         )
         self.condition = nn.Sequential(
-            nn.Linear(pooled + 1, 2 * condition), nn.ReLU(), nn.Linear(2 * condition, condition), nn.ReLU()
+            nn.Linear(pooled + 1, 2 * condition),
+            activation(leak),
+            nn.Linear(2 * condition, condition),
+            activation(leak),
         )
-        self.grid = GridHead(widths[-1], pooled, condition, knots) if knots else None
+        self.grid = GridHead(widths[-1], pooled, condition, knots, leak) if knots else None
 
     def forward(self, overview_BCST: Tensor) -> Decision:
         """Decide for whole photos.
@@ -164,15 +170,17 @@ class GridHead(nn.Module):
         pooled: length of the pooled features.
         width: channels in between.
         knots: along luma.
+        leak: slope below 0 of the activations.
     """
 
-    def __init__(self, maps: int, pooled: int, width: int, knots: int) -> None:
+    def __init__(self, maps: int, pooled: int, width: int, knots: int, leak: float = 0.0) -> None:
         super().__init__()
         self.fine = nn.Conv2d(maps, width, 3, padding=1)
         self.coarse = nn.Conv2d(maps, width, 1)
         self.pooled = nn.Linear(pooled, width)
         self.middle = nn.Conv2d(width, width, 3, padding=1)
         self.last = zeroed(nn.Conv2d(width, knots, 1))
+        self.active = activation(leak)
         self.knots = knots
 
     def forward(self, fine_BFGG: Tensor, coarse_BFGG: Tensor, pooled_BF: Tensor) -> Tensor:
@@ -182,7 +190,7 @@ class GridHead(nn.Module):
         hidden = (
             self.fine(fine_BFGG) + coarse[..., :height, :width] + self.pooled(pooled_BF)[:, :, None, None]
         )
-        raw_BKGG = self.last(F.relu(hidden + self.middle(F.relu(hidden))))
+        raw_BKGG = self.last(self.active(hidden + self.middle(self.active(hidden))))
         if self.knots == 1:
             return raw_BKGG.clamp(-LARGEST, LARGEST)
         spacing = 2 * KNOT_END / (self.knots - 1)
@@ -195,24 +203,35 @@ class GridHead(nn.Module):
         return centred_BKGG.clamp(-LARGEST, LARGEST)
 
 
+def activation(leak: float) -> nn.Module:
+    """ReLU, or with a leak a leaky one."""
+    return nn.LeakyReLU(leak) if leak else nn.ReLU()
+
+
 class Block(nn.Module):
     """Residual block of two 3x3 convolutions, the inner activation modulated by the condition (FiLM).
 
     FiLM: Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer", AAAI 2018.
+
+    Args:
+        width: channels.
+        condition: length of the condition vector, 0 for a block that is not modulated.
+        leak: slope below 0 of the activation.
     """
 
-    def __init__(self, width: int, condition: int) -> None:
+    def __init__(self, width: int, condition: int, leak: float) -> None:
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
         self.film = zeroed(nn.Linear(condition, 2 * width)) if condition else None
+        self.active = activation(leak)
 
     def forward(self, x_BCHW: Tensor, condition_BK: Tensor) -> Tensor:
         inner = self.first(x_BCHW)
         if self.film is not None:
             scale_BC, shift_BC = self.film(condition_BK).chunk(2, 1)
             inner = inner * (1 + scale_BC[:, :, None, None]) + shift_BC[:, :, None, None]
-        return x_BCHW + self.second(F.relu(inner))
+        return x_BCHW + self.second(self.active(inner))
 
 
 class Encoding(NamedTuple):
@@ -255,13 +274,19 @@ class LocalPass(nn.Module):
         depths: residual blocks per level, in the encoder and again in the decoder (the last: once).
         condition: length of the condition vector.
         modulated_from: first level with FiLM.
+        leak: slope below 0 of the activations in blocks with FiLM.
 
     Raises:
         ValueError: not as many depths as widths.
     """
 
     def __init__(
-        self, widths: tuple[int, ...], depths: tuple[int, ...], condition: int, modulated_from: int
+        self,
+        widths: tuple[int, ...],
+        depths: tuple[int, ...],
+        condition: int,
+        modulated_from: int,
+        leak: float = 0.0,
     ) -> None:
         super().__init__()
         if len(depths) != len(widths):
@@ -269,7 +294,9 @@ class LocalPass(nn.Module):
 
         def level(index: int) -> nn.ModuleList:
             size = condition if index >= modulated_from else 0
-            return nn.ModuleList(Block(widths[index], size) for _ in range(depths[index]))
+            return nn.ModuleList(
+                Block(widths[index], size, leak if size else 0.0) for _ in range(depths[index])
+            )
 
         coarser = list(pairwise(widths))
         self.depths = depths
@@ -359,6 +386,8 @@ class TwoPass(Network):
         overview_size: longer side of the overview that the global pass sees, in pixels; a multiple of 16.
         knots: of the grid along luma; 0 for none, 1 for a map.
         dropout: dropout on the global pass's pooled features.
+        leak: slope below 0 of the activations that look at pooled features or the condition. What these
+            add is the same for all pixels, and where it is too small, a unit of slope 0 never learns again.
 
     Raises:
         ValueError: an overview that does not fit, or not as many depths as widths.
@@ -374,13 +403,14 @@ class TwoPass(Network):
         overview_size: Positive = 128,
         knots: Count = 6,
         dropout: Share = 0.1,
+        leak: Share = 0.0,
     ) -> None:
         super().__init__()
         if overview_size % (2 * _STRIDE):
             raise ValueError(f"an overview of {overview_size} pixels is not a multiple of {2 * _STRIDE}")
         self.overview_size = overview_size
-        self.global_pass = GlobalPass(condition, global_width, dropout, knots)
-        self.local_pass = LocalPass(tuple(widths), tuple(depths), condition, modulated_from)
+        self.global_pass = GlobalPass(condition, global_width, dropout, knots, leak)
+        self.local_pass = LocalPass(tuple(widths), tuple(depths), condition, modulated_from, leak)
         self.capabilities = Capabilities(
             overview=self.overview_size,
             multiple=self.local_pass.size_multiple,

@@ -1,0 +1,104 @@
+"""Units that never act: they are found, begin anew without changing a picture, and learn again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from acting import SMALL, acting
+from relume.errors import ExitCode, ModelError
+from relume.lab.networks import build
+from relume.lab.networks.two_pass import TwoPass
+from relume.lab.recipe import Recipe
+from relume.lab.run import Run
+from relume.lab.units import hidden_units, silent, write_revived
+from shared import Result
+
+LAYERS = {"modulated_from": 0, **SMALL}
+
+
+def silenced(*layers: str) -> TwoPass:
+    """A network whose every second unit of these layers never acts."""
+    network = TwoPass(**LAYERS)
+    network.load_state_dict(acting().state_dict(), strict=False)
+    for units in hidden_units(network):
+        if units.name in layers:
+            for maker in units.makers:
+                maker.bias.data[::2] = -20
+            if units.modulation is not None:
+                units.modulation.weight.data.zero_()
+                units.modulation.bias.data.zero_()
+    return network.eval()
+
+
+def images() -> list[tuple[Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    return [(torch.rand(1, 3, 32, 48, generator=generator) ** 3,) for _ in range(4)]
+
+
+def names() -> list[str]:
+    return [units.name for units in hidden_units(TwoPass(**LAYERS))]
+
+
+@pytest.mark.parametrize("layer", names())
+def test_units_that_never_act_are_found_and_begin_anew(layer: str) -> None:
+    network = silenced(layer)
+    before = [network(*each).detach() for each in images()]
+    found = {units.name: which_N for units, which_N in silent(network, images())}
+    assert found[layer][::2].all()
+    assert not found[layer][1::2].all()
+    torch.manual_seed(1)
+    for units, which_N in silent(network, images()):
+        units.begin_anew(which_N)
+    for each, expected in zip(images(), before, strict=True):
+        torch.testing.assert_close(network(*each), expected, atol=1e-5, rtol=0)
+    again = {units.name: which_N for units, which_N in silent(network, images())}
+    assert again[layer].sum() < found[layer].sum()
+
+
+def test_with_a_leak_no_unit_is_lost() -> None:
+    """Whatever a unit's bias: what makes it still gets a gradient."""
+    network = TwoPass(**LAYERS, leak=0.1)
+    network.load_state_dict(silenced(*names()).state_dict())
+    for value in network.parameters():
+        if value.ndim > 1 and not value.any():
+            torch.nn.init.normal_(value, std=0.05)
+    network(torch.rand(2, 3, 32, 32) ** 2).square().mean().backward()
+    for units in hidden_units(network):
+        for maker in units.makers:
+            assert (maker.bias.grad != 0).float().mean() > 0.9, units.name
+
+
+def test_a_run_is_counted_and_revived(
+    relume: Callable[..., Result], tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "revived"
+    recipe = replace(tiny_recipe, network_options=LAYERS)
+    Run(run).finish(recipe, {"processor": "any"}, silenced("global gain", "local encoder.1.0"))
+    told = relume("lab", "units", run, "--data", tiny_root)
+    assert told.code == 0, told.err
+    counts = {name: (every, lost) for name, every, lost in write_revived(run, tiny_root, None)}
+    assert counts["local encoder.1.0"][0] == 16
+    assert counts["local encoder.1.0"][1] >= 8
+    for name, (every, lost) in counts.items():
+        assert f"| {name} | {every} | {lost} |" in told.out.decode()
+    done = relume("lab", "units", run, "--data", tiny_root, "-o", out)
+    assert done.out == told.out
+    assert Run(out).recipe() == recipe
+    assert Run(out).environment() == {"processor": "any", "revived_from": str(run)}
+    left = {name: silent for name, _, silent in write_revived(out, tiny_root, None)}
+    assert left["local encoder.1.0"] < counts["local encoder.1.0"][1]
+    assert relume("lab", "units", run, "--data", tiny_root, "-o", out).code == ExitCode.USAGE
+
+
+def test_another_network_is_refused(tiny_recipe: Recipe, tiny_root: Path, tmp_path: Path) -> None:
+    options = {"widths": [8, 8, 8, 8, 8], "head": 4}
+    recipe = replace(tiny_recipe, network="iaml-autoencoder", network_options=options)
+    Run(tmp_path / "run").finish(recipe, {}, build("iaml-autoencoder", options))
+    with pytest.raises(ModelError, match="known units"):
+        write_revived(tmp_path / "run", tiny_root, None)
