@@ -198,6 +198,12 @@ GRIDS: Mapping[str, Grid] = {
             "bilateral-fine": ["network_options.knots=9"],
         },
     ),
+    "leak": Grid(
+        name="leak",
+        question="What does it bring that no unit can fall silent for good?",
+        recipe=_short_photo,
+        cells={"none": [], "tenth": ["network_options.leak=0.1"], "fifth": ["network_options.leak=0.2"]},
+    ),
     "losses": Grid(
         name="losses",
         question="Which losses does the general model learn most from?",

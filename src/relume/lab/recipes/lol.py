@@ -15,6 +15,7 @@ def lol() -> Recipe:
     """
     return Recipe(
         name="lol",
+        network_options={"leak": 0.1},
         losses={"charbonnier": 1.0, "ssim": 0.5, "brightening": 0.2},
         phases=(Phase(5000, 128, 16), Phase(2500, 192, 12), Phase(1500, 256, 8)),
         data=Data(exposure_jitter=0.5),

@@ -32,6 +32,7 @@ def photo() -> Recipe:
     """
     return Recipe(
         name="photo",
+        network_options={"leak": 0.1},
         losses={"charbonnier": 1.0, "ssim": 0.5, "brightening": 0.2},
         phases=(Phase(9000, 128, 64), Phase(6000, 192, 48), Phase(7000, 256, 32)),
         data=Data(
@@ -158,7 +159,7 @@ def photo_best() -> Recipe:
     return replace(
         recipe,
         name="photo-best",
-        network_options={"widths": [32, 64, 128, 256], "depths": [2, 2, 2, 2]},
+        network_options={**recipe.network_options, "widths": [32, 64, 128, 256], "depths": [2, 2, 2, 2]},
         start="runs/photo-grown",
         phases=(Phase(2800, 128, 32), Phase(1100, 192, 16)),
         optimizer=replace(recipe.optimizer, lr=6e-4),
