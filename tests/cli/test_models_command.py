@@ -32,7 +32,7 @@ def test_models_as_json(relume: Run) -> None:
         assert row.keys() >= {"name", "params", "gmacs_256", "shipped"}
         assert row["params"] > 0
         assert row["gmacs_256"] > 0
-    assert [row["name"] for row in rows if row["shipped"]] == ["lol", "photo", "photo-best"]
+    assert [row["name"] for row in rows if row["shipped"]] == ["lol", "photo"]
 
 
 def test_models_as_text(relume: Run) -> None:
@@ -73,7 +73,7 @@ def test_doctor_as_json(relume: Run) -> None:
     assert facts.keys() >= {"relume", "python", "platform", "packages", "faults", "devices", "extras"}
     assert facts["faults"] == {}
     assert facts["formats"] == dict.fromkeys(FORMATS, "ok")
-    assert facts["models"] == {"lol": "ok", "photo": "ok", "photo-best": "ok"}
+    assert facts["models"] == {"lol": "ok", "photo": "ok"}
     assert "cpu" in facts["devices"]
 
 

@@ -127,18 +127,26 @@ def test_a_package_that_does_not_load_is_one_line(package: str, error: str, tmp_
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("enhance --model p", ["photo", "photo-best"]),
-        ("enhance --model ", ["lol", "photo", "photo-best"]),
+        ("enhance --model p", ["photo"]),
+        ("enhance --model ", ["lol", "photo"]),
         ("enhance --device c", ["coreml", "cpu", "cuda"]),
         ("enhance --format ti", ["tiff"]),
-        ("evaluate low --models lol,p", ["lol,photo", "lol,photo-best"]),
+        ("evaluate low --models lol,p", ["lol,photo"]),
         ("models l", ["lol"]),
         ("train iaml-", ["iaml-cpu"]),
         ("train --device m", ["mps"]),
         ("ablate comp", ["compact-clarity"]),
         (
             "data samples --recipe ph",
-            ["photo", "photo-best", "photo-nights", "photo-pruned", "photo-rendered", "photo-settled"],
+            [
+                "photo",
+                "photo-best",
+                "photo-lit",
+                "photo-nights",
+                "photo-pruned",
+                "photo-rendered",
+                "photo-settled",
+            ],
         ),
     ],
 )

@@ -22,7 +22,7 @@ def photo(light: float = 0.1) -> Photo:
     return Photo((random.uniform(0, light, (70, 90, 3)) * 255).astype(np.uint8))
 
 
-@pytest.mark.parametrize("model", ["photo", "photo-best", "lol"])
+@pytest.mark.parametrize("model", ["photo", "lol"])
 @pytest.mark.parametrize(
     "controls", [{}, {"denoise": 0.3}, {"exposure": 0.4, "strength": 0.7}, {"strength": 1, "colour_guard": 0}]
 )

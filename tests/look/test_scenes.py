@@ -1,4 +1,4 @@
-"""What must not happen to photographs that are hard to get right, with the default settings.
+"""What must not happen to photographs that are hard to get right, with the default model and settings.
 
 The pictures are made here, each the like of one that an earlier model spoilt.
 """
@@ -17,9 +17,9 @@ from relume import Enhancer
 Load = Callable[..., Enhancer]
 
 
-@pytest.fixture(scope="module", params=["photo", "photo-best"])
-def enhancer(kept_enhancer: Load, request: pytest.FixtureRequest) -> Enhancer:
-    return kept_enhancer(request.param)
+@pytest.fixture(scope="module")
+def enhancer(kept_enhancer: Load) -> Enhancer:
+    return kept_enhancer()
 
 
 def luma(pixels: np.ndarray) -> np.ndarray:
