@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import subprocess
@@ -10,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from page.conftest import NODE, ROOT, needs_node
+from relume.look.frame import find_frame
 from relume.options import Controls
 from relume.site import PAGE
 from relume.steps.thumbnail import overview_shape
@@ -29,7 +33,10 @@ def node(module: str, code: str, *arguments: object) -> Any:
         "console.log(JSON.stringify(found));"
     )
     run = subprocess.run(
-        [str(NODE), "--input-type=module", "--no-warnings", "-e", script], capture_output=True, check=True
+        [str(NODE), "--input-type=module", "--no-warnings", "-"],
+        input=script.encode(),
+        capture_output=True,
+        check=True,
     )
     return json.loads(run.stdout)
 
@@ -53,6 +60,46 @@ def test_thumbnails_have_the_products_shape() -> None:
     sizes = [(height, width) for height in range(1, 80, 3) for width in (1, 2, 33, 64, 600, 1023, 4032)]
     found = node("geometry.js", "return given[0].map(([h, w]) => page.overviewShape(h, w, 128));", sizes)
     assert [tuple(each) for each in found] == [overview_shape(*size, 128) for size in sizes]
+
+
+def test_frames_are_those_of_the_product() -> None:
+    rng = np.random.default_rng(1)
+    photos = [np.full((30, 40, 3), 7, np.uint8)]
+    for number in range(60):
+        height, width, *sides = (
+            int(each) for each in rng.integers([1, 1, 0, 0, 0, 0], [50, 50, 25, 25, 25, 25])
+        )
+        (top, bottom), (left, right) = (
+            pair if number % 3 else (pair[0],) * 2 for pair in (sides[:2], sides[2:])
+        )
+        top, bottom = (0, 0) if number % 5 == 0 else (top, bottom)
+        coarse = rng.integers(0, [255, 40, 12][number % 3], (4, 5, 3)).astype(np.uint8)
+        alone = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+        photo = np.pad(
+            alone, ((top, bottom), (left, right), (0, 0)), constant_values=int(rng.choice([0, 16, 255]))
+        )
+        if number % 2:
+            file = io.BytesIO()
+            Image.fromarray(photo).save(file, "jpeg", quality=90)
+            photo = np.asarray(Image.open(file))
+        photos.append(photo)
+    ours = [list(find_frame(photo)) for photo in photos]
+    assert sum(map(any, ours)) > 20
+    assert not all(map(any, ours))
+    code = """return given[0].map(([height, width, letters]) => {
+      const data = Uint8ClampedArray.from(atob(letters), (letter) => letter.charCodeAt(0));
+      return page.frameOf({ data, width, height, transparent: false }); });"""
+    clear = [np.dstack([photo, np.full(photo.shape[:2], 255, np.uint8)]) for photo in photos]
+    asked = [(*photo.shape[:2], base64.b64encode(photo.tobytes()).decode()) for photo in clear]
+    assert node("frame.js", code, asked) == ours
+
+
+def test_what_is_transparent_has_no_frame() -> None:
+    code = """const within = (at) => at > 1600 && at < 3200;
+      const data = Uint8ClampedArray.from({ length: 4 * 40 * 30 }, (_, at) => (at % 251) * within(at));
+      const photo = { data, width: 40, height: 30 };
+      return [true, false].map((transparent) => page.frameOf({ ...photo, transparent }));"""
+    assert node("frame.js", code) == [[0, 0, 0, 0], [10, 10, 0, 0]]
 
 
 def test_every_language_has_every_word() -> None:

@@ -25,13 +25,16 @@ Open = Callable[..., Visit]
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five golden photos: real and drawn, coloured and grey, of odd sizes, one partly transparent."""
+    """Golden photos: real and drawn, coloured and grey, of odd sizes, some framed, one partly transparent."""
     folder = tmp_path_factory.mktemp("photos")
     (folder / "real.jpg").write_bytes((ROOT / "docs/images/night.jpg").read_bytes())
     with Image.open(ROOT / "docs/images/darkened.jpg") as many:
         many.crop((218, 0, 331, 247)).save(folder / "corner.png")
     Image.fromarray(lit(301, 533)).save(folder / "drawn.png")
     Image.fromarray(lit(200, 140)[..., 1]).save(folder / "grey.png")
+    Image.fromarray(np.repeat(lit(121, 90)[..., 1:2], 3, axis=2)).save(folder / "greys.png")
+    Image.fromarray(framed(lit(301, 433), 60, 255)).save(folder / "bordered.png")
+    Image.fromarray(framed(lit(603, 1001), 251, 0)).save(folder / "boxed.png")
     seen = np.full((120, 160, 1), 255, np.uint8)
     seen[40:80, 40:90] = 0
     Image.fromarray(np.concatenate([lit(120, 160), seen], 2)).save(folder / "hole.png")
@@ -44,6 +47,12 @@ def lit(height: int, width: int) -> np.ndarray:
     picture[height // 3 : height // 2, width // 4 : width // 2] *= 2.5
     picture[: height // 8, : width // 8] = 240
     return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def framed(picture: np.ndarray, lines: int, level: int) -> np.ndarray:
+    """With so many lines of a level above and below, and half as many on both sides."""
+    sides = ((lines, lines), (lines // 2, lines // 2), (0, 0))
+    return np.pad(picture, sides, constant_values=level)
 
 
 def pixels(data: bytes | Path) -> np.ndarray:
@@ -69,7 +78,13 @@ def set_range(visit: Visit, name: str, value: int) -> None:
     visit.page.wait_for_selector("body[data-drawing=false]")
 
 
-@pytest.mark.parametrize("name", ["real.jpg", "corner.png", "drawn.png", "grey.png", "hole.png"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("real.jpg", "corner.png", "drawn.png", "grey.png", "greys.png", "hole.png"),
+        *("bordered.png", "boxed.png"),
+    ],
+)
 def test_results_are_those_of_the_command_line(
     visit: Visit, photos: Path, kept_enhancer: Any, tmp_path: Path, name: str
 ) -> None:

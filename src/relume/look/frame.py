@@ -226,7 +226,7 @@ def _end(lines_NLC: Pixels, count: int, colour_C: Numbers) -> _End | None:
     if differs[0].mean() < _SOME:
         return None
     parts = np.array_split(differs, _PARTS, axis=1)
-    is_wide = all(part.mean() >= _ANY for part in parts)
+    is_wide = all(part.sum() >= _ANY * part.size for part in parts)
     return _End(count + begins, is_wide, bool(differs.mean(axis=1).max() >= _MOST))
 
 

@@ -47,7 +47,7 @@ export async function decode(file) {
   if (about.deep) notes.push('noteDeep');
   if (about.several) notes.push('noteSeveral');
   if (!['jpeg', 'png', 'webp'].includes(about.format)) notes.push('noteMetadata');
-  return { ...photo, grey: about.grey && isGrey(photo.data), about, notes };
+  return { ...photo, grey: isGrey(photo.data), about, notes };
 }
 
 /**
@@ -136,14 +136,14 @@ function opacities(data) {
   return [least, most];
 }
 
-function isGrey(data) {
+export function isGrey(data) {
   for (let at = 0; at < data.length; at += 4) {
     if (data[at] !== data[at + 1] || data[at] !== data[at + 2]) return false;
   }
   return true;
 }
 
-/** A photo shrunk to fit a square. */
+/** A photo shrunk to fit a square, and its frame with it: a line that shows some of both belongs to the frame. */
 export function shrunk(photo, side) {
   const share = Math.min(1, side / Math.max(photo.width, photo.height));
   if (share === 1) return photo;
@@ -153,7 +153,9 @@ export function shrunk(photo, side) {
   const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
   context.imageSmoothingQuality = 'high';
   context.drawImage(whole, 0, 0, width, height);
-  return { ...photo, width, height, data: context.getImageData(0, 0, width, height).data };
+  const [top, bottom, left, right] = photo.frame.map((lines) => Math.ceil(lines * share));
+  const frame = top + bottom < height && left + right < width ? [top, bottom, left, right] : [0, 0, 0, 0];
+  return { ...photo, width, height, frame, data: context.getImageData(0, 0, width, height).data };
 }
 
 /** The pixels of a part of a photo, or of what has its size. */
@@ -172,7 +174,8 @@ export const formatFor = (photo) => (photo.about.format === 'png' || photo.trans
 /** A file of pixels with the blocks of the photo that they came from. */
 export async function encode(photo, data, format) {
   const { width, height } = photo;
-  if (format === 'png') return png({ ...photo, opaque: !photo.transparent, data }, photo.about);
+  const grey = photo.grey && photo.about.grey;
+  if (format === 'png') return png({ ...photo, opaque: !photo.transparent, grey, data }, photo.about);
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext('2d');
   context.fillStyle = '#fff'; // what lies behind transparent places

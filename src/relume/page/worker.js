@@ -1,6 +1,7 @@
 // The private mode: photos come in, results go out, and nothing else leaves this worker.
 
 import { Cancelled, Enhancer, STEPS } from './enhancer.js';
+import { frameOf, inside, pasted, placeOf, shared } from './frame.js';
 import { cropped, decode, encode, Failure, formatFor, shrunk } from './photo.js';
 
 const KEPT = 3; // photos whose previews are kept
@@ -76,12 +77,18 @@ async function agree(exact, faster, model) {
   }
 }
 
+/** A photo and its frame. */
+async function opened(file) {
+  const photo = await decode(file);
+  return { ...photo, frame: frameOf(photo) };
+}
+
 async function open({ key, file, model, preview }) {
   if (whole.key !== key) whole = {};
-  const photo = await decode(file);
+  const photo = await opened(file);
   const small = shrunk(photo, preview);
-  const decision = await enhancer.decide(photo, model);
-  const view = await enhancer.whole(small, decision);
+  const decision = await enhancer.decide(inside(photo), model);
+  const view = await enhancer.whole(inside(small), decision);
   const reduced = small !== photo;
   remember(key, { decision, view, small, photo: reduced ? null : photo });
   const { width, height, notes } = photo;
@@ -103,9 +110,14 @@ async function look({ key, controls }) {
   remember(key, known);
   const { small, decision, view } = known;
   const adjustment = await enhancer.settle(decision, controls);
-  const data = adjustment ? (await enhancer.finish(view, adjustment)).data : small.data;
-  const after = await createImageBitmap(new ImageData(Uint8ClampedArray.from(data), small.width, small.height));
+  const data = adjustment ? await finished(small, view, adjustment) : small.data.slice();
+  const after = await createImageBitmap(new ImageData(data, small.width, small.height));
   return { after, strength: adjustment ? adjustment.strength.data[0] : 0 };
+}
+
+/** The pixels of a photo whose picture was seen at once, after the settled controls. */
+async function finished(photo, view, adjustment) {
+  return pasted(photo, placeOf(photo), (await enhancer.finish(view, adjustment)).data);
 }
 
 /** A part of a photo at its full size, before and after. */
@@ -113,19 +125,29 @@ async function part({ key, file, controls, ...place }) {
   const known = looks.get(key);
   if (!known) throw new Failure('closed');
   remember(key, known);
-  if (whole.key !== key) whole = { key, photo: known.photo ?? (await decode(file)) };
-  const { photo } = whole;
+  if (whole.key !== key) {
+    const photo = known.photo ?? (await opened(file));
+    whole = { key, photo, picture: inside(photo) };
+  }
+  const { photo, picture } = whole;
   const adjustment = await enhancer.settle(known.decision, controls);
   const before = cropped(photo, place);
-  const after = adjustment ? await enhancer.region(photo, known.decision, adjustment, place) : before;
+  const seen = adjustment && shared(place, placeOf(photo));
+  let after = before;
+  if (seen) {
+    const { left, top } = placeOf(photo);
+    const pixels = await enhancer.region(picture, known.decision, adjustment, { ...seen, left: seen.left - left, top: seen.top - top });
+    after = pasted({ data: before, width: place.width }, { ...seen, left: seen.left - place.left, top: seen.top - place.top }, pixels);
+  }
   const [one, two] = await Promise.all([before, after].map((data) => createImageBitmap(new ImageData(data, place.width, place.height))));
   return { before: one, after: two, strength: adjustment ? adjustment.strength.data[0] : 0 };
 }
 
 async function render({ id, key, file, model, controls, format }) {
   const known = looks.get(key)?.decision.model === model ? looks.get(key) : {};
-  const photo = known.photo ?? (whole.key === key ? whole.photo : await decode(file));
-  const decision = known.decision ?? (await enhancer.decide(photo, model));
+  const photo = known.photo ?? (whole.key === key ? whole.photo : await opened(file));
+  const picture = whole.photo === photo ? whole.picture : inside(photo);
+  const decision = known.decision ?? (await enhancer.decide(picture, model));
   const adjustment = await enhancer.settle(decision, controls);
   const progress = (share) => {
     postMessage({ id, share });
@@ -137,8 +159,11 @@ async function render({ id, key, file, model, controls, format }) {
     return { blob: file, notes: [...notes, 'noteUntouched'], format: wanted };
   }
   let { data } = photo;
-  if (adjustment && known.photo) data = Uint8ClampedArray.from((await enhancer.finish(known.view, adjustment)).data);
-  else if (adjustment) data = await enhancer.render(photo, decision, adjustment, side, progress);
+  if (adjustment && known.photo) data = await finished(photo, known.view, adjustment);
+  else if (adjustment) {
+    const pixels = await enhancer.render(picture, decision, adjustment, side, progress);
+    data = picture === photo ? pixels : pasted(photo, placeOf(photo), pixels);
+  }
   return { blob: await encode(photo, data, wanted), notes, format: wanted };
 }
 
