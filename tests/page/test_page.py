@@ -32,7 +32,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         many.crop((218, 0, 331, 247)).save(folder / "corner.png")
     Image.fromarray(lit(301, 533)).save(folder / "drawn.png")
     Image.fromarray(lit(200, 140)[..., 1]).save(folder / "grey.png")
-    Image.fromarray(np.repeat(lit(121, 90)[..., 1:2], 3, axis=2)).save(folder / "greys.png")
+    Image.fromarray(np.repeat(lit(200, 140)[..., 1:2], 3, axis=2)).save(folder / "greys.png")
     Image.fromarray(framed(lit(301, 433), 60, 255)).save(folder / "bordered.png")
     Image.fromarray(framed(lit(603, 1001), 251, 0)).save(folder / "boxed.png")
     seen = np.full((120, 160, 1), 255, np.uint8)
@@ -349,6 +349,21 @@ def test_a_part_in_full_size_is_that_of_the_result(
     visit.page.click("#zoom")
     visit.page.wait_for_selector("body[data-drawing=false]")
     assert shown(visit, "before").shape[1] == 1024
+
+
+def test_a_part_in_full_size_of_a_framed_photo_is_that_of_the_result(
+    visit: Visit, photos: Path, kept_enhancer: Callable[..., Enhancer]
+) -> None:
+    visit.add(photos / "boxed.png")
+    visit.page.click("#zoom")
+    visit.page.wait_for_selector("body[data-drawing=false]")
+    before, after = shown(visit, "before"), shown(visit, "after")
+    height, width = before.shape[:2]
+    ours = kept_enhancer("photo", precision="float32").enhance(photos / "boxed.png").rgb_HWC
+    top, left = place_in(pixels(photos / "boxed.png"), before)
+    assert np.abs(ours[top : top + height, left : left + width] - after).max() <= 1
+    visit.page.click("#zoom")
+    visit.page.wait_for_selector("body[data-drawing=false]")
 
 
 def place_in(whole: np.ndarray, part: np.ndarray) -> tuple[int, int]:
