@@ -17,7 +17,7 @@ from relume.errors import UsageError
 from relume.lab.networks import build
 from relume.lab.networks.two_pass import TwoPass
 from relume.lab.recipe import Recipe
-from relume.lab.run import Run, load_run
+from relume.lab.run import Run, check_leak, load_run
 
 
 def write_grown(run: Path, recipe: Recipe, out: Path) -> None:
@@ -32,13 +32,15 @@ def write_grown(run: Path, recipe: Recipe, out: Path) -> None:
         out: a folder that holds no run yet.
 
     Raises:
-        UsageError: the networks are not two-pass, the new one is no larger one, or `out` holds a run.
+        UsageError: the networks are not two-pass, the new one is no larger one or has another leak, or
+            `out` holds a run.
         ModelError: the folder holds no finished run, or its weights are damaged.
         OutputUnwritable: no permission, no space.
     """
     target = Run(out)
     target.check_new()
     source, small = load_run(run)
+    check_leak(run, recipe)
     torch.manual_seed(recipe.seed)
     large = build(recipe.network, recipe.network_options)
     grow(small, large)

@@ -205,6 +205,21 @@ class Run:
             file.unlink()
 
 
+def check_leak(run: Path, recipe: Recipe) -> None:
+    """Make sure that a run's weights mean the same in the network of a recipe.
+
+    Raises:
+        UsageError: the recipe's network has another slope below 0, which no weight tells.
+    """
+    leaks = [float(each.network_options.get("leak", 0)) for each in (Run(run).recipe(), recipe)]
+    if leaks[0] != leaks[1]:
+        raise UsageError(
+            f"its weights were trained with a leak of {leaks[0]:g}, and the recipe has one of {leaks[1]:g}",
+            f"Give the recipe network_options.leak={leaks[0]:g}, or start from another run.",
+            path=run,
+        )
+
+
 def weights_of(path: Path) -> Path:
     """The file of weights that a run folder or the file itself stands for."""
     return Run(path).weights_file if path.is_dir() else path

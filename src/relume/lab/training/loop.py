@@ -26,7 +26,7 @@ from relume.lab.data.streamed import load_crops
 from relume.lab.methods import build_method
 from relume.lab.networks import build
 from relume.lab.recipe import Phase, Recipe
-from relume.lab.run import Run, weights_of
+from relume.lab.run import Run, check_leak, weights_of
 from relume.lab.training.ahead import Ahead, pick_workers
 from relume.lab.training.checkpoint import load_checkpoint, save_checkpoint
 from relume.lab.training.device import (
@@ -65,6 +65,8 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.network = build(recipe.network, recipe.network_options).to(self.device)
         if recipe.start:
+            if Run(Path(recipe.start)).recipe_file.exists():
+                check_leak(Path(recipe.start), recipe)
             load_weights(weights_of(Path(recipe.start)), self.network)
         method = build_method(recipe.method, self.network, recipe.losses, recipe.method_options)
         for phase in recipe.phases:
