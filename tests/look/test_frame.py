@@ -145,6 +145,9 @@ def natural(name: str) -> np.ndarray:
         ),
         "thing on white": np.where((y - 0.5) ** 2 + (x - 0.5) ** 2 < 0.1, rng.uniform(0, 90, x.shape), 255),
         "stripe": np.where(abs(y - 0.5) < 0.1, rng.uniform(0, 90, x.shape), 255),
+        "page": np.where(
+            (abs(x - 0.5) < 0.46) & (abs(y % 0.3 - 0.15) < 0.1), rng.uniform(30, 90, x.shape), 18
+        ),
         "one line": np.where((y == 0) | (y == 1), 0, rng.uniform(5, 60, x.shape)),
     }[name]
     return np.repeat(np.rint(light)[..., None], 3, axis=2).astype(np.uint8)
@@ -153,7 +156,7 @@ def natural(name: str) -> np.ndarray:
 NATURAL = [
     *("noise", "flat", "black", "flat box", "gradient", "gradient there and back", "vignette", "lamp"),
     *("slow gradient there and back", "stars", "stars above ground", "black above", "black on one side"),
-    *("black above, grey below", "thing on white", "stripe", "one line"),
+    *("black above, grey below", "thing on white", "stripe", "one line", "page"),
 ]
 
 

@@ -83,7 +83,12 @@ def test_frames_are_those_of_the_product() -> None:
             Image.fromarray(photo).save(file, "jpeg", quality=90)
             photo = np.asarray(Image.open(file))
         photos.append(photo)
+    page = np.full((40, 60, 3), 18, np.uint8)
+    page[4:16, 3:-3] = page[20:36, 3:-3] = rng.integers(60, 120, (1, 54, 1))
+    page[9, 3:-3] += 7
+    photos += [page, np.where(page == 18, 0, page).astype(np.uint8)]
     ours = [list(find_frame(photo)) for photo in photos]
+    assert [any(each) for each in ours[-2:]] == [False, True]
     assert sum(map(any, ours)) > 20
     assert not all(map(any, ours))
     code = """return given[0].map(([height, width, letters]) => {

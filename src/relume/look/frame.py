@@ -43,6 +43,9 @@ _LEAST = 4
 _DEEPEST = 3
 """Frames within one another at most: a white border around a black line, and one more."""
 
+_DARKEST, _LIGHTEST = 2, 253
+"""Levels of frames that may go on inside: what is black or white stays so with and without a frame."""
+
 _SAMPLE = 64
 """Rows and columns at most that tell whether there is a picture at all."""
 
@@ -117,7 +120,8 @@ def find_frame(pixels_HWC: Pixels) -> Frame:
 
     A frame lies on two opposite sides, or on all four, in one colour, and ends where the picture begins at
     once along most of a line. A night sky that is black at the top, a dark room, a gradient or a white wall
-    are none: what they show begins here and there, and rises slowly.
+    are none: what they show begins here and there, and rises slowly. Nor is the ground of a page, which goes
+    on between what stands on it.
 
     Args:
         pixels_HWC: uint8 or uint16 over their whole range.
@@ -134,7 +138,19 @@ def find_frame(pixels_HWC: Pixels) -> Frame:
 def _frame(pixels_HWC: Pixels) -> Frame:
     """The outermost frame."""
     found = _frame_with(pixels_HWC, _runs(pixels_HWC))
-    return NO_FRAME if any(found) and _is_plain(found.inside(pixels_HWC)) else found
+    if not any(found):
+        return found
+    colour_C = _colour(pixels_HWC[:1] if found.top else pixels_HWC[:, :1])
+    inside_HWC = found.inside(pixels_HWC)
+    return NO_FRAME if _is_plain(inside_HWC) or _goes_on(inside_HWC, colour_C) else found
+
+
+def _goes_on(pixels_HWC: Pixels, colour_C: Numbers) -> bool:
+    """Whether a frame is the ground of a page: whole rows or columns inside are of its colour, too."""
+    levels = colour_C // (np.iinfo(pixels_HWC.dtype).max // 255)
+    if (levels <= _DARKEST).all() or (levels >= _LIGHTEST).all():
+        return False
+    return any(_are_even(lines, colour_C).any() for lines in (pixels_HWC, pixels_HWC.swapaxes(0, 1)))
 
 
 def _frame_with(pixels_HWC: Pixels, rows: tuple[int, int]) -> Frame:

@@ -12,6 +12,7 @@ const SOON = 16;
 const THINNEST = 2;
 const LEAST = 4;
 const DEEPEST = 3;
+const [DARKEST, LIGHTEST] = [2, 253];
 const SAMPLE = 64;
 
 /** Rows and columns that the frame of a photo takes: top, bottom, left and right, 0 each where there is none. */
@@ -66,7 +67,22 @@ const reversed = (lines) => ({ ...lines, first: lines.first + (lines.count - 1) 
 
 function outermost(data, box) {
   const found = frameWith(data, box, runs(data, rowsOf(box)));
-  return found.some(Boolean) && isPlain(data, inBox(box, found)) ? [0, 0, 0, 0] : found;
+  if (!found.some(Boolean)) return found;
+  const colour = colourOf(data, found[0] ? rowsOf(box) : columnsOf(box));
+  const rest = inBox(box, found);
+  return isPlain(data, rest) || goesOn(data, rest, colour) ? [0, 0, 0, 0] : found;
+}
+
+function goesOn(data, box, colour) {
+  if (colour.every((level) => level <= DARKEST) || colour.every((level) => level >= LIGHTEST)) return false;
+  return [rowsOf(box), columnsOf(box)].some((lines) => {
+    for (let line = 0; line < lines.count; line += 1) {
+      let at = 0;
+      while (at < lines.length && away(data, lines, line, at, colour) <= EVEN) at += 1;
+      if (at === lines.length) return true;
+    }
+    return false;
+  });
 }
 
 function frameWith(data, box, rows) {
