@@ -61,6 +61,12 @@ def test_units_that_never_act_are_found_and_begin_anew(layer: str) -> None:
     assert again[layer].sum() < found[layer].sum()
 
 
+def test_a_network_without_modulation_has_its_units_counted() -> None:
+    names = [units.name for units, _ in silent(acting().eval(), images())]
+    assert "global grid" in names
+    assert "global condition" not in names
+
+
 def test_with_a_leak_no_unit_is_lost() -> None:
     """Whatever a unit's bias: what makes it still gets a gradient."""
     network = TwoPass(**LAYERS, leak=0.1)

@@ -26,7 +26,6 @@ from relume.lab.run import Run, load_run
 SELDOM = 1e-3
 """A unit that is above 0 in a smaller share of the places of every picture counts as one that never acts."""
 
-
 _PICTURES, _SIDE = 48, 256
 """How many held-out pictures are looked at, and so many pixels of each side, from the middle."""
 
@@ -76,8 +75,9 @@ def hidden_units(network: nn.Module) -> list[Units]:
     units = [
         Units("global gain", [decide.log_gain[0]], [decide.log_gain[3]]),
         Units("global condition, hidden", [decide.condition[0]], [decide.condition[2]]),
-        Units("global condition", [decide.condition[2]], films),
     ]
+    if films:
+        units.append(Units("global condition", [decide.condition[2]], films))
     if decide.grid is not None:
         head = decide.grid
         makers = [head.fine, head.coarse, head.pooled, head.middle]
