@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from relume.errors import ModelError
 from relume.lab.networks import NETWORKS, build, describe_networks
 from relume.lab.networks.cost import count_macs, count_parameters
-from relume.lab.networks.two_pass import GridHead, TwoPass, place, step
+from relume.lab.networks.two_pass import GridHead, TwoPass, held, place, step
 from relume.steps.curve import exposure_curve
 from relume.steps.grid import tone
 
@@ -67,8 +67,9 @@ def test_a_part_of_a_photo_comes_out_as_within_the_whole() -> None:
     torch.testing.assert_close(part[..., halo:], complete[..., start + halo :], rtol=0, atol=1e-5)
 
 
-def test_half_the_exposure_gets_twice_the_gain_and_the_same_grid() -> None:
+def test_half_the_exposure_gets_twice_the_gain_and_but_for_the_hold_the_same_grid() -> None:
     network = small().global_pass
+    network.hold = 0.0
     with torch.inference_mode():
         image = torch.rand(1, 3, 16, 32) * 0.5
         full, half = network(image), network(image / 2)
@@ -76,21 +77,44 @@ def test_half_the_exposure_gets_twice_the_gain_and_the_same_grid() -> None:
     torch.testing.assert_close(half.grid_BKGG, full.grid_BKGG, rtol=1e-3, atol=1e-4)
 
 
-@given(st.integers(0, 1000), st.floats(0.2, 60.0), st.integers(2, 7))
-@settings(max_examples=40, deadline=None)
-def test_what_is_brighter_before_stays_brighter_whatever_the_grid(seed: int, gain: float, knots: int) -> None:
+@given(st.integers(0, 1000), st.floats(0.2, 60.0), st.integers(2, 7), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_what_is_brighter_before_stays_brighter_whatever_the_grid(
+    seed: int, gain: float, knots: int, is_held: bool
+) -> None:
     torch.manual_seed(seed)
     head = GridHead(maps=8, pooled=8, width=8, knots=knots)
     torch.nn.init.normal_(head.last.weight, std=3.0)
     torch.nn.init.normal_(head.last.bias, std=3.0)
     with torch.inference_mode():
         grid = head(torch.randn(1, 8, 4, 6), torch.randn(1, 8, 2, 3), torch.randn(1, 8))
+        if is_held:
+            grid = held(grid, torch.rand(1, 3, 32, 48) ** 3, torch.full((1, 3), gain), 1.0)
         levels = torch.linspace(0, 1, 256).view(1, 1, 256, 1).expand(1, 3, 256, 40)
         # A photo of a billion rows, so that only brightness differs along a column.
         bright = tone(levels, torch.full((1, 3), gain), grid, torch.tensor([[4e8, 0.0, 1e9, 40.0]])).bright
     assert (bright[..., 0, :] == 0).all()
     torch.testing.assert_close(bright[..., -1, :], torch.ones(1, 3, 40))
     assert (bright.diff(dim=2) > -1e-6).all()
+
+
+def test_what_is_lit_already_is_held_and_the_dark_far_from_it_is_not() -> None:
+    photo = torch.full((1, 3, 96, 128), 0.02)
+    photo[..., 32:64, :32] = 0.55
+    photo[..., 48:50, 8:24] = 0.1  # dark text on a lit page
+    gain, none = torch.full((1, 3), 12.0), torch.zeros(1, 6, 12, 16)
+    bright, still = (
+        tone(photo, gain, grid, place(photo, None)).bright for grid in (none, held(none, photo, gain, 1.0))
+    )
+    assert bright[0, 0, 36, 12] > 0.93
+    assert 0.55 < still[0, 0, 36, 12] < 0.89
+    assert still[0, 0, 48, 16] < bright[0, 0, 48, 16] - 0.05
+    torch.testing.assert_close(still[..., 64:], bright[..., 64:], rtol=0, atol=0)
+
+
+def test_nothing_of_a_dark_photo_is_held() -> None:
+    photo, grid = torch.rand(1, 3, 96, 128) * 0.12, torch.randn(1, 6, 12, 16) * 0.1
+    torch.testing.assert_close(held(grid, photo, torch.full((1, 3), 8.0), 1.0), grid, rtol=0, atol=0)
 
 
 def test_a_window_says_where_a_crop_lies() -> None:

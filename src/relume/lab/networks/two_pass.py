@@ -33,8 +33,9 @@ from relume.colour import luma_of
 from relume.lab.capabilities import Capabilities, Network
 from relume.lab.networks.layers import interleaved, repeated, zeroed
 from relume.lab.options import Count, Positive, Share, Widths
+from relume.steps.curve import exposure_curve
 from relume.steps.deband import CELL, REACH, debanded
-from relume.steps.grid import KNOT_END, tone
+from relume.steps.grid import KNOT_END, guide_of, tone
 from relume.steps.thumbnail import overview_shape
 
 TARGET_MEAN = 0.45
@@ -51,6 +52,10 @@ STEEPEST = math.log(5.0)
 
 FLAT = 0.04
 """Standard deviation of luma by its mean that keeps half of the grid; photographs have ten times as much."""
+
+_NEAR, _FEW, _SURE = 3.5, 1e-5, 0.25
+"""Of `held`: distance in knots from which on a pixel counts nothing at a knot, and shares of a cell that tell
+next to nothing and that tell half of all."""
 
 FINE = ("stem.", "encoder.0.", "up.0.", "decoder.0.", "head.")
 """What names of the local pass's weights at half the photo's resolution begin with."""
@@ -82,10 +87,17 @@ class GlobalPass(nn.Module):
         dropout: probability of dropping a pooled feature while training.
         knots: along luma, 0 for no grid, 1 for a map of gains that does not look at luma.
         leak: slope below 0 of the activations behind the pooled features.
+        hold: share by which a grid of two knots or more is held where a photo is lit already, see `held`.
     """
 
     def __init__(
-        self, condition: int = 64, width: int = 24, dropout: float = 0.1, knots: int = 6, leak: float = 0.0
+        self,
+        condition: int = 64,
+        width: int = 24,
+        dropout: float = 0.1,
+        knots: int = 6,
+        leak: float = 0.0,
+        hold: float = 1.0,
     ) -> None:
         super().__init__()
         widths = [3, width, 2 * width, 4 * width, 4 * width]
@@ -110,6 +122,7 @@ class GlobalPass(nn.Module):
             activation(leak),
         )
         self.grid = GridHead(widths[-1], pooled, condition, knots, leak) if knots else None
+        self.hold = hold if knots > 1 else 0.0
 
     def forward(self, overview_BCST: Tensor) -> Decision:
         """Decide for whole photos.
@@ -130,6 +143,8 @@ class GlobalPass(nn.Module):
         if self.grid is None:
             return Decision(gain_BC, condition_BK, gain_BC.new_zeros(len(gain_BC), 1, 1, 1))
         grid_BKGG = self.grid(fine_BFGG, maps_BFSS, pooled_BF)
+        if self.hold:
+            grid_BKGG = held(grid_BKGG, overview_BCST, gain_BC, self.hold)
         return Decision(gain_BC, condition_BK, grid_BKGG * contrast_share(overview_BCST))
 
     def both_ways(self, overview_BCST: Tensor) -> Decision:
@@ -157,6 +172,58 @@ def contrast_share(overview_BCST: Tensor) -> Tensor:
     variance_B111 = (luma_B1ST - mean_B111).square().mean((2, 3), keepdim=True)
     square_B111 = variance_B111 / mean_B111.clamp_min(MEAN_FLOOR).square()
     return square_B111 / (square_B111 + FLAT**2)
+
+
+def held(grid_BKGG: Tensor, overview_BCST: Tensor, gain_BC: Tensor, share: float) -> Tensor:
+    """The grid, lower where what is lit already would become much brighter.
+
+    A face under a lamp, a screen or what a window shows needs less than the dark around it, which decides
+    the gain of the whole photo. What the network sees of a photo is relative to its mean, so that it cannot
+    know. Around each cell and knot, the mean t of the log odds of luma tells how bright such places are, and
+    they become no more than t + 0.2 + 0.95 s(0.6 - t) + 0.5 s(-1.5 - 2 t), where s(x) is log(1 + exp(x)):
+    luma of 0.3 becomes at most 0.79, of 0.5 0.78, of 0.8 0.88. The fewer such places there are around, the
+    less is taken away. Dark text on a lit page has the gain of the page. As ever, the order of brightness
+    stays at each place. Chosen on held-out scenes, see docs/models.md.
+
+    Args:
+        grid_BKGG: log gains at two knots or more.
+        overview_BCST: overview of the photo, in [0, 1].
+        gain_BC: gain per channel.
+        share: of what is taken away, in [0, 1].
+    """
+    knots = grid_BKGG.shape[1]
+    spacing = 2 * KNOT_END / (knots - 1)
+    index_K11 = torch.arange(knots, device=grid_BKGG.device, dtype=grid_BKGG.dtype)[:, None, None]
+    before_B1ST = guide_of(overview_BCST)
+    after_B1ST = guide_of(exposure_curve(overview_BCST, gain_BC[..., None, None]))
+    position_B1ST = ((after_B1ST + KNOT_END) / spacing).clamp(0, knots - 1)
+    near_BKST = (1 - (position_B1ST - index_K11).abs() / _NEAR).clamp_min(0)
+    count_BKGG = _around(near_BKST)
+    before_BKGG, after_BKGG = (
+        _around(near_BKST * part) / (count_BKGG + _FEW) for part in (before_B1ST, after_B1ST)
+    )
+    position_BKGG = ((after_BKGG + KNOT_END) / spacing).clamp(0, knots - 1)
+    gain_BKGG = sum(
+        (1 - (position_BKGG - knot).abs()).clamp_min(0) * grid_BKGG[:, knot : knot + 1]
+        for knot in range(knots)
+    )
+    most_BKGG = (
+        before_BKGG + 0.2 + 0.95 * F.softplus(0.6 - before_BKGG) + 0.5 * F.softplus(-1.5 - 2 * before_BKGG)
+    )
+    excess_BKGG = (after_BKGG + gain_BKGG - most_BKGG).clamp_min(0)
+    lower_BKGG = grid_BKGG - share * excess_BKGG * count_BKGG / (count_BKGG + _SURE)
+    bands = [lower_BKGG[:, -1:]]
+    for knot in range(knots - 2, -1, -1):
+        most = bands[0] + spacing * (1 - math.exp(-STEEPEST))
+        bands.insert(0, torch.minimum(lower_BKGG[:, knot : knot + 1], most))
+    return torch.cat(bands, 1).clamp(-LARGEST, LARGEST)
+
+
+def _around(values_BKST: Tensor) -> Tensor:
+    """Means of an overview's pixels in cells and, with less weight, in those around them, B x K x G x G."""
+    cells = F.pad(F.avg_pool2d(values_BKST, _STRIDE), (1, 1, 1, 1))
+    across = (cells[..., :-2] + 2 * cells[..., 1:-1] + cells[..., 2:]) / 4
+    return (across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]) / 4
 
 
 class GridHead(nn.Module):
@@ -388,6 +455,8 @@ class TwoPass(Network):
         dropout: dropout on the global pass's pooled features.
         leak: slope below 0 of the activations that look at pooled features or the condition. What these
             add is the same for all pixels, and where it is too small, a unit of slope 0 never learns again.
+        hold: share by which what is lit already is kept from becoming much brighter, see `held`; without
+            two knots nothing is.
 
     Raises:
         ValueError: an overview that does not fit, or not as many depths as widths.
@@ -404,12 +473,13 @@ class TwoPass(Network):
         knots: Count = 6,
         dropout: Share = 0.1,
         leak: Share = 0.0,
+        hold: Share = 1.0,
     ) -> None:
         super().__init__()
         if overview_size % (2 * _STRIDE):
             raise ValueError(f"an overview of {overview_size} pixels is not a multiple of {2 * _STRIDE}")
         self.overview_size = overview_size
-        self.global_pass = GlobalPass(condition, global_width, dropout, knots, leak)
+        self.global_pass = GlobalPass(condition, global_width, dropout, knots, leak, hold)
         self.local_pass = LocalPass(tuple(widths), tuple(depths), condition, modulated_from, leak)
         self.capabilities = Capabilities(
             overview=self.overview_size,
