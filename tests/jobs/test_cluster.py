@@ -184,7 +184,7 @@ def test_the_command_joins_a_cluster_and_writes_what_the_local_engine_writes(
 
 
 @pytest.mark.slow
-def test_from_bucket_to_bucket_while_a_worker_and_the_driver_are_killed(
+def test_from_bucket_to_bucket_while_the_driver_and_a_worker_are_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The benchmark with fewer photos; it raises where a result is missing or differs, or a line does."""
@@ -196,4 +196,4 @@ def test_from_bucket_to_bucket_while_a_worker_and_the_driver_are_killed(
     with s3_server():
         row = import_module("cluster").measure(tmp_path, 48, 2, Random(0))  # noqa: S311
     assert row["equal_to_local"] == row["manifest_lines"] == 48
-    assert row["driver_killed_after"] < 48
+    assert row["driver_killed_after"] < row["worker_killed_after"] < 48
