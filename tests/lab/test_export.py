@@ -26,7 +26,7 @@ from relume.errors import (
 )
 from relume.lab import export
 from relume.lab.data.paired import to_tensor
-from relume.lab.export import PARITY, export_graphs, export_run
+from relume.lab.export import PARITY, STATISTICS, export_graphs, export_run, statistics_of
 from relume.lab.networks.two_pass import TwoPass, place, step
 from relume.lab.recipe import Recipe, to_json
 from relume.lab.run import load_run
@@ -163,10 +163,12 @@ def told_by(graph: onnx.ModelProto) -> dict[str, Any]:
 
 
 def test_graphs_tell_the_facts_of_their_card(exported: tuple[TwoPass, Card, Path]) -> None:
-    _, card, folder = exported
+    network, card, folder = exported
     for part, file in card.graphs.items():
         facts = json.loads(json.dumps({f"relume.{name}": getattr(card, name) for name in FACTS}))
-        assert told_by(onnx.load(folder / file)) == {"relume.graph": part, **facts}
+        told = told_by(onnx.load(folder / file))
+        assert told.pop(STATISTICS, None) == (statistics_of(network) if part == "global" else None)
+        assert told == {"relume.graph": part, **facts}
 
 
 @pytest.mark.parametrize("model", list_models())
@@ -176,7 +178,10 @@ def test_shipped_graphs_tell_the_facts_of_their_card(model: str) -> None:
     for variant in card.variants:
         for part, file in variant["graphs"].items():
             graph = onnx.load_from_string(load_graph(model, card, file))
-            assert told_by(graph) == {"relume.graph": part, **facts}
+            told = told_by(graph)
+            assert (STATISTICS in told) == (part == "global")
+            told.pop(STATISTICS, None)
+            assert told == {"relume.graph": part, **facts}
 
 
 def test_graphs_hold_nothing_of_the_machine(exported: tuple[TwoPass, Card, Path]) -> None:

@@ -37,7 +37,7 @@ LABORATORY = {
     "ablate": "Train every cell of a grid with every seed, and print one table.",
     "prune": "Make a trained network smaller: remove channels that matter least, and fine-tune the rest.",
     "search": "Search the two-pass network's options for the best quality within a time on this machine.",
-    "lab": "Measure the laboratory, average and grow runs, and trace the steps.",
+    "lab": "Measure the laboratory, average, grow and restore runs, and trace the steps.",
     "plot": "Draw a run's losses, scores and learning rate, with its changes of resolution marked.",
     "export": "Export a finished run as ONNX graphs with half-precision weights, and a model card.",
 }

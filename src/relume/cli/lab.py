@@ -12,7 +12,7 @@ from relume.errors import UsageError
 from relume.files import check_folder, check_target, make_folder, write_file
 
 app = typer.Typer(
-    help="Measure the laboratory, average and grow runs, and trace the steps.",
+    help="Measure the laboratory, average, grow and restore runs, and trace the steps.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
@@ -20,7 +20,7 @@ app = typer.Typer(
 
 @app.callback()
 def _several() -> None:
-    """Measure the laboratory, average and grow runs, and trace the steps."""
+    """Measure the laboratory, average, grow and restore runs, and trace the steps."""
 
 
 @app.command()
@@ -113,6 +113,23 @@ def grow(
     from relume.lab.recipes import find_recipe
 
     write_grown(run, find_recipe(recipe), out)
+    typer.echo(f"wrote {out}", err=True)
+
+
+@app.command()
+def restore(
+    model: Annotated[str, typer.Argument(help="Name of a shipped model, or the file of a card.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run that is made.")],
+) -> None:
+    """Make a model a run again, whose weights can be trained further, averaged, pruned or taught from.
+
+    [bold]relume lab restore photo -o runs/photo-shipped[/bold], and then
+    [bold]relume train photo --set start=runs/photo-shipped -o runs/mine[/bold] goes on from what is shipped.
+    """
+    require_laboratory()
+    from relume.lab.restore import write_restored
+
+    write_restored(model, out)
     typer.echo(f"wrote {out}", err=True)
 
 

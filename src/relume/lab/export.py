@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ from relume.steps.thumbnail import overview_shape, thumbnail
 
 PARITY = 1 / 255
 """Largest difference between graphs and network, whose weights are not rounded to half precision."""
+
+STATISTICS = "relume.statistics"
+"""Key of a graph's property that keeps `statistics_of` its network."""
 
 _CHECKED_SIZES = ((64, 64), (75, 130))
 _TEXTS = ("summary", "data", "terms", "limits", "licence")
@@ -65,9 +68,13 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
         "value_range": [0, 1],
         "licence": about.get("licence", ""),
     }
-    exported, difference = _measured_graphs(network)
+    exported, strayed = _measured_graphs(network)
     parts = {part.removeprefix(".") or "image": graph for part, graph in exported.items()}
-    graphs = {names[part]: _stamped(graph, {"graph": part, **facts}) for part, graph in parts.items()}
+    lost = {"statistics": statistics} if (statistics := statistics_of(network)) else {}
+    graphs = {
+        names[part]: _stamped(graph, {"graph": part, **facts, **(lost if part != "local" else {})})
+        for part, graph in parts.items()
+    }
     files = {file_name: hashlib.sha256(graph).hexdigest() for file_name, graph in graphs.items()}
     told = [*_TEXTS, *(["metrics"] if about.get("files", files) == files else [])]
     card = Card(
@@ -83,7 +90,7 @@ def export_run(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> 
                 "engine": "onnxruntime",
                 "precision": "float32, weights stored as float16",
                 "graphs": names,
-                "largest_difference": round(difference, 6),
+                "largest_difference": round(strayed, 6),
             }
         ],
         recipe=json.loads(Run(run).recipe_file.read_text()),
@@ -126,6 +133,30 @@ def _tiling(network: nn.Module) -> dict[str, Any]:
     return {"thumbnail_size": None, "size_multiple": 1, "halo": None}
 
 
+@torch.no_grad()
+def statistics_of(network: nn.Module) -> dict[str, Any]:
+    """Mean and variance that the graphs lose, by the name of each BatchNorm: of what the convolution gives
+    that it is folded into."""
+    told: dict[str, Any] = {}
+    for _, name, norm in folded(network):
+        scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
+        values = {"mean": norm.running_mean * scale, "variance": norm.running_var * scale.square()}
+        told[name] = {
+            key: [float(f"{number:.6g}") for number in value.tolist()] for key, value in values.items()
+        }
+    return told
+
+
+def folded(network: nn.Module) -> Iterator[tuple[str, str, Any]]:
+    """Names of a convolution and of the BatchNorm behind it, and that."""
+    convolution = ""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            convolution = name
+        elif isinstance(module, nn.BatchNorm2d):
+            yield convolution, name, module
+
+
 def export_graphs(network: nn.Module) -> dict[str, bytes]:
     """The serialised graphs for any height and width, by what their file names add to the model's name.
 
@@ -140,17 +171,17 @@ def export_graphs(network: nn.Module) -> dict[str, bytes]:
 def _measured_graphs(network: nn.Module) -> tuple[dict[str, bytes], float]:
     """The graphs, and by how much an image of theirs differs from one of the network's."""
     graphs = _graphs(network.eval().cpu())
-    difference = max(_difference(network, graphs, size) for size in _CHECKED_SIZES)
-    if not difference <= PARITY:
+    strayed = max(difference(network, graphs, size) for size in _CHECKED_SIZES)
+    if not strayed <= PARITY:
         raise ModelError(
-            f"the exported graphs differ from the network by up to {difference:.4f}",
+            f"the exported graphs differ from the network by up to {strayed:.4f}",
             "Check that its weights are finite and within the range of half precision.",
         )
-    return graphs, difference
+    return graphs, strayed
 
 
 @torch.inference_mode()
-def _difference(network: nn.Module, graphs: Mapping[str, bytes], size: tuple[int, int]) -> float:
+def difference(network: nn.Module, graphs: Mapping[str, bytes], size: tuple[int, int]) -> float:
     """Largest difference between what graphs and network make of a dark random image of some size."""
     image = dark_image(size)
     engines = {part: OnnxEngine(graph, device="cpu") for part, graph in graphs.items()}
