@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
+from itertools import product
+from random import Random
 
 import pytest
 import torch
@@ -112,9 +114,48 @@ def test_what_is_lit_already_is_held_and_the_dark_far_from_it_is_not() -> None:
     torch.testing.assert_close(still[..., 64:], bright[..., 64:], rtol=0, atol=0)
 
 
+@given(st.integers(0, 1000), st.sampled_from([0.3, 0.45, 0.6, 0.75]), st.sampled_from([0.0, 0.2]))
+@settings(max_examples=40, deadline=None)
+def test_an_even_lit_part_stays_even_and_nothing_turns(seed: int, level: float, rise: float) -> None:
+    draw = Random(seed)  # noqa: S311
+    photo = torch.full((1, 3, 128, 192), draw.uniform(0.01, 0.04))
+    top, left, height, width = draw.randrange(70), draw.randrange(100), *draw.choices(range(32, 58), k=2)
+    lit = (slice(top, top + height), slice(left, left + width))
+    photo[0, :, *lit] = level + rise * (torch.linspace(0, 1, width) - 0.5)
+    gain, grid = torch.full((1, 3), 12.0), torch.zeros(1, 6, 16, 24)
+    still = tone(photo, gain, held(grid, photo, gain, 1.0), place(photo, None)).bright[0, 0]
+    if rise:
+        # From left to right, as before; a step of 8 bits is forgiven.
+        assert (still[lit] - still[lit].cummax(1).values).min() > -1 / 255
+    else:
+        assert still[lit].max() - still[lit].min() < 8 / 255
+
+
+def test_smooth_surroundings_of_a_lit_part_do_not_darken_towards_it() -> None:
+    photo = torch.full((1, 3, 128, 192), 0.15)
+    photo[..., 40:90, 60:120] = 0.6
+    gain, none = torch.full((1, 3), 6.0), torch.zeros(1, 6, 16, 24)
+    bright, still = (
+        tone(photo, gain, grid, place(photo, None)).bright for grid in (none, held(none, photo, gain, 1.0))
+    )
+    around = photo < 0.5
+    assert (bright - still)[around].max() < 4 / 255
+    assert (bright - still)[~around].max() > 4 / 255
+
+
 def test_nothing_of_a_dark_photo_is_held() -> None:
     photo, grid = torch.rand(1, 3, 96, 128) * 0.12, torch.randn(1, 6, 12, 16) * 0.1
     torch.testing.assert_close(held(grid, photo, torch.full((1, 3), 8.0), 1.0), grid, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (37, 90), (200, 18)])
+def test_a_flat_photo_comes_out_even_up_to_its_borders(size: tuple[int, int]) -> None:
+    flat = torch.full((1, 3, *size), 0.07)
+    with torch.inference_mode():
+        result = small()(flat)
+    for row, column in product((0, 1), repeat=2):  # what is made of each 2 x 2 pixels may have a pattern
+        part = result[..., row::2, column::2]
+        torch.testing.assert_close(part, part[..., :1, :1].expand_as(part), rtol=0, atol=1e-5)
 
 
 def test_a_window_says_where_a_crop_lies() -> None:

@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from relume.colour import luma_of
 from relume.lab.capabilities import Capabilities, Network
-from relume.lab.networks.layers import interleaved, repeated, zeroed
+from relume.lab.networks.layers import interleaved, reflected, zeroed
 from relume.lab.options import Count, Positive, Share, Widths
 from relume.steps.curve import exposure_curve
 from relume.steps.deband import CELL, REACH, debanded
@@ -53,9 +53,12 @@ STEEPEST = math.log(5.0)
 FLAT = 0.04
 """Standard deviation of luma by its mean that keeps half of the grid; photographs have ten times as much."""
 
-_NEAR, _FEW, _SURE = 3.5, 1e-5, 0.25
+_NEAR, _FEW, _SURE = 1.2, 1e-5, 0.03
 """Of `held`: distance in knots from which on a pixel counts nothing at a knot, and shares of a cell that tell
 next to nothing and that tell half of all."""
+
+_PAGE = 3.0
+"""Of `held`: how many times more common what is brighter is where what is darker lies on it by half."""
 
 FINE = ("stem.", "encoder.0.", "up.0.", "decoder.0.", "head.")
 """What names of the local pass's weights at half the photo's resolution begin with."""
@@ -180,10 +183,10 @@ def held(grid_BKGG: Tensor, overview_BCST: Tensor, gain_BC: Tensor, share: float
     A face under a lamp, a screen or what a window shows needs less than the dark around it, which decides
     the gain of the whole photo. What the network sees of a photo is relative to its mean, so that it cannot
     know. Around each cell and knot, the mean t of the log odds of luma tells how bright such places are, and
-    they become no more than t + 0.2 + 0.95 s(0.6 - t) + 0.5 s(-1.5 - 2 t), where s(x) is log(1 + exp(x)):
-    luma of 0.3 becomes at most 0.79, of 0.5 0.78, of 0.8 0.88. The fewer such places there are around, the
-    less is taken away. Dark text on a lit page has the gain of the page. As ever, the order of brightness
-    stays at each place. Chosen on held-out scenes, see docs/models.md.
+    they become no more than t + 0.5 + 0.95 s(0.6 - t) + 0.5 s(-1.5 - 2 t), where s(x) is log(1 + exp(x)):
+    luma of 0.3 becomes at most 0.84, of 0.5 0.83, of 0.8 0.90. Next to nothing is taken away where there is
+    hardly any such place around. What is darker, but lies on it as text on a page does, loses as much. As
+    ever, the order of brightness stays at each place. Chosen on held-out scenes, see docs/models.md.
 
     Args:
         grid_BKGG: log gains at two knots or more.
@@ -208,20 +211,26 @@ def held(grid_BKGG: Tensor, overview_BCST: Tensor, gain_BC: Tensor, share: float
         for knot in range(knots)
     )
     most_BKGG = (
-        before_BKGG + 0.2 + 0.95 * F.softplus(0.6 - before_BKGG) + 0.5 * F.softplus(-1.5 - 2 * before_BKGG)
+        before_BKGG + 0.5 + 0.95 * F.softplus(0.6 - before_BKGG) + 0.5 * F.softplus(-1.5 - 2 * before_BKGG)
     )
     excess_BKGG = (after_BKGG + gain_BKGG - most_BKGG).clamp_min(0)
-    lower_BKGG = grid_BKGG - share * excess_BKGG * count_BKGG / (count_BKGG + _SURE)
-    bands = [lower_BKGG[:, -1:]]
+    own_BKGG = share * excess_BKGG * count_BKGG / (count_BKGG + _SURE)
+    brighter_BKGG = _around((position_B1ST - index_K11 - 0.5).clamp(0, 1))
+    page_BKGG = brighter_BKGG.square() + (_PAGE * (1 - brighter_BKGG)).square()
+    page_BKGG = brighter_BKGG.square() / page_BKGG
+    taken_B1GG = own_BKGG[:, -1:]
+    bands = [grid_BKGG[:, -1:] - taken_B1GG]
     for knot in range(knots - 2, -1, -1):
+        own_B1GG, page_B1GG = own_BKGG[:, knot : knot + 1], page_BKGG[:, knot : knot + 1]
+        taken_B1GG = own_B1GG + page_B1GG * (taken_B1GG - own_B1GG).clamp_min(0)
         most = bands[0] + spacing * (1 - math.exp(-STEEPEST))
-        bands.insert(0, torch.minimum(lower_BKGG[:, knot : knot + 1], most))
+        bands.insert(0, torch.minimum(grid_BKGG[:, knot : knot + 1] - taken_B1GG, most))
     return torch.cat(bands, 1).clamp(-LARGEST, LARGEST)
 
 
 def _around(values_BKST: Tensor) -> Tensor:
     """Means of an overview's pixels in cells and, with less weight, in those around them, B x K x G x G."""
-    cells = F.pad(F.avg_pool2d(values_BKST, _STRIDE), (1, 1, 1, 1))
+    cells = F.pad(F.avg_pool2d(values_BKST, _STRIDE), (1, 1, 1, 1), mode="replicate")
     across = (cells[..., :-2] + 2 * cells[..., 1:-1] + cells[..., 2:]) / 4
     return (across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]) / 4
 
@@ -275,6 +284,11 @@ def activation(leak: float) -> nn.Module:
     return nn.LeakyReLU(leak) if leak else nn.ReLU()
 
 
+def convolution(before: int, after: int, side: int = 3, stride: int = 1, padding: int = 1) -> nn.Conv2d:
+    """A convolution that repeats the outermost values beyond a border; zeros would look like an edge."""
+    return nn.Conv2d(before, after, side, stride=stride, padding=padding, padding_mode="replicate")
+
+
 class Block(nn.Module):
     """Residual block of two 3x3 convolutions, the inner activation modulated by the condition (FiLM).
 
@@ -288,8 +302,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, condition: int, leak: float) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.first, self.second = (convolution(width, width) for _ in range(2))
         self.film = zeroed(nn.Linear(condition, 2 * width)) if condition else None
         self.active = activation(leak)
 
@@ -368,12 +381,12 @@ class LocalPass(nn.Module):
         coarser = list(pairwise(widths))
         self.depths = depths
         self.size_multiple = max(2 ** len(widths), CELL)
-        self.stem = nn.Conv2d(4, widths[0], 6, stride=2, padding=2)
+        self.stem = convolution(4, widths[0], 6, stride=2, padding=2)
         self.encoder = nn.ModuleList(level(index) for index in range(len(widths)))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in coarser)
         self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in coarser)
         self.decoder = nn.ModuleList(level(index) for index in range(len(widths) - 1))
-        self.head = zeroed(nn.Conv2d(widths[0], 12, 3, padding=1))
+        self.head = zeroed(convolution(widths[0], 12))
 
     @property
     def halo(self) -> int:
@@ -393,14 +406,14 @@ class LocalPass(nn.Module):
         """Brighten an image and return it with the encoder's output at each level.
 
         Args:
-            x_BCHW: image in [0, 1], of any size; its right and lower edges are repeated up to the size rule.
+            x_BCHW: image in [0, 1], of any size, mirrored at its right and lower edge up to the size rule.
             decision: what `GlobalPass` returned for the whole photo.
             place_B4: where the pixels lie in the photo, see `slice_grid`.
             step_B1: what the values were rounded to, see `debanded`.
         """
         gain_BC, condition_BK, grid_BKGG = decision
         with torch.autocast(x_BCHW.device.type, enabled=False):
-            smooth = debanded(repeated(x_BCHW.float(), self.size_multiple), step_B1)
+            smooth = debanded(reflected(x_BCHW.float(), self.size_multiple), step_B1)
             bright, local_gain = tone(smooth, gain_BC, grid_BKGG, place_B4)
             total_gain = local_gain + gain_BC.log().mean(1)[:, None, None, None]
         # What noise was multiplied by tells it from detail.
