@@ -45,16 +45,20 @@ class Model:
             image: a whole picture, 1 x 3 x H x W in [0, 1], sRGB-encoded.
             step: what its values were rounded to, 1/255 for 8 bits.
         """
+        margin = self.facts["size_multiple"]
+        height, width = image.shape[-2:]
+        # A border must not look like an edge, so the outermost pixels are repeated beyond it.
+        wide = F.pad(image, (margin,) * 4, mode="replicate")
         gain, condition, grid = self.decide(image)
         enhanced, _ = self.local_pass(
-            image=image,
+            image=wide,
             gain=gain,
             condition=condition,
             grid=grid,
-            place=torch.tensor([[0, 0, *image.shape[-2:]]], dtype=torch.float32),
+            place=torch.tensor([[-margin, -margin, height, width]], dtype=torch.float32),
             step=torch.tensor([[step]]),
         )
-        return enhanced
+        return enhanced[..., margin:-margin, margin:-margin]
 
 
 if __name__ == "__main__":

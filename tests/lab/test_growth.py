@@ -54,7 +54,7 @@ def test_all_that_is_new_learns() -> None:
     for name, value in large.local_pass.named_parameters():
         assert value.grad is not None, name
         learning = value.grad.flatten(1).any(1) if value.ndim > 1 else value.grad != 0
-        assert learning.float().mean() > 0.6, name  # some units are 0 for every pixel of these images
+        assert learning.float().mean() > 0.7, name  # some units are 0 for every pixel of these images
 
 
 def test_a_run_grows_to_the_network_of_a_recipe(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -68,6 +68,9 @@ def step_graphs(side: int, multiple: int = 8) -> dict[str, bytes]:
     its tiles see must reach two pixels of the reduced photo farther than they go. `place` and `step` of 4 are
     then those of the reduced photo.
 
+    Where a photo ends, its last pixels are repeated for the local graph, by the `size_multiple` of the
+    model's card, and cut off again, as `relume.look.model` does.
+
     Args:
         side: longer side of the thumbnail, the card's `thumbnail_size`.
         multiple: sides of the thumbnail are multiples of it.
@@ -76,7 +79,9 @@ def step_graphs(side: int, multiple: int = 8) -> dict[str, bytes]:
     return {name: graph.SerializeToString() for name, graph in graphs.items()}
 
 
-def whole_graph(parts: Mapping[str, bytes], side: int, *, integers: bool = False, multiple: int = 8) -> bytes:
+def whole_graph(
+    parts: Mapping[str, bytes], side: int, margin: int, *, integers: bool = False, multiple: int = 8
+) -> bytes:
     """One graph: a photo in, the enhanced photo out, the controls as inputs that may be left out.
 
     The photo is `image`, 1 x 3 x H x W, the result `enhanced` of the same size; the network sees it whole and
@@ -85,6 +90,7 @@ def whole_graph(parts: Mapping[str, bytes], side: int, *, integers: bool = False
     Args:
         parts: a model's graphs, `global` and `local`.
         side, multiple: as for `step_graphs`.
+        margin: pixels by which the photo's edges are repeated, the card's `size_multiple`.
         integers: the photo is uint8 instead of float32 in [0, 1].
     """
     whole = _Composed()
@@ -98,9 +104,9 @@ def whole_graph(parts: Mapping[str, bytes], side: int, *, integers: bool = False
     controls = {
         name: whole.take(name, TensorProto.FLOAT, [], value) for name, value in default_controls().items()
     }
-    told, settled = _decided(whole, parts, image, controls, side, multiple)
-    place = _whole_place(whole, image)
-    result = _rendered(whole, parts["local"], image, told, {**controls, **settled}, place, whole.row(_STEP))
+    told, settled = _decided(whole, parts, image, controls, side, margin, multiple)
+    edges = _whole_edges(whole, image, margin)
+    result = _rendered(whole, parts["local"], image, told, {**controls, **settled}, edges, whole.row(_STEP))
     if integers:
         scaled = whole.node("Round", whole.node("Mul", result, whole.constant(np.float32(255))))
         result = whole.node("Cast", scaled, to=TensorProto.UINT8)
@@ -110,7 +116,7 @@ def whole_graph(parts: Mapping[str, bytes], side: int, *, integers: bool = False
     return whole.model().SerializeToString()
 
 
-def decision_graph(parts: Mapping[str, bytes], side: int, multiple: int = 8) -> bytes:
+def decision_graph(parts: Mapping[str, bytes], side: int, margin: int, multiple: int = 8) -> bytes:
     """A photo -> what is decided for it, for hosts whose arrays are float32 and have dimensions.
 
     Inputs are `image`, of which what is beyond [0, 1] counts as its end, and `controls`: `CONTROLS` in their
@@ -124,7 +130,7 @@ def decision_graph(parts: Mapping[str, bytes], side: int, multiple: int = 8) -> 
         name: whole.node("Gather", given, whole.constant(np.int64(index)))
         for index, name in enumerate(CONTROLS)
     }
-    told, settled = _decided(whole, parts, image, controls, side, multiple)
+    told, settled = _decided(whole, parts, image, controls, side, margin, multiple)
     for output in onnx.load_from_string(parts["global"]).graph.output:
         whole.give(output.name, told[output.name], TensorProto.FLOAT, _sides(output))
     flat = whole.constant(np.asarray([-1]))
@@ -136,7 +142,7 @@ def decision_graph(parts: Mapping[str, bytes], side: int, multiple: int = 8) -> 
     return whole.model().SerializeToString()
 
 
-def tile_graph(parts: Mapping[str, bytes]) -> bytes:
+def tile_graph(parts: Mapping[str, bytes], margin: int) -> bytes:
     """A tile of a photo -> the same tile enhanced, after `decision_graph`.
 
     Inputs are `image`, the tile with its surroundings as far as the card's `halo`; `place`, its first row and
@@ -145,6 +151,7 @@ def tile_graph(parts: Mapping[str, bytes]) -> bytes:
 
     Args:
         parts: a model's graphs, `global` and `local`.
+        margin: pixels by which the photo's edges are repeated, the card's `size_multiple`.
     """
     whole = _Composed()
     image = whole.limited(whole.take("image", TensorProto.FLOAT, [1, 3, "height", "width"]))
@@ -163,7 +170,8 @@ def tile_graph(parts: Mapping[str, bytes]) -> bytes:
     kept = {
         name: whole.node("Squeeze", each, axis) for name, each in zip(_KEPT, (denoise, guard), strict=True)
     }
-    result = _rendered(whole, parts["local"], image, told, {**settled, **kept}, place, step)
+    edges = _tile_edges(whole, image, place, margin)
+    result = _rendered(whole, parts["local"], image, told, {**settled, **kept}, edges, step)
     whole.give("enhanced", whole.limited(result), TensorProto.FLOAT, [1, 3, "height", "width"])
     return whole.model().SerializeToString()
 
@@ -174,10 +182,38 @@ def _sides(value: onnx.ValueInfoProto) -> list[int | str]:
     return [each.dim_value or f"{value.name}_{axis}" for axis, each in enumerate(sides)]
 
 
-def _whole_place(whole: _Composed, image: str) -> str:
-    """Where a whole photo lies in itself, 1 x 4."""
+class _Edges(NamedTuple):
+    """How an image is put into its margins and taken out of them; arrays of 2 but `place`, 1 x 4."""
+
+    before: str
+    after: str
+    end: str
+    place: str
+
+
+def _whole_edges(whole: _Composed, image: str, margin: int) -> _Edges:
+    """Of a whole photo: margins all round."""
     sizes = whole.node("Cast", whole.node("Shape", image, start=2), to=TensorProto.FLOAT)
-    return whole.stacked(whole.constant(np.zeros(2, np.float32)), sizes)
+    corner = whole.constant(np.asarray([-margin, -margin], np.float32))
+    place = whole.stacked(corner, sizes)
+    before, end = (whole.constant(np.asarray([value, value])) for value in (margin, -margin))
+    return _Edges(before, before, end, place)
+
+
+def _tile_edges(whole: _Composed, image: str, place: str, margin: int) -> _Edges:
+    """Of a tile: margins where the photo ends."""
+    row = whole.node("Squeeze", place, whole.constant(np.asarray([0])))
+    first, rest = whole.nodes("Split", 2, row, whole.constant(np.asarray([2, 2])), axis=0)
+    shape = whole.node("Shape", image, start=2)
+    last = whole.node("Add", first, whole.node("Cast", shape, to=TensorProto.FLOAT))
+    ends = (
+        whole.node("LessOrEqual", first, whole.constant(np.float32(0))),
+        whole.node("GreaterOrEqual", last, rest),
+    )
+    wide, none = whole.constant(np.int64(margin)), whole.constant(np.int64(0))
+    before, after = (whole.node("Where", at_end, wide, none) for at_end in ends)
+    corner = whole.node("Sub", first, whole.node("Cast", before, to=TensorProto.FLOAT))
+    return _Edges(before, after, whole.node("Add", before, shape), whole.stacked(corner, rest))
 
 
 def _decided(
@@ -186,12 +222,14 @@ def _decided(
     image: str,
     controls: Mapping[str, str],
     side: int,
+    margin: int,
     multiple: int,
 ) -> tuple[dict[str, str], dict[str, str]]:
     """What the global graph tells of a whole photo, and what `settle` finds on its thumbnail."""
     small = whole.include("thumbnail", _thumbnail(side, multiple), {"image": image})["thumbnail"]
     told = whole.include("global", onnx.load_from_string(parts["global"]), {"thumbnail": small})
-    preview = _changed(whole, parts["local"], small, told, _whole_place(whole, small), whole.row(0.0))
+    edges = _whole_edges(whole, small, margin)
+    preview = _changed(whole, parts["local"], small, told, edges, whole.row(0.0))
     settled = whole.include("settle", traced_step("settle"), {"before": small, **preview, **controls})
     return told, settled
 
@@ -202,22 +240,29 @@ def _rendered(
     image: str,
     told: Mapping[str, str],
     settled: Mapping[str, str],
-    place: str,
+    edges: _Edges,
     step: str,
 ) -> str:
     """The local graph on a photo or a tile, and the controls."""
-    change = _changed(whole, local, image, told, place, step)
+    change = _changed(whole, local, image, told, edges, step)
     taken = {name: settled[name] for name in (*_KEPT, *SETTLED)}
     return whole.include("adjust", traced_step("adjust"), {"before": image, **change, **taken})["image"]
 
 
 def _changed(
-    whole: _Composed, local: bytes, image: str, told: Mapping[str, str], place: str, step: str
+    whole: _Composed, local: bytes, image: str, told: Mapping[str, str], edges: _Edges, step: str
 ) -> dict[str, str]:
-    """The local graph on an image."""
-    inputs = {"image": image, "place": place, "step": step, **told}
+    """The local graph on an image whose edges are repeated for it."""
+    none = whole.constant(np.asarray([0, 0]))
+    frame = whole.node("Concat", none, edges.before, none, edges.after, axis=0)
+    padded = whole.node("Pad", image, frame, mode="edge")
+    inputs = {"image": padded, "place": edges.place, "step": step, **told}
     outputs = whole.include("local", onnx.load_from_string(local), inputs)
-    return {"after": outputs["enhanced"], "local_gain": outputs["local_gain"]}
+    axes = whole.constant(np.asarray([2, 3]))
+    return {
+        name: whole.node("Slice", outputs[output], edges.before, edges.end, axes)
+        for name, output in (("after", "enhanced"), ("local_gain", "local_gain"))
+    }
 
 
 class _Composed:

@@ -14,6 +14,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from relume.errors import UsageError
 from relume.lab.capabilities import capabilities
@@ -70,7 +71,13 @@ def in_integers(network: nn.Module) -> Iterator[None]:
 
 def _convolved(layer: nn.Conv2d, maps_BCHW: Tensor) -> Tensor:
     with torch.autocast(maps_BCHW.device.type, enabled=False):
-        maps, weights = rounded_maps(maps_BCHW.float()), rounded_weights(layer.weight.float())
-        # As `forward`, whatever lies beyond a border.
-        output_BCHW = layer._conv_forward(maps, weights, layer.bias)  # pyright: ignore[reportPrivateUsage]
+        output_BCHW = F.conv2d(
+            rounded_maps(maps_BCHW.float()),
+            rounded_weights(layer.weight.float()),
+            layer.bias,
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            layer.groups,
+        )
         return rounded_maps(output_BCHW)

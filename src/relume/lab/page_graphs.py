@@ -45,6 +45,7 @@ def page_graphs() -> dict[str, bytes]:
 
     - `cells`: rows of pixels to the sums of one row of the thumbnail's cells.
     - `overview`: those sums to the thumbnail that the global pass sees.
+    - `part`: rows and columns of an image by their numbers, which may repeat.
     - `settle`: that of `relume.lab.graphs`.
     - `prepare.1`, `prepare.2`: pixels of a tile to what the local pass sees of it, reduced by the factor.
     - `finish.1`, `finish.2`: what the local pass returned to pixels of full resolution.
@@ -58,6 +59,15 @@ def page_graphs() -> dict[str, bytes]:
 def _steps() -> Iterator[tuple[str, _Step]]:
     yield "cells", _cells()
     yield "overview", _overview()
+    yield (
+        "part",
+        _Step(
+            _Part(),
+            {"image": _image(8, 10), "rows": torch.arange(6), "columns": torch.arange(7)},
+            ("part",),
+            {"image": {1: _FREE, 2: _FREE, 3: _FREE}, "rows": {0: _FREE}, "columns": {0: _FREE}},
+        ),
+    )
     for factor in FACTORS:
         yield f"prepare.{factor}", _prepare(factor)
         yield f"finish.{factor}", _finish(factor)
@@ -87,24 +97,34 @@ def _overview() -> _Step:
     return _Step(_Overview(), inputs, ("thumbnail",), sizes)
 
 
+class _Part(nn.Module):
+    def forward(self, image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        return _part(image, rows, columns)
+
+
 class _Prepare(nn.Module):
     def __init__(self, factor: int) -> None:
         super().__init__()
         self.factor = factor
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        return area_mean(pixels[..., :3], self.factor)[None]
+    def forward(self, pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        return _part(area_mean(pixels[..., :3], self.factor), rows, columns)[None]
 
 
 def _prepare(factor: int) -> _Step:
-    inputs = {"pixels": _pixels(8 * factor, 10 * factor)}
+    inputs = {
+        "pixels": _pixels(8 * factor, 10 * factor),
+        "rows": torch.arange(8),
+        "columns": torch.arange(10),
+    }
     sides = [factor * torch.export.Dim(name, min=2) for name in ("height", "width")]
     pixels = dict(enumerate(sides)) if factor > 1 else {0: _FREE, 1: _FREE}
-    return _Step(_Prepare(factor), inputs, ("image",), {"pixels": pixels})
+    sizes = {"pixels": pixels, "rows": {0: _FREE}, "columns": {0: _FREE}}
+    return _Step(_Prepare(factor), inputs, ("image",), sizes)
 
 
 class _Finish(nn.Module):
-    """At full resolution; `seen_rows` and `seen_columns` leave out what a tile sees of its surroundings.
+    """At full resolution; `seen_rows` and `seen_columns` leave out what was repeated beyond the photo.
 
     A reduced photo takes the guided filter, for which more is seen than the part that `rows` and `columns` of
     the linear model are for.
@@ -181,7 +201,7 @@ def _finish(factor: int) -> _Step:
 
 
 def _part(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Rows and columns of ... x H x W by their numbers."""
+    """Rows and columns of ... x H x W by their numbers: a part, or more with the edges repeated."""
     return image.index_select(-2, rows).index_select(-1, columns)
 
 

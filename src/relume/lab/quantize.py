@@ -106,10 +106,9 @@ def rounded_once(graph: bytes) -> bytes:
 
     The quantizer rounds a value for all that take it. Sums and skips need no rounding, and where it is left
     out, ONNX Runtime keeps its blocked layout. A convolution before a rectifier is rounded to the range
-    behind it, which begins at zero and so rectifies. Borders are repeated in 8 bits, not before.
+    behind it, which begins at zero and so rectifies.
     """
     model = onnx.load_from_string(graph)
-    _pad_rounded(model.graph)
     nodes = _Nodes(model.graph)
     for back in nodes.of("DequantizeLinear"):
         there = nodes.makers.get(back.input[0])
@@ -133,28 +132,6 @@ def rounded_once(graph: bytes) -> bytes:
     _keep(model.graph, [node for node in model.graph.node if node.output[0] not in gone])
     onnx.checker.check_model(model)
     return model.SerializeToString()
-
-
-def _pad_rounded(graph: onnx.GraphProto) -> None:
-    """Round first and repeat borders then, where a convolution takes both: the same values, fewer bytes."""
-    nodes = _Nodes(graph)
-    moved: dict[str, onnx.NodeProto] = {}
-    for pad in nodes.of("Pad"):
-        after = nodes.takers(pad.output[0])
-        if len(after) != 1 or after[0].op_type != "QuantizeLinear":
-            continue
-        (there,) = after
-        wide = f"{there.output[0]}.wide"
-        for back in nodes.takers(there.output[0]):
-            back.input[0] = wide
-        there.input[0], pad.input[0], pad.output[0] = pad.input[0], there.output[0], wide
-        moved[there.output[0]] = pad
-    pads = {pad.output[0] for pad in moved.values()}
-    ordered: list[onnx.NodeProto] = []
-    for node in graph.node:
-        if node.output[0] not in pads:
-            ordered += [node, *([moved[node.output[0]]] if node.output[0] in moved else [])]
-    _keep(graph, ordered)
 
 
 class _Nodes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,32 @@ _LARGEST_GAIN = 10.0
 
 _MOST_NUMBERS = 1 << 20
 """That a global graph may tell of a whole photo under one name."""
+
+
+class Canvas(NamedTuple):
+    """Memory for an image and its margins, so that what fills it need not be copied.
+
+    Attributes:
+        whole_13HW: all of it.
+        inner: rows and columns of the image.
+        place: as for `Model.local`, of all of it.
+    """
+
+    whole_13HW: Floats
+    inner: tuple[slice, ...]
+    place: Sequence[int]
+
+    @property
+    def inside(self) -> Floats:
+        """Where the image goes."""
+        return self.whole_13HW[..., *self.inner]
+
+    def repeat_edges(self) -> None:
+        """Fill the margins with the image's outermost pixels."""
+        for axis, part in ((-2, self.inner[0]), (-1, self.inner[1])):
+            lines = np.moveaxis(self.whole_13HW, axis, 0)
+            first, last = int(part.start or 0), int(part.stop or 0) or len(lines)
+            lines[:first], lines[last:] = lines[first], lines[last - 1]
 
 
 @dataclass(frozen=True)
@@ -61,15 +87,50 @@ class Model:
             place: first row and column of a tile, then rows and columns of the whole; None for a whole photo.
             step: what the values were rounded to, 0 for none.
         """
+        canvas = self.canvas(image_13HW.shape[-2:], told, place)
+        canvas.inside[:] = image_13HW
+        return self.local_on(canvas, told, step)
+
+    def canvas(
+        self, shape: Sequence[int], told: Mapping[str, Floats], place: Sequence[int] | None = None
+    ) -> Canvas:
+        """Memory for an image or a tile, to be filled; arguments as for `local`.
+
+        Args:
+            shape: rows and columns.
+        """
+        first_row, first_column, *whole = place or (0, 0, *shape)
+        margin = self.card.size_multiple if told else 0
+        margins = [
+            _margins(first, length, of, margin)
+            for first, length, of in zip((first_row, first_column), shape, whole, strict=True)
+        ]
+        sides = [length + before + after for length, (before, after) in zip(shape, margins, strict=True)]
+        corner = first_row - margins[0][0], first_column - margins[1][0]
+        inner = tuple(slice(before, -after or None) for before, after in margins)
+        return Canvas(np.empty((1, 3, *sides), np.float32), inner, (*corner, *whole))
+
+    def local_on(self, canvas: Canvas, told: Mapping[str, Floats], step: float = 0.0) -> Change:
+        """As `local`, of an image that lies on its canvas."""
+        canvas.repeat_edges()
+        whole = canvas.whole_13HW
         if not told:
-            return _change_by(self.local_pass.run(image=image_13HW), image_13HW)
+            return _change_by(self.local_pass.run(image=whole), whole)
         outputs = self.local_pass.run(
-            image=image_13HW,
-            place=np.asarray([place or (0, 0, *image_13HW.shape[-2:])], np.float32),
+            image=whole,
+            place=np.asarray([canvas.place], np.float32),
             step=np.asarray([[step]], np.float32),
             **told,
         )
-        return _change_by(outputs, image_13HW)
+        return Change(*(part[:, *canvas.inner] for part in _change_by(outputs, whole)))
+
+
+def _margins(first: int, length: int, whole: int, margin: int) -> tuple[int, int]:
+    """Pixels to be repeated before and after those of a tile: where the photo ends.
+
+    Convolutions take zeros for what lies beyond, and must not mistake a photo's border for an edge.
+    """
+    return margin if first == 0 else 0, margin if first + length >= whole else 0
 
 
 def _change_by(outputs: Mapping[str, Any], image_13HW: Floats) -> Change:

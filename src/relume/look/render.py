@@ -81,9 +81,9 @@ def render(photo: Photo, model: Model, look: Look, pool: Executor, *, tile: int 
     step = 1 / np.iinfo(result.dtype).max
     for where in _parts(pixels, model.card, tile, look.factor):
         part = _Part(pixels, where, look.factor)
-        seen_13HW = np.empty((1, 3, *part.shape), np.float32)
-        _in_strips(pool, where.rows.outer, partial(part.read, seen_13HW[0]))
-        change = model.local(seen_13HW, look.arrays, part.place, step)
+        canvas = model.canvas(part.shape, look.arrays, part.place)
+        _in_strips(pool, where.rows.outer, partial(part.read, canvas.inside[0]))
+        change = model.local_on(canvas, look.arrays, step)
         write = partial(part.write, change, finish)
         _in_strips(pool, where.rows.inner, write)
     return photo.with_pixels(whole_HWC)

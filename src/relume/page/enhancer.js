@@ -1,11 +1,11 @@
 // One photo through the graphs: what relume.look does. Everything that is computed on pixels is in a graph;
 // here they are cut, handed on and put together.
 
-import { holding, overviewShape, range, tiles } from './geometry.js';
+import { holding, margins, overviewShape, range, repeated, tiles } from './geometry.js';
 import { cropped } from './photo.js';
 
 /** The graphs that every photo needs with the settings that the page begins with. */
-export const STEPS = ['cells', 'overview', 'settle', 'prepare.1', 'finish.1'];
+export const STEPS = ['cells', 'overview', 'part', 'settle', 'prepare.1', 'finish.1'];
 
 const REACH = 2; // pixels of the reduced photo that the guided filter reaches beyond a pixel's own
 
@@ -94,9 +94,20 @@ export class Enhancer {
     const thumbnail = await this.overview(photo, card.thumbnail_size);
     const [, , rows, columns] = thumbnail.dims;
     const told = await this.run(`${model}.global`, { thumbnail });
-    const change = await this.local(model, thumbnail, told, [0, 0, rows, columns], 0);
-    const preview = { before: thumbnail, after: change.enhanced, local_gain: change.local_gain };
+    const around = [card.size_multiple, card.size_multiple];
+    const image = await this.part(thumbnail, repeated(rows, around), repeated(columns, around));
+    const where = [-around[0], -around[0], rows, columns];
+    const change = await this.local(model, image, told, where, 0);
+    const inside = (length) => range(around[0], around[0] + length);
+    const preview = { before: thumbnail };
+    preview.after = await this.part(change.enhanced, inside(rows), inside(columns));
+    preview.local_gain = await this.part(change.local_gain, inside(rows), inside(columns));
     return { model, told, preview, black: !thumbnail.data.some((value) => value > 0) };
+  }
+
+  async part(image, rows, columns) {
+    const found = await this.run('part', { image, rows: this.indices(rows), columns: this.indices(columns) });
+    return found.part;
   }
 
   async local(model, image, told, where, step) {
@@ -130,12 +141,15 @@ export class Enhancer {
 
   /** What the network does to a tile, ready for any settled controls. */
   async see(photo, decision, tile, factor) {
+    const { size_multiple: multiple } = this.facts.models[decision.model];
     const whole = [Math.ceil(photo.height / factor), Math.ceil(photo.width / factor)];
     const outer = [tile.rows.outer, tile.columns.outer];
+    const around = outer.map((span, axis) => margins(span, whole[axis], multiple));
     const lengths = outer.map(([start, stop]) => stop - start);
     const pixels = this.cut(photo, outer, factor);
-    const { image } = await this.run(`prepare.${factor}`, { pixels });
-    const corner = outer.map(([start]) => start);
+    const [rows, columns] = lengths.map((length, axis) => this.indices(repeated(length, around[axis])));
+    const { image } = await this.run(`prepare.${factor}`, { pixels, rows, columns });
+    const corner = outer.map(([start], axis) => start - around[axis][0]);
     const change = await this.local(decision.model, image, decision.told, [...corner, ...whole], 1 / 255);
     const inner = [tile.rows.inner, tile.columns.inner];
     return {
@@ -146,17 +160,17 @@ export class Enhancer {
         ? pixels
         : this.cut(photo, inner, factor),
       change: { image, enhanced: change.enhanced, local_gain: change.local_gain },
-      taken: inner.map((span, axis) => this.taken(span, outer[axis], lengths[axis], factor)),
+      taken: inner.map((span, axis) => this.taken(span, outer[axis], around[axis][0], lengths[axis], factor)),
     };
   }
 
   /** Which rows or columns of what was seen become the inner ones. */
-  taken([start, stop], [origin], length, factor) {
+  taken([start, stop], [origin], before, length, factor) {
     const [first, last] = [start - origin, stop - origin];
-    if (factor === 1) return { seen: range(first, last) };
+    if (factor === 1) return { seen: range(before + first, before + last) };
     const seen = [Math.max(0, first - REACH), Math.min(length, last + REACH)];
     return {
-      seen: range(...seen),
+      seen: range(before + seen[0], before + seen[1]),
       part: range(first - seen[0], last - seen[0] + 2),
     };
   }

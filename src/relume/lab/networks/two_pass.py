@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from relume.colour import luma_of
 from relume.lab.capabilities import Capabilities, Network
-from relume.lab.networks.layers import interleaved, reflected, zeroed
+from relume.lab.networks.layers import interleaved, repeated, zeroed
 from relume.lab.options import Count, Positive, Share, Widths
 from relume.steps.curve import exposure_curve
 from relume.steps.deband import CELL, REACH, debanded
@@ -58,7 +58,7 @@ _NEAR, _FEW, _SURE = 1.2, 1e-5, 0.03
 next to nothing and that tell half of all."""
 
 _PAGE = 3.0
-"""Of `held`: how many times more common what is brighter is where what is darker lies on it by half."""
+"""Of `held`: how many times more common what is brighter must be for what is darker to lie on it, half of it."""
 
 FINE = ("stem.", "encoder.0.", "up.0.", "decoder.0.", "head.")
 """What names of the local pass's weights at half the photo's resolution begin with."""
@@ -284,11 +284,6 @@ def activation(leak: float) -> nn.Module:
     return nn.LeakyReLU(leak) if leak else nn.ReLU()
 
 
-def convolution(before: int, after: int, side: int = 3, stride: int = 1, padding: int = 1) -> nn.Conv2d:
-    """A convolution that repeats the outermost values beyond a border; zeros would look like an edge."""
-    return nn.Conv2d(before, after, side, stride=stride, padding=padding, padding_mode="replicate")
-
-
 class Block(nn.Module):
     """Residual block of two 3x3 convolutions, the inner activation modulated by the condition (FiLM).
 
@@ -302,7 +297,8 @@ class Block(nn.Module):
 
     def __init__(self, width: int, condition: int, leak: float) -> None:
         super().__init__()
-        self.first, self.second = (convolution(width, width) for _ in range(2))
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
         self.film = zeroed(nn.Linear(condition, 2 * width)) if condition else None
         self.active = activation(leak)
 
@@ -381,12 +377,12 @@ class LocalPass(nn.Module):
         coarser = list(pairwise(widths))
         self.depths = depths
         self.size_multiple = max(2 ** len(widths), CELL)
-        self.stem = convolution(4, widths[0], 6, stride=2, padding=2)
+        self.stem = nn.Conv2d(4, widths[0], 6, stride=2, padding=2)
         self.encoder = nn.ModuleList(level(index) for index in range(len(widths)))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in coarser)
         self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in coarser)
         self.decoder = nn.ModuleList(level(index) for index in range(len(widths) - 1))
-        self.head = zeroed(convolution(widths[0], 12))
+        self.head = zeroed(nn.Conv2d(widths[0], 12, 3, padding=1))
 
     @property
     def halo(self) -> int:
@@ -406,14 +402,14 @@ class LocalPass(nn.Module):
         """Brighten an image and return it with the encoder's output at each level.
 
         Args:
-            x_BCHW: image in [0, 1], of any size, mirrored at its right and lower edge up to the size rule.
+            x_BCHW: image in [0, 1], of any size; its right and lower edges are repeated up to the size rule.
             decision: what `GlobalPass` returned for the whole photo.
             place_B4: where the pixels lie in the photo, see `slice_grid`.
             step_B1: what the values were rounded to, see `debanded`.
         """
         gain_BC, condition_BK, grid_BKGG = decision
         with torch.autocast(x_BCHW.device.type, enabled=False):
-            smooth = debanded(reflected(x_BCHW.float(), self.size_multiple), step_B1)
+            smooth = debanded(repeated(x_BCHW.float(), self.size_multiple), step_B1)
             bright, local_gain = tone(smooth, gain_BC, grid_BKGG, place_B4)
             total_gain = local_gain + gain_BC.log().mean(1)[:, None, None, None]
         # What noise was multiplied by tells it from detail.
