@@ -58,7 +58,7 @@ _NEAR, _FEW, _SURE = 1.2, 1e-5, 0.03
 next to nothing and that tell half of all."""
 
 _PAGE = 3.0
-"""Of `held`: how many times more common what is brighter must be for what is darker to lie on it, half of it."""
+"""Of `held`: how many times more common what is brighter is where what is darker lies on it by half."""
 
 FINE = ("stem.", "encoder.0.", "up.0.", "decoder.0.", "head.")
 """What names of the local pass's weights at half the photo's resolution begin with."""
