@@ -45,10 +45,11 @@ class Model:
             image: a whole picture, 1 x 3 x H x W in [0, 1], sRGB-encoded.
             step: what its values were rounded to, 1/255 for 8 bits.
         """
-        margin = self.facts["size_multiple"]
+        margin = self.facts["margin"]
         height, width = image.shape[-2:]
-        # A border must not look like an edge, so the outermost pixels are repeated beyond it.
-        wide = F.pad(image, (margin,) * 4, mode="replicate")
+        # A border must not look like an edge, so a photo is continued by its mirror image.
+        rows, columns = (mirrored(length, margin) for length in (height, width))
+        wide = image[:, :, rows][..., columns]
         gain, condition, grid = self.decide(image)
         enhanced, _ = self.local_pass(
             image=wide,
@@ -59,6 +60,12 @@ class Model:
             step=torch.tensor([[step]]),
         )
         return enhanced[..., margin:-margin, margin:-margin]
+
+
+def mirrored(length: int, margin: int) -> Tensor:
+    """Numbers of rows or columns, with so many more at either end, back and forth."""
+    ahead = torch.arange(-margin, length + margin) % max(2 * (length - 1), 1)
+    return torch.minimum(ahead, max(2 * (length - 1), 1) - ahead)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ _OPTIONAL = ("vendor/ort.webgpu.min.mjs", "vendor/ort-wasm-simd-threaded.asyncif
 _PRECISION = "float32"
 """Of the networks in browsers, where it runs on any graphics processor and agrees best."""
 
-_CARD = ("summary", "thumbnail_size", "size_multiple", "halo", "licence")
+_CARD = ("summary", "thumbnail_size", "size_multiple", "halo", "margin", "licence")
 _BUILDING = "vendor.mjs"
 
 

@@ -37,7 +37,7 @@ def steps() -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def whole(steps: dict[str, bytes]) -> bytes:
-    return whole_graph(PARTS, CARD.thumbnail_size or 0, CARD.size_multiple)
+    return whole_graph(PARTS, CARD.thumbnail_size or 0, CARD.margin)
 
 
 def photo(height: int, width: int) -> np.ndarray:
@@ -73,7 +73,7 @@ def test_one_graph_does_what_the_product_does(
 
 
 def test_whole_numbers_are_taken_and_given(whole: bytes, steps: dict[str, bytes]) -> None:
-    graph = whole_graph(PARTS, CARD.thumbnail_size or 0, CARD.size_multiple, integers=True)
+    graph = whole_graph(PARTS, CARD.thumbnail_size or 0, CARD.margin, integers=True)
     pixels = photo(40, 33)
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     result = session.run(None, {"image": pixels.transpose(2, 0, 1)[None]})[0]

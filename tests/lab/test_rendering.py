@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from acting import SMALL, acting
 from relume.errors import UsageError
 from relume.lab.data.batch import Batch
 from relume.lab.losses import LOSSES
 from relume.lab.methods import build_method
-from relume.lab.methods.rendering import repeated_edges
 from relume.lab.networks import build
 from relume.lab.networks.layers import interleaved
 from relume.lab.recipe import Phase, Recipe
@@ -29,45 +27,12 @@ def batch(side: int = 24) -> Batch:
     return Batch(0.2 * high, high, 0.2 * torch.ones(4, 3, 16, 16), window)
 
 
-def test_edges_are_those_of_a_photo_and_what_is_inside_stays() -> None:
-    image = torch.rand(1, 3, 20, 20)
-    edged = repeated_edges(image, 4)
-    assert torch.equal(edged[..., 4:-4, 4:-4], image[..., 4:-4, 4:-4])
-    assert torch.equal(edged[..., :4, 7], image[..., 4:5, 7].expand(1, 3, 4))
-    assert torch.equal(edged[..., 9, -4:], image[..., 9, -5:-4].expand(1, 3, 4))
-    assert torch.equal(repeated_edges(image, 0), image)
-
-
-def test_half_is_judged_inside_and_half_as_a_whole() -> None:
-    method = build_method("rendering", acting(), {"charbonnier": 2.0}, {"margin": 4}).train()
-    given = batch()
-    found = method(given)["charbonnier"]
-
+def test_the_loss_is_that_of_the_whole_network() -> None:
+    method, given = build_method("rendering", acting(), {"charbonnier": 2.0}, {}).train(), batch()
     own = acting().train()
     own.global_pass.eval()
-    where = given.inputs(own)[1:]
-    edged = repeated_edges(given.low_BCHW, 4)
-    inside = own(edged, *where)[:2, :, 4:-4, 4:-4]
-    whole = own(given.low_BCHW, *where)[2:]
-
-    def distance(output: Tensor, target: Tensor) -> Tensor:
-        return LOSSES["charbonnier"](output, target)
-
-    by_hand = distance(inside, given.high_BCHW[:2, :, 4:-4, 4:-4]) + distance(whole, given.high_BCHW[2:])
-    torch.testing.assert_close(found, by_hand)
-
-
-def test_a_batch_of_one_counts_as_a_whole() -> None:
-    method = build_method("rendering", acting(), {"charbonnier": 1.0}, {"margin": 4}).eval()
-    one = replace(
-        batch(),
-        **{
-            name: getattr(batch(), name)[:1]
-            for name in ("low_BCHW", "high_BCHW", "thumbnail_BCST", "window_B4")
-        },
-    )
-    output = acting().eval()(*one.inputs(acting()))
-    torch.testing.assert_close(method(one)["charbonnier"], LOSSES["charbonnier"](output, one.high_BCHW))
+    by_hand = 2 * LOSSES["charbonnier"](own(*given.inputs(own)), given.high_BCHW)
+    torch.testing.assert_close(method(given)["charbonnier"], by_hand)
 
 
 def test_a_run_changes_the_local_pass_alone(tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
@@ -79,7 +44,6 @@ def test_a_run_changes_the_local_pass_alone(tiny_root: Path, tiny_recipe: Recipe
         network_options=SMALL,
         start=str(start),
         method="rendering",
-        method_options={"margin": 4},
         losses={"charbonnier": 1.0},
         phases=(Phase(20, 16, 4),),
         average=0.0,
@@ -96,8 +60,6 @@ def test_a_run_changes_the_local_pass_alone(tiny_root: Path, tiny_recipe: Recipe
 def test_what_cannot_be_rendered_is_refused() -> None:
     with pytest.raises(UsageError, match="only two-pass"):
         build_method("rendering", build("zero-dce", {}), {"charbonnier": 1.0}, {})
-    with pytest.raises(UsageError, match="a margin of 16 leaves nothing"):
-        build_method("rendering", acting(), {"charbonnier": 1.0}, {}).check_crop(32)
 
 
 def test_interleaving_is_pixel_shuffle() -> None:

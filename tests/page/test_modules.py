@@ -19,7 +19,7 @@ from relume.look.frame import find_frame
 from relume.options import Controls
 from relume.site import PAGE
 from relume.steps.thumbnail import overview_shape
-from relume.steps.tiles import spans
+from relume.steps.tiles import mirrored, spans
 
 pytestmark = needs_node
 
@@ -60,6 +60,15 @@ def test_thumbnails_have_the_products_shape() -> None:
     sizes = [(height, width) for height in range(1, 80, 3) for width in (1, 2, 33, 64, 600, 1023, 4032)]
     found = node("geometry.js", "return given[0].map(([h, w]) => page.overviewShape(h, w, 128));", sizes)
     assert [tuple(each) for each in found] == [overview_shape(*size, 128) for size in sizes]
+
+
+def test_a_photo_is_continued_as_by_the_product() -> None:
+    asked = [
+        (length, before, after) for length in (1, 2, 3, 20, 40) for before in (0, 32) for after in (0, 32)
+    ]
+    script = "return given[0].map(([length, ...ends]) => [...page.mirrored(length, ends)].map(Number));"
+    found = node("geometry.js", script, asked)
+    assert found == [mirrored(*each) for each in asked]
 
 
 def test_frames_are_those_of_the_product() -> None:

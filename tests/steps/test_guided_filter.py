@@ -220,7 +220,7 @@ def test_tiles_bound_what_the_network_sees() -> None:
     assert card.halo is not None
     photo = Photo(dark(1400, 1700))
     enhance_photo(photo, Model(card, Nothing(), watched), controls=MODEL_ALONE, tile=64, downsample=2)
-    assert watched.most <= (64 + 2 * (card.halo + card.size_multiple)) ** 2
+    assert watched.most <= (64 + 2 * (card.halo + card.size_multiple) + card.margin) ** 2
 
 
 @pytest.mark.parametrize("value", [0, 5, -1, 1.5, "half"])

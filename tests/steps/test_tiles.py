@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from relume import Enhancer
 from relume.options import DEFAULT_TILE
-from relume.steps.tiles import spans, tiles
+from relume.steps.tiles import mirrored, spans, tiles
 from shared import dark
 
 Load = Callable[..., Enhancer]
@@ -39,6 +39,11 @@ def test_tiles_cover_each_pixel_once(height: int, width: int, side: int, multipl
     for tile in tiles(height, width, max(side, 20) if side else 0, 2 * multiple, multiple):
         count[tile.rows.inner, tile.columns.inner] += 1
     assert (count == 1).all()
+
+
+@given(length=st.integers(1, 50), before=st.integers(0, 70), after=st.integers(0, 70))
+def test_beyond_its_ends_a_photo_is_mirrored(length: int, before: int, after: int) -> None:
+    assert mirrored(length, before, after) == np.pad(np.arange(length), (before, after), "reflect").tolist()
 
 
 def test_no_side_gives_one_tile() -> None:

@@ -56,8 +56,8 @@ def bundle(card: Card, parts: Mapping[str, bytes]) -> bytes:
     }
     files = {
         "config.json": json.dumps(config, indent=2).encode() + b"\n",
-        "global.onnx": decision_graph(parts, card.thumbnail_size or 0, card.size_multiple),
-        "local.onnx": tile_graph(parts, card.size_multiple),
+        "global.onnx": decision_graph(parts, card.thumbnail_size or 0, card.margin),
+        "local.onnx": tile_graph(parts, card.margin),
     }
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -282,7 +282,7 @@ def _openvino(source: Source, _: Path | None) -> Made:
 
 def _whole(source: Source, integers: bool) -> Made:
     card = source.card
-    graph = whole_graph(source.parts, card.thumbnail_size or 0, card.size_multiple, integers=integers)
+    graph = whole_graph(source.parts, card.thumbnail_size or 0, card.margin, integers=integers)
     engine = OnnxEngine(graph, device="cpu")
 
     def run(pixels_HWC: EightBits) -> EightBits:

@@ -68,8 +68,8 @@ def step_graphs(side: int, multiple: int = 8) -> dict[str, bytes]:
     its tiles see must reach two pixels of the reduced photo farther than they go. `place` and `step` of 4 are
     then those of the reduced photo.
 
-    Where a photo ends, its last pixels are repeated for the local graph, by the `size_multiple` of the
-    model's card, and cut off again, as `relume.look.model` does.
+    Beyond its ends a photo is continued for the local graph by its mirror image, by the `margin` of the
+    model's card, which is cut off again, as `relume.look.model` does.
 
     Args:
         side: longer side of the thumbnail, the card's `thumbnail_size`.
@@ -90,7 +90,7 @@ def whole_graph(
     Args:
         parts: a model's graphs, `global` and `local`.
         side, multiple: as for `step_graphs`.
-        margin: pixels by which the photo's edges are repeated, the card's `size_multiple`.
+        margin: the card's `margin`.
         integers: the photo is uint8 instead of float32 in [0, 1].
     """
     whole = _Composed()
@@ -151,7 +151,7 @@ def tile_graph(parts: Mapping[str, bytes], margin: int) -> bytes:
 
     Args:
         parts: a model's graphs, `global` and `local`.
-        margin: pixels by which the photo's edges are repeated, the card's `size_multiple`.
+        margin: the card's `margin`.
     """
     whole = _Composed()
     image = whole.limited(whole.take("image", TensorProto.FLOAT, [1, 3, "height", "width"]))
@@ -252,11 +252,21 @@ def _rendered(
 def _changed(
     whole: _Composed, local: bytes, image: str, told: Mapping[str, str], edges: _Edges, step: str
 ) -> dict[str, str]:
-    """The local graph on an image whose edges are repeated for it."""
-    none = whole.constant(np.asarray([0, 0]))
-    frame = whole.node("Concat", none, edges.before, none, edges.after, axis=0)
-    padded = whole.node("Pad", image, frame, mode="edge")
-    inputs = {"image": padded, "place": edges.place, "step": step, **told}
+    """The local graph on an image that is continued for it by its mirror image."""
+    sizes = whole.node("Shape", image, start=2)
+    ends = whole.node("Neg", edges.before), whole.node("Add", sizes, edges.after)
+    one = whole.constant(np.int64(1))
+    period = whole.node(
+        "Max", whole.node("Mul", whole.node("Sub", sizes, one), whole.constant(np.int64(2))), one
+    )
+    mirrored = image
+    for axis in range(2):
+        index = whole.constant(np.int64(axis))
+        start, stop, there_and_back = (whole.node("Gather", each, index) for each in (*ends, period))
+        ahead = whole.node("Mod", whole.node("Range", start, stop, one), there_and_back)
+        numbers = whole.node("Min", ahead, whole.node("Sub", there_and_back, ahead))
+        mirrored = whole.node("Gather", mirrored, numbers, axis=2 + axis)
+    inputs = {"image": mirrored, "place": edges.place, "step": step, **told}
     outputs = whole.include("local", onnx.load_from_string(local), inputs)
     axes = whole.constant(np.asarray([2, 3]))
     return {

@@ -45,7 +45,7 @@ def page_graphs() -> dict[str, bytes]:
 
     - `cells`: rows of pixels to the sums of one row of the thumbnail's cells.
     - `overview`: those sums to the thumbnail that the global pass sees.
-    - `part`: rows and columns of an image by their numbers, which may repeat.
+    - `part`: rows and columns of an image by their numbers, in any order.
     - `settle`: that of `relume.lab.graphs`.
     - `prepare.1`, `prepare.2`: pixels of a tile to what the local pass sees of it, reduced by the factor.
     - `finish.1`, `finish.2`: what the local pass returned to pixels of full resolution.
@@ -201,7 +201,7 @@ def _finish(factor: int) -> _Step:
 
 
 def _part(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Rows and columns of ... x H x W by their numbers: a part, or more with the edges repeated."""
+    """Rows and columns of ... x H x W by their numbers: a part, or more, back and forth."""
     return image.index_select(-2, rows).index_select(-1, columns)
 
 

@@ -27,7 +27,7 @@ from relume.models import Card
 FACTS = "relume.json"
 """Name of what a program carries of its model's card, as JSON, among its `extra_files`."""
 
-_TOLD = ("name", "thumbnail_size", "size_multiple", "halo", "value_range", "licence")
+_TOLD = ("name", "thumbnail_size", "size_multiple", "halo", "margin", "value_range", "licence")
 
 
 def programs(card: Card, parts: Mapping[str, bytes]) -> dict[str, bytes]:

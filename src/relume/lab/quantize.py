@@ -98,7 +98,7 @@ def quantized(graph: bytes, examples: list[dict[str, Floats]]) -> bytes:
             weight_type=QuantType.QInt8,
             nodes_to_exclude=fine,
         )
-        return rounded_once(path.read_bytes())
+        return even_at_borders(rounded_once(path.read_bytes()))
 
 
 def rounded_once(graph: bytes) -> bytes:
@@ -132,6 +132,64 @@ def rounded_once(graph: bytes) -> bytes:
     _keep(model.graph, [node for node in model.graph.node if node.output[0] not in gone])
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def even_at_borders(graph: bytes) -> bytes:
+    """The same, but what lies next to a border is taken for what lies beyond it: flat photos stay flat.
+
+    Convolutions in float take zeros for what lies beyond. What that changes fades within a photo's margin,
+    but where it is rounded, a step of 8 bits may be left. So convolutions of 8 bits repeat the outermost
+    values, and in what the first of them makes, the cells that zeros have reached are replaced in that way.
+    """
+    model = onnx.load_from_string(graph)
+    nodes = _Nodes(model.graph)
+    convolutions = nodes.of("Conv")
+    rounded = [node.output[0] for node in convolutions if nodes.is_rounded(node.output[0])]
+    if not rounded:
+        return graph
+
+    def made(kind: str, value: str, *numbers: list[int], **attributes: Any) -> onnx.NodeProto:
+        output = f"{value}.{kind.lower()}"
+        names = [f"{output}.{index}" for index in range(len(numbers))]
+        for name, each in zip(names, numbers, strict=True):
+            model.graph.initializer.append(numpy_helper.from_array(np.asarray(each, np.int64), name))
+        return helper.make_node(kind, [value, *names], [output], output, **attributes)
+
+    def repeated(value: str, cells: int) -> onnx.NodeProto:
+        return made("Pad", value, [0, 0, cells, cells] * 2, mode="edge")
+
+    (first,) = nodes.takers(rounded[0])
+    in_float = convolutions[: [node.output[0] for node in convolutions].index(rounded[0])]
+    # Each convolution reaches a cell further, and the first of 8 bits joins 2 x 2 of them.
+    cells = -(-sum(any(_pads(node)) for node in in_float) // 2)
+    inner = made("Slice", first.output[0], [cells, cells], [-cells, -cells], [2, 3])
+    repaired = repeated(inner.output[0], cells)
+    for taker in nodes.takers(first.output[0]):
+        taker.input[0] = repaired.output[0]
+    kept: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        if node.output[0] in rounded and any(_pads(node)):
+            value, *scale = nodes.makers[node.input[0]].input
+            wide = repeated(value, 1)
+            node.input[0] = f"{wide.output[0]}.float"
+            _pads(node)[:] = [0, 0, 0, 0]
+            kept += [
+                wide,
+                helper.make_node(
+                    "DequantizeLinear", [wide.output[0], *scale], [node.input[0]], node.input[0]
+                ),
+            ]
+        kept.append(node)
+        if node.output[0] == first.output[0]:
+            kept += [inner, repaired]
+    _keep(model.graph, kept)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _pads(convolution: onnx.NodeProto) -> Any:
+    """By how many zeros a convolution continues its input, at each end of each axis."""
+    return next(attribute.ints for attribute in convolution.attribute if attribute.name == "pads")
 
 
 class _Nodes:

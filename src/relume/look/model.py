@@ -16,6 +16,7 @@ from relume.errors import ModelError
 from relume.models import Card
 from relume.models.engines import Engine
 from relume.steps.controls import Change
+from relume.steps.tiles import mirrored
 
 _REMEDY = "Export the model again, or choose another one."
 _LARGEST_GAIN = 10.0
@@ -35,7 +36,7 @@ class Canvas(NamedTuple):
     """
 
     whole_13HW: Floats
-    inner: tuple[slice, ...]
+    inner: tuple[slice, slice]
     place: Sequence[int]
 
     @property
@@ -43,12 +44,16 @@ class Canvas(NamedTuple):
         """Where the image goes."""
         return self.whole_13HW[..., *self.inner]
 
-    def repeat_edges(self) -> None:
-        """Fill the margins with the image's outermost pixels."""
+    def mirror_edges(self) -> None:
+        """Fill the margins with the image's mirror image."""
         for axis, part in ((-2, self.inner[0]), (-1, self.inner[1])):
             lines = np.moveaxis(self.whole_13HW, axis, 0)
-            first, last = int(part.start or 0), int(part.stop or 0) or len(lines)
-            lines[:first], lines[last:] = lines[first], lines[last - 1]
+            image, after = lines[part], len(lines) - part.stop
+            numbers = mirrored(len(image), part.start, after)
+            lines[: part.start], lines[part.stop :] = (
+                image[numbers[: part.start]],
+                image[numbers[part.stop :]],
+            )
 
 
 @dataclass(frozen=True)
@@ -87,50 +92,36 @@ class Model:
             place: first row and column of a tile, then rows and columns of the whole; None for a whole photo.
             step: what the values were rounded to, 0 for none.
         """
-        canvas = self.canvas(image_13HW.shape[-2:], told, place)
+        canvas = self.canvas(image_13HW.shape[-2:], place)
         canvas.inside[:] = image_13HW
         return self.local_on(canvas, told, step)
 
-    def canvas(
-        self, shape: Sequence[int], told: Mapping[str, Floats], place: Sequence[int] | None = None
-    ) -> Canvas:
-        """Memory for an image or a tile, to be filled; arguments as for `local`.
+    def canvas(self, shape: Sequence[int], place: Sequence[int] | None = None) -> Canvas:
+        """Memory for an image or a tile, to be filled, with the card's margin where the photo ends.
 
         Args:
             shape: rows and columns.
+            place: as for `local`.
         """
-        first_row, first_column, *whole = place or (0, 0, *shape)
-        margin = self.card.size_multiple if told else 0
-        margins = [
-            _margins(first, length, of, margin)
-            for first, length, of in zip((first_row, first_column), shape, whole, strict=True)
-        ]
-        sides = [length + before + after for length, (before, after) in zip(shape, margins, strict=True)]
-        corner = first_row - margins[0][0], first_column - margins[1][0]
-        inner = tuple(slice(before, -after or None) for before, after in margins)
-        return Canvas(np.empty((1, 3, *sides), np.float32), inner, (*corner, *whole))
+        first, whole = (place[:2], place[2:]) if place else ((0, 0), shape)
+        inner: list[slice] = []
+        sides: list[int] = []
+        for start, length, of in zip(first, shape, whole, strict=True):
+            ends = start == 0, start + length >= of
+            before, after = (self.card.margin if end else 0 for end in ends)
+            inner.append(slice(before, before + length))
+            sides.append(before + length + after)
+        rows, columns = inner
+        corner = [start - part.start for start, part in zip(first, inner, strict=True)]
+        return Canvas(np.empty((1, 3, *sides), np.float32), (rows, columns), (*corner, *whole))
 
     def local_on(self, canvas: Canvas, told: Mapping[str, Floats], step: float = 0.0) -> Change:
         """As `local`, of an image that lies on its canvas."""
-        canvas.repeat_edges()
+        canvas.mirror_edges()
         whole = canvas.whole_13HW
-        if not told:
-            return _change_by(self.local_pass.run(image=whole), whole)
-        outputs = self.local_pass.run(
-            image=whole,
-            place=np.asarray([canvas.place], np.float32),
-            step=np.asarray([[step]], np.float32),
-            **told,
-        )
+        where = {"place": np.asarray([canvas.place], np.float32), "step": np.asarray([[step]], np.float32)}
+        outputs = self.local_pass.run(image=whole, **({**where, **told} if told else {}))
         return Change(*(part[:, *canvas.inner] for part in _change_by(outputs, whole)))
-
-
-def _margins(first: int, length: int, whole: int, margin: int) -> tuple[int, int]:
-    """Pixels to be repeated before and after those of a tile: where the photo ends.
-
-    Convolutions take zeros for what lies beyond, and must not mistake a photo's border for an edge.
-    """
-    return margin if first == 0 else 0, margin if first + length >= whole else 0
 
 
 def _change_by(outputs: Mapping[str, Any], image_13HW: Floats) -> Change:

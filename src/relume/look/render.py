@@ -81,7 +81,7 @@ def render(photo: Photo, model: Model, look: Look, pool: Executor, *, tile: int 
     step = 1 / np.iinfo(result.dtype).max
     for where in _parts(pixels, model.card, tile, look.factor):
         part = _Part(pixels, where, look.factor)
-        canvas = model.canvas(part.shape, look.arrays, part.place)
+        canvas = model.canvas(part.shape, part.place)
         _in_strips(pool, where.rows.outer, partial(part.read, canvas.inside[0]))
         change = model.local_on(canvas, look.arrays, step)
         write = partial(part.write, change, finish)

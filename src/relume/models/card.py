@@ -99,6 +99,15 @@ class Card:
             raise ValueError(f"its graphs are not {' and '.join(sorted(parts))}")
 
     @property
+    def margin(self) -> int:
+        """Pixels by which a photo is continued beyond its ends for the local pass, by its mirror image.
+
+        Convolutions take zeros for what lies beyond, and must not mistake a photo's border for an edge. A
+        mirror image is noise where the photo is noise.
+        """
+        return 0 if self.thumbnail_size is None else 2 * self.size_multiple
+
+    @property
     def global_graph(self) -> str | None:
         """File name of the global pass, which sees a `thumbnail`; None for a model of one graph."""
         return self.graphs.get("global")

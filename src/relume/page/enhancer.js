@@ -1,7 +1,7 @@
 // One photo through the graphs: what relume.look does. Everything that is computed on pixels is in a graph;
 // here they are cut, handed on and put together.
 
-import { holding, margins, overviewShape, range, repeated, tiles } from './geometry.js';
+import { holding, margins, mirrored, overviewShape, range, tiles } from './geometry.js';
 import { cropped } from './photo.js';
 
 /** The graphs that every photo needs with the settings that the page begins with. */
@@ -94,8 +94,8 @@ export class Enhancer {
     const thumbnail = await this.overview(photo, card.thumbnail_size);
     const [, , rows, columns] = thumbnail.dims;
     const told = await this.run(`${model}.global`, { thumbnail });
-    const around = [card.size_multiple, card.size_multiple];
-    const image = await this.part(thumbnail, repeated(rows, around), repeated(columns, around));
+    const around = [card.margin, card.margin];
+    const image = await this.part(thumbnail, mirrored(rows, around), mirrored(columns, around));
     const where = [-around[0], -around[0], rows, columns];
     const change = await this.local(model, image, told, where, 0);
     const inside = (length) => range(around[0], around[0] + length);
@@ -141,13 +141,13 @@ export class Enhancer {
 
   /** What the network does to a tile, ready for any settled controls. */
   async see(photo, decision, tile, factor) {
-    const { size_multiple: multiple } = this.facts.models[decision.model];
+    const { margin } = this.facts.models[decision.model];
     const whole = [Math.ceil(photo.height / factor), Math.ceil(photo.width / factor)];
     const outer = [tile.rows.outer, tile.columns.outer];
-    const around = outer.map((span, axis) => margins(span, whole[axis], multiple));
+    const around = outer.map((span, axis) => margins(span, whole[axis], margin));
     const lengths = outer.map(([start, stop]) => stop - start);
     const pixels = this.cut(photo, outer, factor);
-    const [rows, columns] = lengths.map((length, axis) => this.indices(repeated(length, around[axis])));
+    const [rows, columns] = lengths.map((length, axis) => this.indices(mirrored(length, around[axis])));
     const { image } = await this.run(`prepare.${factor}`, { pixels, rows, columns });
     const corner = outer.map(([start], axis) => start - around[axis][0]);
     const change = await this.local(decision.model, image, decision.told, [...corner, ...whole], 1 / 255);

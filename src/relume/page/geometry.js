@@ -45,17 +45,18 @@ export function tiles(height, width, side, halo, multiple) {
   return spans(height, side, halo, multiple).flatMap((rows) => columns.map((column) => ({ rows, columns: column })));
 }
 
-/** Pixels to be repeated before and after those of a tile: where the photo ends. */
+/** Pixels to be added before and after those of a tile: where the photo ends. */
 export function margins([start, stop], whole, margin) {
   return [start === 0 ? margin : 0, stop >= whole ? margin : 0];
 }
 
-/** The numbers of `length` rows with the outermost repeated, as an input of a graph. */
-export function repeated(length, [before, after]) {
-  const last = length - 1;
-  return BigInt64Array.from({ length: before + length + after }, (_, at) =>
-    BigInt(Math.min(Math.max(at - before, 0), last)),
-  );
+/** The numbers of `length` rows, continued by their mirror image back and forth, as an input of a graph. */
+export function mirrored(length, [before, after]) {
+  const period = Math.max(2 * (length - 1), 1);
+  return BigInt64Array.from({ length: before + length + after }, (_, at) => {
+    const ahead = (((at - before) % period) + period) % period;
+    return BigInt(Math.min(ahead, period - ahead));
+  });
 }
 
 /** The numbers from `start` up to `stop`, as an input of a graph. */

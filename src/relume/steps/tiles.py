@@ -47,6 +47,17 @@ def spans(length: int, side: int, halo: int, multiple: int) -> list[Span]:
     ]
 
 
+def mirrored(length: int, before: int, after: int) -> list[int]:
+    """Numbers of rows or columns, continued by their mirror image: ..., 2, 1, 0, 1, 2, ..., back and forth.
+
+    Args:
+        length: rows or columns of an image.
+        before, after: how many to add at either end.
+    """
+    period = max(2 * (length - 1), 1)
+    return [min(at % period, period - at % period) for at in range(-before, length + after)]
+
+
 def _ceil_div(number: int, by: int) -> int:
     return -(-number // by)
 
