@@ -88,7 +88,7 @@ def test_what_cannot_grow_is_refused(recipe: Recipe, run: Path, tmp_path: Path) 
         write_grown(run, replace(recipe, network="iaml-autoencoder", network_options={}), out)
     with pytest.raises(UsageError, match="only two-pass networks can grow"):
         grow(build("iaml-autoencoder", {"widths": [8, 8, 8, 8, 8], "head": 4}), acting())
-    with pytest.raises(UsageError, match="trained with a leak of 0, and"):
+    with pytest.raises(UsageError, match="trained with a leak of 0, the"):
         write_grown(run, replace(recipe, network_options={**LARGE, "leak": 0.1}), out)
     with pytest.raises(ModelError, match="no such run"):
         write_grown(tmp_path / "none", recipe, out)

@@ -143,7 +143,7 @@ def test_a_run_can_start_from_another(tiny_root: Path, tiny_recipe: Recipe, tmp_
             if name.endswith(("weight", "bias")):  # statistics of batches go on
                 torch.testing.assert_close(value, again[name])
     leaky = replace(still, network_options={**still.network_options, "leak": 0.1}, start=str(first.parent))
-    with pytest.raises(UsageError, match="trained with a leak of 0, and"):
+    with pytest.raises(UsageError, match="trained with a leak of 0, the"):
         train(leaky, tiny_root, tmp_path / "leaky", device="cpu", quiet=True)
     with pytest.raises(ModelError, match="nothing"):
         train(replace(still, start="nothing"), tiny_root, tmp_path / "second", device="cpu", quiet=True)

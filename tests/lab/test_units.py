@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from acting import SMALL, acting
 from relume.errors import ExitCode, ModelError
@@ -16,7 +16,7 @@ from relume.lab.networks import build
 from relume.lab.networks.two_pass import TwoPass
 from relume.lab.recipe import Recipe
 from relume.lab.run import Run
-from relume.lab.units import hidden_units, silent, write_revived
+from relume.lab.units import LOCAL, SELDOM, activity, hidden_units, without_silent, write_counted
 from shared import Result
 
 LAYERS = {"modulated_from": 0, **SMALL}
@@ -41,6 +41,10 @@ def images() -> list[tuple[Tensor]]:
     return [(torch.rand(1, 3, 32, 48, generator=generator) ** 3,) for _ in range(4)]
 
 
+def silent(network: nn.Module) -> dict[str, Tensor]:
+    return {name: share_N < SELDOM for name, share_N in activity(network, images()).items()}
+
+
 def names() -> list[str]:
     return [units.name for units in hidden_units(TwoPass(**LAYERS))]
 
@@ -49,20 +53,19 @@ def names() -> list[str]:
 def test_units_that_never_act_are_found_and_begin_anew(layer: str) -> None:
     network = silenced(layer)
     before = [network(*each).detach() for each in images()]
-    found = {units.name: which_N for units, which_N in silent(network, images())}
+    found = silent(network)
     assert found[layer][::2].all()
     assert not found[layer][1::2].all()
     torch.manual_seed(1)
-    for units, which_N in silent(network, images()):
-        units.begin_anew(which_N)
+    for units in hidden_units(network):
+        units.begin_anew(found[units.name])
     for each, expected in zip(images(), before, strict=True):
         torch.testing.assert_close(network(*each), expected, atol=1e-5, rtol=0)
-    again = {units.name: which_N for units, which_N in silent(network, images())}
-    assert again[layer].sum() < found[layer].sum()
+    assert silent(network)[layer].sum() < found[layer].sum()
 
 
 def test_a_network_without_modulation_has_its_units_counted() -> None:
-    names = [units.name for units, _ in silent(acting().eval(), images())]
+    names = silent(acting().eval())
     assert "global grid" in names
     assert "global condition" not in names
 
@@ -88,7 +91,7 @@ def test_a_run_is_counted_and_revived(
     Run(run).finish(recipe, {"processor": "any"}, silenced("global gain", "local encoder.1.0"))
     told = relume("lab", "units", run, "--data", tiny_root)
     assert told.code == 0, told.err
-    counts = {name: (every, lost) for name, every, lost in write_revived(run, tiny_root, None)}
+    counts = {name: (every, lost) for name, every, lost in write_counted(run, tiny_root, None)}
     assert counts["local encoder.1.0"][0] == 16
     assert counts["local encoder.1.0"][1] >= 8
     for name, (every, lost) in counts.items():
@@ -97,9 +100,48 @@ def test_a_run_is_counted_and_revived(
     assert done.out == told.out
     assert Run(out).recipe() == recipe
     assert Run(out).environment() == {"processor": "any", "revived_from": str(run)}
-    left = {name: silent for name, _, silent in write_revived(out, tiny_root, None)}
+    left = {name: silent for name, _, silent in write_counted(out, tiny_root, None)}
     assert left["local encoder.1.0"] < counts["local encoder.1.0"][1]
     assert relume("lab", "units", run, "--data", tiny_root, "-o", out).code == ExitCode.USAGE
+
+
+def test_a_network_without_its_silent_units_computes_the_same() -> None:
+    torch.manual_seed(0)
+    options = {**LAYERS, "widths": [16, 32, 48, 64], "depths": [1, 1, 1, 1]}
+    network = TwoPass(**options).eval()
+    acting = {"local encoder.1.0": 3, "local decoder.1.0": 3, "local encoder.3.0": 34}
+    for units in hidden_units(network):
+        if units.name.startswith(LOCAL):
+            units.makers[0].bias.data[:] = 1
+            units.makers[0].bias.data[acting.get(units.name, 64) :] = -20
+            torch.nn.init.normal_(units.modulation.weight, std=0.05)
+    torch.nn.init.normal_(network.local_pass.head.weight, std=0.1)
+    before = [network(*each) for each in images()]
+    narrow, narrow_options = without_silent(network, options, activity(network, images()))
+    assert narrow_options == {**options, "inner": [16, 16, 48, 48]}
+    for each, expected in zip(images(), before, strict=True):
+        assert not torch.equal(expected, each[0])
+        torch.testing.assert_close(narrow(*each), expected, atol=1e-4, rtol=0)
+
+
+def test_a_run_loses_its_silent_units(
+    relume: Callable[..., Result], tiny_root: Path, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "narrow"
+    options = {**LAYERS, "widths": [16, 32, 16, 16], "depths": [1, 1, 1, 1]}
+    recipe = replace(tiny_recipe, network_options=options)
+    network = build("two-pass", options)
+    for units in hidden_units(network):
+        if ".1.0" in units.name:
+            units.makers[0].bias.data[16:] = -20
+            units.modulation.weight.data.zero_()
+    Run(run).finish(recipe, {}, network)
+    assert relume("lab", "units", run, "--data", tiny_root, "--leave-out").code == ExitCode.USAGE
+    done = relume("lab", "units", run, "--data", tiny_root, "-o", out, "--leave-out")
+    assert done.code == 0, done.err
+    assert Run(out).recipe() == replace(recipe, network_options={**options, "inner": [16, 16, 16, 16]})
+    assert Run(out).environment() == {"narrowed_from": str(run)}
+    Run(out).network()
 
 
 def test_another_network_is_refused(tiny_recipe: Recipe, tiny_root: Path, tmp_path: Path) -> None:
@@ -107,4 +149,4 @@ def test_another_network_is_refused(tiny_recipe: Recipe, tiny_root: Path, tmp_pa
     recipe = replace(tiny_recipe, network="iaml-autoencoder", network_options=options)
     Run(tmp_path / "run").finish(recipe, {}, build("iaml-autoencoder", options))
     with pytest.raises(ModelError, match="known units"):
-        write_revived(tmp_path / "run", tiny_root, None)
+        write_counted(tmp_path / "run", tiny_root, None)

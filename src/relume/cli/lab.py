@@ -146,6 +146,9 @@ def units(
             "--out", "-o", help="Folder of a run that computes the same, its silent units begun anew."
         ),
     ] = None,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Leave silent units of the local pass out of --out instead.")
+    ] = False,
 ) -> None:
     """Count hidden units that act on no held-out picture, and learn nothing any more.
 
@@ -153,12 +156,17 @@ def units(
 
     [bold]relume lab units runs/photo -o runs/photo-revived[/bold] gives them random weights that nothing
     looks at yet, so that further training can use them.
+
+    [bold]relume lab units runs/photo -o runs/photo-narrow --leave-out[/bold] makes a smaller network that
+    computes the same on those pictures in less time.
     """
+    if leave_out and out is None:
+        raise UsageError("--leave-out has no effect without --out", "Name a folder for the smaller run.")
     require_laboratory()
     from relume.evaluate.report import markdown_table
-    from relume.lab.units import write_revived
+    from relume.lab.units import write_counted
 
-    counts = write_revived(run, data_roots(data), out)
+    counts = write_counted(run, data_roots(data), out, leave_out=leave_out)
     rows = [[name, str(count), str(silent)] for name, count, silent in counts]
     typer.echo(markdown_table([["layer", "units", "silent"], *rows]), nl=False)
     if out is not None:

@@ -94,7 +94,7 @@ class Channels:
         Raises:
             UsageError: no network of at least `multiple` channels per level is so small.
         """
-        count = cache(lambda widths: macs("two-pass", {**self.options, "widths": list(widths)}))
+        count = cache(lambda widths: macs("two-pass", self.narrowed(widths)))
         widths = tuple(self.widths)
         goal = share * count(widths)
         while count(widths) > goal:
@@ -114,12 +114,17 @@ class Channels:
 
     def _loss(self, widths: Sequence[int]) -> float:
         """What the loss gains, as far as the expansion tells, when levels are made so narrow."""
-        removed = [before - after for before, after in zip(self.widths, widths, strict=True)]
         return sum(
-            float(worth.sort().values[:count].sum())
-            for level, count in zip(self.worth, removed, strict=True)
+            float(worth.sort().values[: max(0, len(worth) - width)].sum())
+            for level, width in zip(self.worth, widths, strict=True)
             for worth in level
         )
+
+    def narrowed(self, widths: Sequence[int]) -> dict[str, Any]:
+        """The options of a network of these widths, whose blocks are nowhere wider inside."""
+        inner = self.options.get("inner")
+        within = {"inner": [*map(min, inner, widths)]} if inner else {}
+        return {**self.options, "widths": list(widths), **within}
 
     def pruned(self, widths: Sequence[int]) -> nn.Module:
         """A network of these widths, with the weights of the channels that matter most."""
@@ -129,10 +134,10 @@ class Channels:
 
         for roots, worths, width in zip(_roots(copied.local_pass), self.worth, widths, strict=True):
             for root, worth in zip(roots, worths, strict=True):
-                least = worth.argsort()[: len(worth) - width].tolist()
+                least = worth.argsort()[: max(0, len(worth) - width)].tolist()
                 if least:
                     graph.get_pruning_group(root, torch_pruning.prune_conv_out_channels, least).prune()
-        narrow = build("two-pass", {**self.options, "widths": list(widths)})
+        narrow = build("two-pass", self.narrowed(widths))
         narrow.load_state_dict(copied.state_dict())
         return narrow.eval()
 
@@ -247,7 +252,7 @@ def curve(
         if not told.exists():
             widths = channels().plan(ratio, effort.multiple)
             save_weights(start, channels().pruned(widths))
-            write_file(told, json.dumps({**options, "widths": widths}) + "\n")
+            write_file(told, json.dumps(channels().narrowed(widths)) + "\n")
         narrow[name] = read_json(told)
         yield trial(PRUNED, name, narrow[name], str(start))
     for name, own in narrow.items():

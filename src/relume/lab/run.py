@@ -211,13 +211,21 @@ def check_leak(run: Path, recipe: Recipe) -> None:
     Raises:
         UsageError: the recipe's network has another slope below 0, which no weight tells.
     """
-    leaks = [float(each.network_options.get("leak", 0)) for each in (Run(run).recipe(), recipe)]
-    if leaks[0] != leaks[1]:
-        raise UsageError(
-            f"its weights were trained with a leak of {leaks[0]:g}, and the recipe has one of {leaks[1]:g}",
-            f"Give the recipe network_options.leak={leaks[0]:g}, or start from another run.",
-            path=run,
-        )
+    theirs, ours = (_leaks(each) for each in (Run(run).recipe(), recipe))
+    for name, leak in theirs.items():
+        if leak != ours[name]:
+            raise UsageError(
+                f"its weights were trained with a {name} of {leak:g}, the recipe has one of {ours[name]:g}",
+                f"Give the recipe network_options.{name}={leak:g}, or start from another run.",
+                path=run,
+            )
+
+
+def _leaks(recipe: Recipe) -> dict[str, float]:
+    """The leaks of its network's passes, by the names of their options."""
+    options = recipe.network_options
+    leak, local = float(options.get("leak", 0)), options.get("local_leak")
+    return {"leak": leak, "local_leak": leak if local is None else float(local)}
 
 
 def weights_of(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Hidden units of a two-pass network: which of them never act, and how those begin anew.
+"""Hidden units of a two-pass network: which never act, and how those begin anew or are left out.
 
 A unit whose activation is 0 for every picture adds nothing, and learns nothing any more. What looks at pooled
 features or at the condition adds the same to all pixels, so a few steps of an optimizer can move it so far.
@@ -6,9 +6,10 @@ features or at the condition adds the same to all pixels, so a few steps of an o
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,19 @@ from torch import Tensor, nn
 from relume.errors import ModelError
 from relume.lab.data.packed import Roots
 from relume.lab.data.paired import load_pairs, to_tensor, training_and_validation
+from relume.lab.networks import build
 from relume.lab.networks.two_pass import Block, TwoPass
 from relume.lab.recipe import Data
 from relume.lab.run import Run, load_run
 
+LOCAL = "local "
+"""What the names of layers of the local pass begin with; then comes where they are in it."""
+
 SELDOM = 1e-3
 """A unit that is above 0 in a smaller share of the places of every picture counts as one that never acts."""
+
+MULTIPLE = 16
+"""Channels that engines compute at once; fewer save nothing."""
 
 _PICTURES, _SIDE = 48, 256
 """How many held-out pictures are looked at, and so many pixels of each side, from the middle."""
@@ -46,6 +54,11 @@ class Units:
     users: Sequence[Any]
     modulation: Any = None
 
+    @property
+    def level(self) -> int:
+        """Of the local pass that a block belongs to, finest first."""
+        return int(self.name.removeprefix(LOCAL).split(".")[1])
+
     @torch.no_grad()
     def begin_anew(self, which_N: Tensor) -> None:
         """Give units random weights; nothing looks at them yet, so the network computes what it did."""
@@ -59,6 +72,19 @@ class Units:
             both = which_N.repeat(2)
             self.modulation.weight[both] = 0
             self.modulation.bias[both] = 0
+
+    @torch.no_grad()
+    def keep(self, which: Tensor) -> None:
+        """Leave out all units but these, by their numbers; the layers then have other shapes."""
+        count = len(self.makers[0].weight)
+        for maker in self.makers:
+            maker.weight, maker.bias = nn.Parameter(maker.weight[which]), nn.Parameter(maker.bias[which])
+        for user in self.users:
+            user.weight = nn.Parameter(user.weight[:, which])
+        if self.modulation is not None:
+            both = torch.cat([which, which + count])
+            self.modulation.weight = nn.Parameter(self.modulation.weight[both])
+            self.modulation.bias = nn.Parameter(self.modulation.bias[both])
 
 
 def hidden_units(network: nn.Module) -> list[Units]:
@@ -83,7 +109,7 @@ def hidden_units(network: nn.Module) -> list[Units]:
         makers = [head.fine, head.coarse, head.pooled, head.middle]
         units.append(Units("global grid", makers, [head.last, head.middle]))
     return units + [
-        Units(f"local {name}", [block.first], [block.second], block.film) for name, block in blocks.items()
+        Units(f"{LOCAL}{name}", [block.first], [block.second], block.film) for name, block in blocks.items()
     ]
 
 
@@ -114,11 +140,33 @@ def activity(network: nn.Module, inputs: Iterable[tuple[Tensor, ...]]) -> Mappin
     return most
 
 
-@torch.no_grad()
-def silent(network: nn.Module, inputs: Iterable[tuple[Tensor, ...]]) -> list[tuple[Units, Tensor]]:
-    """Each layer's units, and which of them count as never acting, shape N."""
-    shares = activity(network, inputs)
-    return [(units, shares[units.name] < SELDOM) for units in hidden_units(network)]
+def without_silent(
+    network: nn.Module, options: Mapping[str, Any], shares: Mapping[str, Tensor]
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The network without hidden units of its local pass that count as never acting, and its options.
+
+    The blocks of a level keep one inner width, a multiple of `MULTIPLE`, and each of them those units that
+    act most. The global pass, which looks at a thumbnail, stays as it is.
+
+    Args:
+        network: two-pass, built with `options`; it is not changed.
+        shares: its units' `activity`.
+    """
+    narrow = copy.deepcopy(network)
+    blocks = [units for units in hidden_units(narrow) if units.name.startswith(LOCAL)]
+    inner: dict[int, int] = {}
+    for units in blocks:
+        acting = int((shares[units.name] >= SELDOM).sum())
+        kept = min(-(-max(acting, 1) // MULTIPLE) * MULTIPLE, len(shares[units.name]))
+        inner[units.level] = max(inner.get(units.level, 0), kept)
+    for units in blocks:
+        units.keep(
+            shares[units.name].argsort(descending=True, stable=True)[: inner[units.level]].sort().values
+        )
+    narrow_options = {**options, "inner": [inner[level] for level in sorted(inner)]}
+    built = build("two-pass", narrow_options)
+    built.load_state_dict(narrow.state_dict())
+    return built.train(network.training), narrow_options
 
 
 def pictures(roots: Roots, data: Data) -> list[tuple[Tensor]]:
@@ -136,13 +184,16 @@ def pictures(roots: Roots, data: Data) -> list[tuple[Tensor]]:
     return found
 
 
-def write_revived(run: Path, roots: Roots, out: Path | None) -> list[tuple[str, int, int]]:
-    """Count a finished run's units, and leave a run whose silent ones have begun anew.
+def write_counted(
+    run: Path, roots: Roots, out: Path | None, *, leave_out: bool = False
+) -> list[tuple[str, int, int]]:
+    """Count a finished run's units, and leave a run whose silent ones have begun anew or are left out.
 
     Args:
         run: folder of a finished run of a two-pass network.
         roots: data root, or a pack, of the run's own recipe.
         out: a folder that holds no run yet; None to count alone.
+        leave_out: as `without_silent` does, instead of `Units.begin_anew`.
 
     Returns:
         Name, units and silent units of each layer, before.
@@ -156,12 +207,17 @@ def write_revived(run: Path, roots: Roots, out: Path | None) -> list[tuple[str, 
     if out is not None:
         Run(out).check_new()
     recipe, network = load_run(run)
-    hidden_units(network)  # so that another network is told before its data is read
-    torch.manual_seed(recipe.seed)
-    found = silent(network, pictures(roots, recipe.data))
-    counts = [(units.name, len(which_N), int(which_N.sum())) for units, which_N in found]
+    layers = hidden_units(network)  # so that another network is told before its data is read
+    shares = activity(network, pictures(roots, recipe.data))
     if out is not None:
-        for units, which_N in found:
-            units.begin_anew(which_N)
-        Run(out).finish(recipe, {**Run(run).environment(), "revived_from": str(run)}, network)
-    return counts
+        if leave_out:
+            network, options = without_silent(network, recipe.network_options, shares)
+            recipe = replace(recipe, network_options=options)
+        else:
+            torch.manual_seed(recipe.seed)
+            for units in layers:
+                units.begin_anew(shares[units.name] < SELDOM)
+        made = "narrowed_from" if leave_out else "revived_from"
+        Run(out).finish(recipe, {**Run(run).environment(), made: str(run)}, network)
+    lost = {name: int((share_N < SELDOM).sum()) for name, share_N in shares.items()}
+    return [(units.name, len(shares[units.name]), lost[units.name]) for units in layers]

@@ -291,15 +291,16 @@ class Block(nn.Module):
 
     Args:
         width: channels.
+        inner: channels between the convolutions.
         condition: length of the condition vector, 0 for a block that is not modulated.
         leak: slope below 0 of the activation.
     """
 
-    def __init__(self, width: int, condition: int, leak: float) -> None:
+    def __init__(self, width: int, inner: int, condition: int, leak: float) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-        self.film = zeroed(nn.Linear(condition, 2 * width)) if condition else None
+        self.first = nn.Conv2d(width, inner, 3, padding=1)
+        self.second = nn.Conv2d(inner, width, 3, padding=1)
+        self.film = zeroed(nn.Linear(condition, 2 * inner)) if condition else None
         self.active = activation(leak)
 
     def forward(self, x_BCHW: Tensor, condition_BK: Tensor) -> Tensor:
@@ -351,9 +352,10 @@ class LocalPass(nn.Module):
         condition: length of the condition vector.
         modulated_from: first level with FiLM.
         leak: slope below 0 of the activations in blocks with FiLM.
+        inner: channels a level between the two convolutions of a block; None for as many as around it.
 
     Raises:
-        ValueError: not as many depths as widths.
+        ValueError: not as many depths, or inner widths, as widths.
     """
 
     def __init__(
@@ -363,15 +365,17 @@ class LocalPass(nn.Module):
         condition: int,
         modulated_from: int,
         leak: float = 0.0,
+        inner: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()
-        if len(depths) != len(widths):
-            raise ValueError(f"{len(widths)} widths, but {len(depths)} depths")
+        within = inner or widths
+        if not len(depths) == len(within) == len(widths):
+            raise ValueError(f"{len(widths)} widths, but {len(depths)} depths and {len(within)} inner widths")
 
         def level(index: int) -> nn.ModuleList:
             size = condition if index >= modulated_from else 0
             return nn.ModuleList(
-                Block(widths[index], size, leak if size else 0.0) for _ in range(depths[index])
+                Block(widths[index], within[index], size, leak if size else 0.0) for _ in range(depths[index])
             )
 
         coarser = list(pairwise(widths))
@@ -464,11 +468,13 @@ class TwoPass(Network):
         dropout: dropout on the global pass's pooled features.
         leak: slope below 0 of the activations that look at pooled features or the condition. What these
             add is the same for all pixels, and where it is too small, a unit of slope 0 never learns again.
+        local_leak: that of the local pass, where it is another one.
         hold: share by which what is lit already is kept from becoming much brighter, see `held`; without
             two knots nothing is.
+        inner: channels a level inside the blocks of the local pass, finest first; as `widths` by default.
 
     Raises:
-        ValueError: an overview that does not fit, or not as many depths as widths.
+        ValueError: an overview that does not fit, or not as many depths, or inner widths, as widths.
     """
 
     def __init__(
@@ -482,14 +488,19 @@ class TwoPass(Network):
         knots: Count = 6,
         dropout: Share = 0.1,
         leak: Share = 0.0,
+        local_leak: Share | None = None,
         hold: Share = 1.0,
+        inner: Widths | None = None,
     ) -> None:
         super().__init__()
         if overview_size % (2 * _STRIDE):
             raise ValueError(f"an overview of {overview_size} pixels is not a multiple of {2 * _STRIDE}")
         self.overview_size = overview_size
         self.global_pass = GlobalPass(condition, global_width, dropout, knots, leak, hold)
-        self.local_pass = LocalPass(tuple(widths), tuple(depths), condition, modulated_from, leak)
+        local_leak = leak if local_leak is None else local_leak
+        self.local_pass = LocalPass(
+            tuple(widths), tuple(depths), condition, modulated_from, local_leak, inner and tuple(inner)
+        )
         self.capabilities = Capabilities(
             overview=self.overview_size,
             multiple=self.local_pass.size_multiple,
