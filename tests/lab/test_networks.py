@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from relume.errors import ModelError
 from relume.lab.networks import NETWORKS, build, describe_networks
 from relume.lab.networks.cost import count_macs, count_parameters
-from relume.lab.networks.two_pass import GridHead, TwoPass, held, place, step
+from relume.lab.networks.two_pass import GlobalPass, GridHead, TwoPass, held, place, step
 from relume.steps.curve import exposure_curve
 from relume.steps.grid import tone
 
@@ -145,6 +145,19 @@ def test_smooth_surroundings_of_a_lit_part_do_not_darken_towards_it() -> None:
 def test_nothing_of_a_dark_photo_is_held() -> None:
     photo, grid = torch.rand(1, 3, 96, 128) * 0.12, torch.randn(1, 6, 12, 16) * 0.1
     torch.testing.assert_close(held(grid, photo, torch.full((1, 3), 8.0), 1.0), grid, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("size", [(128, 88), (16, 128), (80, 64)])
+def test_a_grid_does_not_know_where_a_photo_ends(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    decide = GlobalPass(width=4, condition=8).eval()
+    assert decide.grid is not None
+    torch.nn.init.normal_(decide.grid.last.weight, std=0.5)
+    across = 0.02 + 0.2 * torch.linspace(0, 1, size[1]) ** 2
+    grid_BKGG = decide(across.expand(1, 3, *size)).grid_BKGG
+    assert grid_BKGG.shape[-2:] == (size[0] // 8, size[1] // 8)
+    torch.testing.assert_close(grid_BKGG, grid_BKGG[..., :1, :].expand_as(grid_BKGG))
+    assert grid_BKGG.std(-1).max() > 1e-3
 
 
 def test_a_window_says_where_a_crop_lies() -> None:

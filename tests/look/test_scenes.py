@@ -59,6 +59,27 @@ def test_a_flat_photo_has_no_rim_at_any_level(kept_enhancer: Load, precision: st
             assert abs(border.mean() - centre) <= 1, level
 
 
+@pytest.mark.parametrize(
+    "across",
+    [
+        np.linspace(10, 45, 450),
+        np.where(np.arange(450) < 150, 10, 40),
+        8 + 40 / (1 + np.exp(-(np.arange(450) - 225) / 30)),
+    ],
+    ids=["ramp", "step", "soft step"],
+)
+def test_what_is_the_same_in_all_rows_is_brightened_alike(enhancer: Enhancer, across: np.ndarray) -> None:
+    photo = grey(np.broadcast_to(across, (300, 450)))
+    for turned in (photo, np.swapaxes(photo, 0, 1)):
+        after = luma(enhancer.enhance(turned, strength=1))
+        after = after if turned is photo else after.T
+        assert after.mean() > 1.5 * photo.mean()
+        for start in range(0, 450, 50):
+            part = after[:, start : start + 50]
+            middle = part[100:200].mean()
+            assert max(abs(end.mean() - middle) for end in (part[:8], part[-8:])) <= 1
+
+
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 @pytest.mark.parametrize("level", [4, 6, 12, 20, 45, 75])
 def test_flat_photos_of_noise_have_no_rim(kept_enhancer: Load, precision: str, level: int) -> None:

@@ -47,16 +47,22 @@ def channel_and_position(channel_BC11: Tensor, position_B1HW: Tensor) -> Tensor:
     return (channel_BC11.movedim(1, -1) + position_B1HW.movedim(1, -1)).movedim(-1, 1)
 
 
-def reflected(x_BCHW: Tensor, multiple: int) -> Tensor:
+def reflected(x_BCHW: Tensor, multiple: int, margin: int = 0) -> Tensor:
     """Mirror an image at its right and lower edge until both sizes are multiples.
 
     Unlike `F.pad`, it takes images smaller than the padding, back and forth as often as needed, without a
     branch on the size, so that one exported graph holds for every size.
+
+    Args:
+        x_BCHW: an image.
+        multiple: of which both sizes become multiples.
+        margin: pixels to be added at each edge besides.
     """
-    height, width = x_BCHW.shape[-2:]
-    rows = _back_and_forth(height, height + -height % multiple, x_BCHW.device)
-    columns = _back_and_forth(width, width + -width % multiple, x_BCHW.device)
-    return x_BCHW[:, :, rows][:, :, :, columns]
+    rows, columns = (
+        _back_and_forth(size, margin, size + 2 * margin, multiple, x_BCHW.device)
+        for size in x_BCHW.shape[-2:]
+    )
+    return x_BCHW.index_select(2, rows).index_select(3, columns)
 
 
 def repeated(x_BCHW: Tensor, multiple: int) -> Tensor:
@@ -74,9 +80,9 @@ def interleaved(x_BCHW: Tensor) -> Tensor:
     return rows.reshape(batch, channels // 4, 2 * height, 2 * width)
 
 
-def _back_and_forth(length: int, padded: int, device: torch.device) -> Tensor:
-    """Positions 0, 1, ..., length - 1, length - 2, ..., 0, 1, ...; `padded` of them."""
+def _back_and_forth(length: int, before: int, least: int, multiple: int, device: torch.device) -> Tensor:
+    """Positions `before`, ..., 1, 0, 1, ..., length - 1, length - 2, ..., a multiple and at least `least`."""
     last = torch.arange(length, device=device)[-1:]  # a tensor, since ONNX export knows no other remainder
     period = (2 * last).clamp_min(1)
-    phase = torch.remainder(torch.arange(padded, device=device), period)
+    phase = torch.remainder(torch.arange(least + -least % multiple, device=device) - before, period)
     return torch.minimum(phase, period - phase)

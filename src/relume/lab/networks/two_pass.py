@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from relume.colour import luma_of
 from relume.lab.capabilities import Capabilities, Network
-from relume.lab.networks.layers import interleaved, repeated, zeroed
+from relume.lab.networks.layers import interleaved, reflected, repeated, zeroed
 from relume.lab.options import Count, Positive, Share, Widths
 from relume.steps.curve import exposure_curve
 from relume.steps.deband import CELL, REACH, debanded
@@ -46,6 +46,9 @@ MEAN_FLOOR = 1 / 510
 
 _STRIDE = 8
 """Pixels of the overview along each side of a cell of the grid."""
+
+BESIDE = 4
+"""Cells of the grid, an even number, by which an overview is continued by its mirror image."""
 
 STEEPEST = math.log(5.0)
 """Logarithm of the largest slope between knots, and of the inverse of the smallest."""
@@ -134,7 +137,8 @@ class GlobalPass(nn.Module):
             overview_BCST: area average of each photo, in [0, 1]; sides are multiples of 8.
         """
         mean_B111 = overview_BCST.mean((1, 2, 3), keepdim=True).clamp_min(MEAN_FLOOR)
-        fine_BFGG = self.fine(torch.log1p(overview_BCST / mean_B111))
+        relative_BCST = torch.log1p(overview_BCST / mean_B111)
+        fine_BFGG = self.fine(relative_BCST)
         maps_BFSS = self.coarse(fine_BFGG)
         mean_BF = maps_BFSS.mean((2, 3))
         spread_BF = (maps_BFSS - mean_BF[:, :, None, None]).square().mean((2, 3)).add(1e-6).sqrt()
@@ -145,7 +149,13 @@ class GlobalPass(nn.Module):
         condition_BK = self.condition(torch.cat([pooled_BF, log_mean_B1], 1))
         if self.grid is None:
             return Decision(gain_BC, condition_BK, gain_BC.new_zeros(len(gain_BC), 1, 1, 1))
-        grid_BKGG = self.grid(fine_BFGG, maps_BFSS, pooled_BF)
+        if self.training:
+            grid_BKGG = self.grid(fine_BFGG, maps_BFSS, pooled_BF)
+        else:  # zeros beyond a border would look like an edge; only pooled features are used to them
+            rows, columns = fine_BFGG.shape[-2:]
+            fine_BFGG = self.fine(reflected(relative_BCST, 1, BESIDE * _STRIDE))
+            grid_BKGG = self.grid(fine_BFGG, self.coarse(fine_BFGG), pooled_BF)
+            grid_BKGG = grid_BKGG[..., BESIDE : BESIDE + rows, BESIDE : BESIDE + columns]
         if self.hold:
             grid_BKGG = held(grid_BKGG, overview_BCST, gain_BC, self.hold)
         return Decision(gain_BC, condition_BK, grid_BKGG * contrast_share(overview_BCST))
