@@ -112,6 +112,17 @@ def test_a_sky_of_few_levels_has_no_bands(enhancer: Enhancer) -> None:
     assert np.abs(np.diff(after.astype(int), axis=1)).max() <= 3
 
 
+def test_black_without_noise_stays_dark_in_a_room_that_is_brightened(enhancer: Enhancer) -> None:
+    """As a phone or a JPEG leaves it: blocks of level 0, 1 and 2 beside a part with a picture in it."""
+    random = np.random.default_rng(0)
+    levels = random.integers(0, 2, (30, 45)).repeat(8, 0).repeat(8, 1).astype(float)
+    levels[40:200, 120:300] = 4 + 30 * random.random((20, 20)).repeat(8, 0).repeat(9, 1)
+    after = luma(enhancer.enhance(grey(levels), strength=1))
+    assert after[48:192, 128:292].mean() > 60
+    assert after[:, :100].max() <= 24
+    assert after[:, 320:].max() <= 24
+
+
 def test_a_lamp_is_brighter_than_its_glow(enhancer: Enhancer) -> None:
     away = distances(300, 450, 80, 320)
     light = 2 + 240 / (1 + (away / 25) ** 2)

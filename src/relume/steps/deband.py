@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from relume.arrays import Array, constant, namespace
+from relume.colour import luma_of
 
 CELL = 8
 """Side of the squares whose means tell what lies between the steps, in pixels; that of a JPEG's blocks."""
@@ -10,6 +13,9 @@ CELL = 8
 REACH = 2 * CELL
 """How far around a pixel its result depends on the image."""
 
+
+_NOTHING, _SOMETHING = 0.5, 2.5
+"""Steps above black up to which nothing is known of what is flat, and from which on all is."""
 
 _FINEST = 1e-6
 """A step so small that nothing is moved."""
@@ -24,7 +30,19 @@ _STEPS = tuple(float(at == after) - float(at == after - 1) for after in range(1,
 """Differences of neighbours in a row of `CELL` pixels, a row of weights each."""
 
 
-def debanded(image: Array, step: Array) -> Array:
+class Debanded(NamedTuple):
+    """An image without bands.
+
+    Attributes:
+        image: ... x 3 x H x W.
+        evidence: how much is known of each pixel, from 0 to 1, ... x 1 x H x W.
+    """
+
+    image: Array
+    evidence: Array
+
+
+def debanded(image: Array, step: Array) -> Debanded:
     """Move each value towards the mean around it, by at most half a step, where the image is flat.
 
     A value that was rounded to a whole step tells the truth up to half a step, and where neighbours hardly
@@ -33,8 +51,11 @@ def debanded(image: Array, step: Array) -> Array:
     on average, and not at all from three quarters on. Those between cells, where a JPEG's blocks end, do not
     count.
 
+    Of what is flat and within the first two steps above black, rounding has left nothing: brightened, it
+    would be grey, with the blocks of a JPEG. Where noise is left, its mean tells more than a step.
+
     Args:
-        image: ... x C x H x W; height and width are multiples of `CELL`.
+        image: ... x 3 x H x W; height and width are multiples of `CELL`.
         step: what whole numbers the values were rounded to, such as 1 / 255, or 0; shape ... x 1.
     """
     xp = namespace(image, step)
@@ -43,7 +64,10 @@ def debanded(image: Array, step: Array) -> Array:
     flat = xp.clip(1.5 - 2 * xp.mean(busy, axis=-3, keepdims=True), 0.0, 1.0)
     # Interpolated apart: a part of an array of both would have to be copied.
     away = xp.clip(enlarged(_cells(image)) - image, -0.5 * step, 0.5 * step)
-    return image + enlarged(flat) * away
+    flat = enlarged(flat)
+    image = image + flat * away
+    above = xp.clip((luma_of(image) / step - _NOTHING) / (_SOMETHING - _NOTHING), 0.0, 1.0)
+    return Debanded(image, 1 - flat * (1 - above * above * (3 - 2 * above)))
 
 
 def _differences(image: Array) -> Array:

@@ -34,18 +34,22 @@ class Toned(NamedTuple):
     local_gain: Array
 
 
-def tone(image: Array, gain: Array, grid: Array, place: Array) -> Toned:
+def tone(image: Array, gain: Array, grid: Array, place: Array, evidence: Array | float = 1.0) -> Toned:
     """Brighten by one gain per channel, then by the grid's gain at each pixel's place and luma.
+
+    Of the logarithm of both, as much is kept as there is evidence for.
 
     Args:
         image: ... x 3 x H x W in [0, 1], a photo or a part of it.
         gain: ... x 3, positive.
         grid: ... x K x rows x columns, log gains at K knots for cells of the whole photo.
         place: see `slice_grid`.
+        evidence: from 0 to 1, ... x 1 x H x W.
     """
     xp = namespace(image, gain)
     bright = exposure_curve(image, gain[..., None, None])
-    local_gain = slice_grid(guide_of(bright), grid, place)
+    whole = xp.mean(xp.log(gain), axis=-1)[..., None, None, None]
+    local_gain = evidence * (slice_grid(guide_of(bright), grid, place) + whole) - whole
     return Toned(exposure_curve(bright, xp.exp(local_gain)), local_gain)
 
 

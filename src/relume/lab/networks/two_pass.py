@@ -423,8 +423,8 @@ class LocalPass(nn.Module):
         """
         gain_BC, condition_BK, grid_BKGG = decision
         with torch.autocast(x_BCHW.device.type, enabled=False):
-            smooth = debanded(repeated(x_BCHW.float(), self.size_multiple), step_B1)
-            bright, local_gain = tone(smooth, gain_BC, grid_BKGG, place_B4)
+            smooth, evidence = debanded(repeated(x_BCHW.float(), self.size_multiple), step_B1)
+            bright, local_gain = tone(smooth, gain_BC, grid_BKGG, place_B4, evidence)
             total_gain = local_gain + gain_BC.log().mean(1)[:, None, None, None]
         # What noise was multiplied by tells it from detail.
         levels = self.descend(torch.cat([bright, 0.25 * total_gain], 1), condition_BK)
