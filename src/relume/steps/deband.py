@@ -14,8 +14,8 @@ REACH = 2 * CELL
 """How far around a pixel its result depends on the image."""
 
 
-_NOTHING, _SOMETHING = 0.5, 2.5
-"""Steps above black up to which nothing is known of what is flat, and from which on all is."""
+_BLACK, _ENOUGH = 0.3, 3.5
+"""What is known of flat black, and steps above it from which on all is; in between it rises evenly."""
 
 _FINEST = 1e-6
 """A step so small that nothing is moved."""
@@ -51,7 +51,7 @@ def debanded(image: Array, step: Array) -> Debanded:
     on average, and not at all from three quarters on. Those between cells, where a JPEG's blocks end, do not
     count.
 
-    Of what is flat and within the first two steps above black, rounding has left nothing: brightened, it
+    Of what is flat and within the first three steps above black, rounding has left little: brightened, it
     would be grey, with the blocks of a JPEG. Where noise is left, its mean tells more than a step.
 
     Args:
@@ -66,8 +66,8 @@ def debanded(image: Array, step: Array) -> Debanded:
     away = xp.clip(enlarged(_cells(image)) - image, -0.5 * step, 0.5 * step)
     flat = enlarged(flat)
     image = image + flat * away
-    above = xp.clip((luma_of(image) / step - _NOTHING) / (_SOMETHING - _NOTHING), 0.0, 1.0)
-    return Debanded(image, 1 - flat * (1 - above * above * (3 - 2 * above)))
+    known = xp.clip(_BLACK + luma_of(image) / step * ((1 - _BLACK) / _ENOUGH), None, 1.0)
+    return Debanded(image, 1 - flat * (1 - known))
 
 
 def _differences(image: Array) -> Array:
