@@ -323,7 +323,7 @@ def test_threads_and_tiles_reach_the_network(
     # A model's two graphs are loaded side by side, so either session may come first; one sees images.
     seeing = [session for session in sessions if session.sizes]
     for parts, session in zip((7, 7, 1), seeing, strict=True):
-        sizes = [size for size in session.sizes if size != (48, 160)]  # without the preview
+        sizes = [size for size in session.sizes if size != (80, 192)]  # without the preview
         assert len(sizes) == parts, session.sizes
     assert seeing[0].sizes == seeing[1].sizes
 
