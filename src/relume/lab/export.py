@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from relume.arrays import Floats
 from relume.errors import DataError, ModelError, UsageError
@@ -221,6 +224,7 @@ def traceable(network: nn.Module) -> dict[str, Traceable]:
     image = torch.rand(1, 3, 70, 90)
     if not isinstance(network, TwoPass):
         return {"": (network, {"image": image}, ["enhanced"], {"image": SIZES})}
+    network = _without_norms(network)
     overview = torch.rand(1, 3, *overview_shape(70, 90, network.overview_size))
     decision = network.global_pass.both_ways(overview)
     told = {name.partition("_")[0]: array.detach() for name, array in decision._asdict().items()}
@@ -237,6 +241,20 @@ def traceable(network: nn.Module) -> dict[str, Traceable]:
             sizes,
         ),
     }
+
+
+def _without_norms(network: TwoPass) -> TwoPass:
+    """A copy whose BatchNorms are folded into the convolutions before them.
+
+    The exporter folds none of those that run twice.
+    """
+    joined = copy.deepcopy(network)
+    for layers in (joined.global_pass.fine, joined.global_pass.coarse):
+        for (before, layer), (name, norm) in pairwise(list(layers.named_children())):
+            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(layers, before, fuse_conv_bn_eval(layer, norm))
+                setattr(layers, name, nn.Identity())
+    return joined
 
 
 class _GlobalGraph(nn.Module):

@@ -88,7 +88,9 @@ def fill(network: nn.Module, graphs: list[onnx.ModelProto]) -> None:
         mean, variance = (
             torch.tensor(known[key]).expand(module.num_features) for key in ("mean", "variance")
         )
-        if (bias := told.get(f"{convolution}.weight_bias")) is not None:
+        own = f"{convolution}.bias"
+        bias = told.get(f"{convolution}.weight_bias", None if own in state else told.get(own))
+        if bias is not None:
             told |= {
                 f"{norm}.weight": (variance + module.eps).sqrt(),
                 f"{norm}.bias": bias + mean,
