@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -224,7 +224,7 @@ def traceable(network: nn.Module) -> dict[str, Traceable]:
     image = torch.rand(1, 3, 70, 90)
     if not isinstance(network, TwoPass):
         return {"": (network, {"image": image}, ["enhanced"], {"image": SIZES})}
-    network = _without_norms(network)
+    network = cast(TwoPass, without_norms(network))
     overview = torch.rand(1, 3, *overview_shape(70, 90, network.overview_size))
     decision = network.global_pass.both_ways(overview)
     told = {name.partition("_")[0]: array.detach() for name, array in decision._asdict().items()}
@@ -243,14 +243,15 @@ def traceable(network: nn.Module) -> dict[str, Traceable]:
     }
 
 
-def _without_norms(network: TwoPass) -> TwoPass:
-    """A copy whose BatchNorms are folded into the convolutions before them.
+def without_norms(network: nn.Module) -> nn.Module:
+    """A copy, in evaluation mode, whose BatchNorms are folded into the convolutions before them.
 
     The exporter folds none of those that run twice.
     """
-    joined = copy.deepcopy(network)
-    for layers in (joined.global_pass.fine, joined.global_pass.coarse):
-        for (before, layer), (name, norm) in pairwise(list(layers.named_children())):
+    joined = copy.deepcopy(network).eval()
+    for layers in joined.modules():
+        named = list(layers.named_children()) if isinstance(layers, nn.Sequential) else []
+        for (before, layer), (name, norm) in pairwise(named):
             if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(layers, before, fuse_conv_bn_eval(layer, norm))
                 setattr(layers, name, nn.Identity())

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import onnx
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from relume.arrays import Floats
 from relume.errors import ModelError
-from relume.lab.export import traceable
+from relume.lab.export import traceable, without_norms
 from relume.lab.networks import build
 from relume.lab.networks.two_pass import TwoPass
 from relume.lab.tracing import program
@@ -67,7 +66,7 @@ def network_of(card: Card, parts: Mapping[str, bytes]) -> nn.Module:
     network = build(str(recipe.get("network", card.network)), recipe.get("network_options"))
     if not isinstance(network, TwoPass):
         raise ModelError(f"network '{card.network}' has no two passes", "Choose another model.")
-    _without_norms(network)
+    network = without_norms(network)
     held = _held(parts)
     missing = [name for name in network.state_dict() if name not in held]
     if missing:
@@ -76,17 +75,7 @@ def network_of(card: Card, parts: Mapping[str, bytes]) -> nn.Module:
         network.load_state_dict({name: held[name] for name in network.state_dict()})
     except RuntimeError as error:
         raise ModelError("the graphs hold other weights than the network", "Export its run again.") from error
-    return network.eval().requires_grad_(False)
-
-
-def _without_norms(network: nn.Module) -> None:
-    """Give each convolution before a normalisation a bias, and take the normalisation away."""
-    for layers in network.modules():
-        named = list(layers.named_children()) if isinstance(layers, nn.Sequential) else []
-        for (_, layer), (name, norm) in pairwise(named):
-            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                layer.bias = nn.Parameter(torch.zeros(layer.out_channels))
-                setattr(layers, name, nn.Identity())
+    return network.requires_grad_(False)
 
 
 def _held(parts: Mapping[str, bytes]) -> dict[str, Tensor]:
